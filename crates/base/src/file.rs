@@ -1,0 +1,236 @@
+//! Files and folders that appear whole or not at all, and survive a power cut.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use crate::Explain;
+
+/// Something about a file failed: what was attempted, on which path, and why.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {attempt} {}", path.display())]
+pub struct FileError {
+    /// The verb: "read", "write", "create" …
+    pub attempt: &'static str,
+    /// The file or folder.
+    pub path: PathBuf,
+    /// Why.
+    pub source: io::Error,
+}
+
+impl FileError {
+    /// For `map_err`: `fs::read(path).map_err(FileError::at("read", path))`.
+    pub fn at(attempt: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
+        let path = path.into();
+        move |source| Self { attempt, path, source }
+    }
+}
+
+impl Explain for FileError {
+    fn hint(&self) -> Option<String> {
+        match self.source.kind() {
+            io::ErrorKind::StorageFull => {
+                Some(format!("free space on the disk that holds {}", self.path.display()))
+            }
+            io::ErrorKind::PermissionDenied => {
+                Some(format!("check who may access {}", self.path.display()))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Reads the whole file at `path`.
+///
+/// # Errors
+///
+/// [`FileError`] naming `path`.
+pub fn read(path: &Path) -> Result<Vec<u8>, FileError> {
+    fs::read(path).map_err(FileError::at("read", path))
+}
+
+/// Reads the whole file at `path` as UTF-8.
+///
+/// # Errors
+///
+/// [`FileError`] naming `path`.
+pub fn read_text(path: &Path) -> Result<String, FileError> {
+    fs::read_to_string(path).map_err(FileError::at("read", path))
+}
+
+/// Makes the folder `path` and those above it, where they are missing.
+///
+/// # Errors
+///
+/// [`FileError`] naming `path`.
+pub fn create_dir_all(path: &Path) -> Result<(), FileError> {
+    fs::create_dir_all(path).map_err(FileError::at("create the folder", path))
+}
+
+/// Replaces the content of the file at `path`: after a crash or power cut it holds all of the old
+/// bytes or all of the new ones. Makes the folders above it where they are missing.
+///
+/// # Errors
+///
+/// [`FileError`] naming `path`; the old content is then still there and nothing is left beside it.
+pub fn replace(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
+    let mut staged = Staged::create(path)?;
+    staged.write_all(bytes).map_err(FileError::at("write", path))?;
+    staged.commit()
+}
+
+/// A file in the making: written beside its final place, seen there only after [`Staged::commit`].
+///
+/// Dropped without a commit, it leaves nothing behind.
+#[derive(Debug)]
+pub struct Staged {
+    file: File,
+    target: PathBuf,
+    temporary: PathBuf,
+    committed: bool,
+}
+
+impl Staged {
+    /// Starts the file that will be at `target`. Makes the folders above it where they are missing.
+    ///
+    /// # Errors
+    ///
+    /// [`FileError`] naming the temporary file or the folder.
+    pub fn create(target: &Path) -> Result<Self, FileError> {
+        create_dir_all(parent(target))?;
+        let temporary = beside(target);
+        let file = File::create(&temporary).map_err(FileError::at("create", &temporary))?;
+        Ok(Self { file, target: target.to_owned(), temporary, committed: false })
+    }
+
+    /// The file, to write to.
+    pub fn file(&mut self) -> &mut File {
+        &mut self.file
+    }
+
+    /// Where the bytes are until the commit, for programs that want a path.
+    pub fn path(&self) -> &Path {
+        &self.temporary
+    }
+
+    /// Flushes the bytes to the disk and puts the file in its place.
+    ///
+    /// # Errors
+    ///
+    /// [`FileError`] naming the target, which then is as it was before.
+    pub fn commit(mut self) -> Result<(), FileError> {
+        self.file
+            .sync_all()
+            .and_then(|()| fs::rename(&self.temporary, &self.target))
+            .and_then(|()| File::open(parent(&self.target))?.sync_all())
+            .map_err(FileError::at("write", &self.target))?;
+        self.committed = true;
+        Ok(())
+    }
+}
+
+impl Write for Staged {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+impl Drop for Staged {
+    fn drop(&mut self) {
+        if !self.committed {
+            // Nothing to tell: whoever dropped it already has the error that mattered.
+            let _ = fs::remove_file(&self.temporary);
+        }
+    }
+}
+
+/// Fills a folder and puts it at `target` when `fill` has succeeded; before that `target` is
+/// absent, after that it is complete. If `target` appeared meanwhile (another process made the
+/// same), theirs is kept.
+///
+/// # Errors
+///
+/// What `fill` fails with, or [`FileError`]; nothing is left behind then.
+pub fn create_folder<E: From<FileError>>(
+    target: &Path,
+    fill: impl FnOnce(&Path) -> Result<(), E>,
+) -> Result<(), E> {
+    create_dir_all(parent(target))?;
+    let temporary = beside(target);
+    let result = create_dir_all(&temporary).map_err(E::from).and_then(|()| fill(&temporary));
+    let result = result.and_then(|()| match fs::rename(&temporary, target) {
+        Err(_) if target.is_dir() => Ok(()),
+        renamed => renamed.map_err(|e| FileError::at("create", target)(e).into()),
+    });
+    if temporary.exists() {
+        // The error that is returned matters more than a leftover that cannot be removed.
+        let _ = fs::remove_dir_all(&temporary);
+    }
+    result
+}
+
+fn parent(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}
+
+/// A name in the same folder that no other process or thread uses.
+fn beside(target: &Path) -> PathBuf {
+    use std::sync::atomic::{AtomicU64, Ordering};
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let name = target.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    target.with_file_name(format!(".{name}.{}-{count}.part", std::process::id()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(folder: &Path) -> Vec<String> {
+        let mut names: Vec<_> = fs::read_dir(folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn a_replaced_file_holds_the_new_bytes_and_leaves_nothing_beside_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("state");
+        replace(&path, b"old").unwrap();
+        replace(&path, b"new").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"new");
+        assert_eq!(names(dir.path()), ["state"]);
+    }
+
+    #[test]
+    fn a_file_that_is_not_committed_leaves_the_old_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("state");
+        replace(&path, b"old").unwrap();
+        Staged::create(&path).unwrap().write_all(b"half").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"old");
+        assert_eq!(names(dir.path()), ["state"]);
+    }
+
+    #[test]
+    fn a_folder_whose_filling_fails_never_appears() {
+        let dir = tempfile::tempdir().unwrap();
+        let target = dir.path().join("tree");
+        let result: Result<(), FileError> = create_folder(&target, |folder| {
+            fs::write(folder.join("half"), b"x").unwrap();
+            Err(FileError::at("fill", folder)(io::Error::other("stop")))
+        });
+        assert!(result.is_err());
+        assert_eq!(names(dir.path()), [""; 0]);
+    }
+}

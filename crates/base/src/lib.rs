@@ -1,0 +1,13 @@
+//! Words that every crate shares: an error with a hint, sizes, digests, files that are replaced
+//! whole or not at all, children, progress.
+
+pub mod child;
+pub mod digest;
+pub mod explain;
+pub mod file;
+pub mod progress;
+pub mod size;
+
+pub use digest::Digest;
+pub use explain::{Explain, Failure};
+pub use size::ByteSize;

@@ -1,0 +1,2 @@
+//! preon-init
+fn main() {}
