@@ -1,1 +1,11 @@
-//! testkit
+//! What tests of several crates need: virtual machines, fresh namespaces, waiting for conditions.
+//!
+//! It knows no product code: a virtual machine boots whatever image it is given, and is judged by
+//! what an operator would see.
+
+mod namespace;
+pub mod vm;
+pub mod wait;
+
+pub use namespace::in_namespace;
+pub use vm::{Builder, Vm};

@@ -1,0 +1,537 @@
+//! Virtual machines: an image boots in QEMU, unchanged, and is asked what an operator would ask.
+//!
+//! Writes go to a copy-on-write file that is thrown away. Every wait is bounded. Methods named
+//! `try_…` return what went wrong; the others are for tests, and panic with the end of the console
+//! and the guest's journal.
+
+mod acceleration;
+mod guest;
+mod options;
+mod qmp;
+
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+use serde::de::DeserializeOwned;
+use serde_json::json;
+
+use self::guest::Guest;
+use self::options::Files;
+use self::qmp::Qmp;
+use crate::wait::{TimedOut, until};
+
+pub use self::acceleration::Acceleration;
+pub use self::guest::CommandError;
+pub use self::options::{Builder, DirectKernel};
+
+/// How long a command in the guest may take; emulation is slow, and CI machines are busy.
+const COMMAND: Duration = Duration::from_secs(300);
+/// How long a proof of KVM may take. Real virtualisation needs a fifth of it.
+const PROOF: Duration = Duration::from_secs(60);
+/// How long a guest may take to stop its services.
+const SHUTDOWN: Duration = Duration::from_secs(180);
+
+/// A running virtual machine; it is killed when dropped.
+///
+/// It also dies with the thread that started it, so that a killed test leaves nothing running.
+#[derive(Debug)]
+pub struct Vm {
+    qemu: Child,
+    guest: Guest,
+    files: Files,
+    ports: Vec<(u16, u16)>,
+    acceleration: Acceleration,
+    _folder: tempfile::TempDir,
+}
+
+/// Why a virtual machine could not be started or did not do as it should.
+#[derive(Debug, thiserror::Error)]
+pub enum VmError {
+    /// The image is not there.
+    #[error("there is no image at {}; make it with `cargo run --release -p forge -- image build NAME`", .0.display())]
+    NoImage(PathBuf),
+    /// No firmware was found.
+    #[error("no UEFI firmware in {OVMF}; install the package ovmf")]
+    NoFirmware,
+    /// Something on this machine failed.
+    #[error("cannot {attempt}")]
+    Host {
+        /// The verb and its object.
+        attempt: &'static str,
+        /// Why.
+        source: io::Error,
+    },
+    /// QEMU ended, or never began.
+    #[error("QEMU ended with {status}\n{output}")]
+    Ended {
+        /// How.
+        status: ExitStatus,
+        /// What it printed.
+        output: String,
+    },
+    /// It took too long.
+    #[error(transparent)]
+    TimedOut(#[from] TimedOut),
+    /// A command in the guest failed.
+    #[error(transparent)]
+    Command(#[from] CommandError),
+    /// The guest started, but not all of it.
+    #[error("the guest is {state}; failed units:\n{units}")]
+    Degraded {
+        /// systemd's word for it.
+        state: String,
+        /// The units.
+        units: String,
+    },
+}
+
+const OVMF: &str = "/usr/share/OVMF";
+
+/// For `map_err`.
+fn host(attempt: &'static str) -> impl FnOnce(io::Error) -> VmError {
+    move |source| VmError::Host { attempt, source }
+}
+
+impl Builder {
+    /// Starts the machine.
+    ///
+    /// # Errors
+    ///
+    /// [`VmError`]; nothing is left running.
+    pub fn try_start(&self) -> Result<Vm, VmError> {
+        let acceleration = self.acceleration.unwrap_or_else(|| {
+            acceleration::decide(|| {
+                let trial = self.launch(Acceleration::Kvm);
+                trial.is_ok_and(|mut vm| vm.answers(PROOF))
+            })
+        });
+        self.launch(acceleration)
+    }
+
+    /// Starts the machine.
+    ///
+    /// # Panics
+    ///
+    /// If it does not start.
+    #[track_caller]
+    pub fn start(&self) -> Vm {
+        self.try_start().unwrap_or_else(|error| panic!("{}", chain(&error)))
+    }
+
+    fn launch(&self, acceleration: Acceleration) -> Result<Vm, VmError> {
+        let folder = tempfile::Builder::new().prefix("vm-").tempdir();
+        let folder = folder.map_err(host("make a temporary folder"))?;
+        let files = self.prepare(folder.path())?;
+        let log = File::create(files.at("qemu.log")).map_err(host("create QEMU's log"))?;
+        let errors = log.try_clone().map_err(host("create QEMU's log"))?;
+        let qemu = Command::new("setpriv")
+            .args(["--pdeathsig", "KILL", "qemu-system-x86_64"])
+            .args(options::arguments(self, &files, acceleration))
+            .process_group(0) // Ctrl-C is for whoever started it, who then ends it in good order
+            .stdin(Stdio::null())
+            .stdout(log)
+            .stderr(errors)
+            .spawn()
+            .map_err(host("start QEMU"))?;
+        let guest = Guest::new(folder.path(), 0);
+        let mut vm = Vm { qemu, guest, files, ports: Vec::new(), acceleration, _folder: folder };
+        vm.find_ports()?;
+        let port = vm.forwarded(22).unwrap_or_default();
+        vm.guest = Guest::new(&vm.files.folder, port);
+        vm.guest.configure().map_err(host("write the configuration of ssh"))?;
+        Ok(vm)
+    }
+
+    /// Makes every file that QEMU's command line names.
+    fn prepare(&self, folder: &Path) -> Result<Files, VmError> {
+        let firmware = match &self.kernel {
+            Some(_) => None,
+            None => Some(firmware(folder)?),
+        };
+        let files = Files { folder: folder.to_owned(), firmware };
+        for (index, image) in std::iter::once(&self.disk).chain(&self.extra_disks).enumerate() {
+            let size = self.disk_bytes.filter(|_| index == 0);
+            overlay(image, &files.at(&options::overlay(index)), size)?;
+        }
+        let key = Guest::prepare(folder).map_err(host("make an SSH key"))?;
+        let key = ("ssh.authorized_keys.root".to_owned(), key);
+        for (index, (name, content)) in self.credentials.iter().chain([&key]).enumerate() {
+            let text = options::credential_string(name, content);
+            fs::write(files.at(&options::credential_file(index)), text)
+                .map_err(host("write a credential"))?;
+        }
+        Ok(files)
+    }
+}
+
+/// Copies the firmware's variables into `folder` and returns the path of its code.
+fn firmware(folder: &Path) -> Result<PathBuf, VmError> {
+    for size in ["_4M", ""] {
+        let file = |part: &str| Path::new(OVMF).join(format!("OVMF_{part}{size}.fd"));
+        if file("CODE").exists() {
+            let copied = fs::copy(file("VARS"), folder.join("vars.fd"));
+            return copied.map(|_| file("CODE")).map_err(host("copy the firmware's variables"));
+        }
+    }
+    Err(VmError::NoFirmware)
+}
+
+/// Makes a copy-on-write file over `image`.
+fn overlay(image: &Path, file: &Path, bytes: Option<u64>) -> Result<(), VmError> {
+    let image = fs::canonicalize(image).map_err(|_| VmError::NoImage(image.to_owned()))?;
+    let mut create = Command::new("qemu-img");
+    create.args(["create", "-q", "-f", "qcow2", "-F", "raw", "-b"]).arg(&image).arg(file);
+    create.args(bytes.map(|bytes| bytes.to_string()));
+    let output = create.output().map_err(host("start qemu-img"))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let why = String::from_utf8_lossy(&output.stderr).into_owned();
+    Err(host("make a copy-on-write disk")(io::Error::other(why)))
+}
+
+impl Vm {
+    /// Describes a machine that boots the image in `folder` (its `disk.raw`).
+    pub fn builder(folder: &Path) -> Builder {
+        Builder::new(&folder.join("disk.raw"))
+    }
+
+    /// Boots the image `name` as the build left it in `out/`, with two processors, and waits until
+    /// it is up.
+    ///
+    /// # Panics
+    ///
+    /// If that fails.
+    #[track_caller]
+    pub fn boot(name: &str) -> Self {
+        let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let mut vm = Self::builder(&workspace.join("out").join(name)).start();
+        vm.wait_until_booted(Duration::from_secs(300));
+        vm
+    }
+
+    /// Waits until systemd says that everything has started, and SSH answers.
+    ///
+    /// # Panics
+    ///
+    /// If that does not happen, or a unit failed; with console and journal.
+    #[track_caller]
+    pub fn wait_until_booted(&mut self, timeout: Duration) {
+        if let Err(error) = self.try_wait_until_booted(timeout) {
+            panic!("{}\n{}", chain(&error), self.evidence());
+        }
+    }
+
+    /// Waits until systemd says that everything has started, and SSH answers.
+    ///
+    /// # Errors
+    ///
+    /// [`VmError::Ended`], [`VmError::TimedOut`], or [`VmError::Degraded`] if a unit failed.
+    pub fn try_wait_until_booted(&mut self, timeout: Duration) -> Result<(), VmError> {
+        until("the guest to answer SSH", timeout, || {
+            self.check_alive()?;
+            let connected = self.guest.is_connected().map_err(host("start ssh"))?;
+            Ok::<_, VmError>(connected.then_some(()))
+        })?;
+        let state = match self.try_run_for("systemctl is-system-running --wait", timeout) {
+            Ok(_) => return Ok(()),
+            Err(error) => error.output.trim().to_owned(),
+        };
+        let units = self.try_run("systemctl list-units --failed --plain --no-legend")?;
+        Err(VmError::Degraded { state, units })
+    }
+
+    /// Runs a command by the guest's root shell; gives back its standard output without the last
+    /// line's end.
+    ///
+    /// # Panics
+    ///
+    /// If the command fails, with what it printed, console and journal.
+    #[track_caller]
+    pub fn run(&self, command: &str) -> String {
+        self.try_run(command).unwrap_or_else(|error| panic!("{error}\n{}", self.evidence()))
+    }
+
+    /// Runs a command by the guest's root shell; gives back its standard output without the last
+    /// line's end.
+    ///
+    /// # Errors
+    ///
+    /// [`CommandError`] with all that it printed.
+    pub fn try_run(&self, command: &str) -> Result<String, CommandError> {
+        self.try_run_for(command, COMMAND)
+    }
+
+    /// As [`Vm::try_run`], with another limit of time.
+    ///
+    /// # Errors
+    ///
+    /// [`CommandError`] with all that it printed.
+    pub fn try_run_for(&self, command: &str, timeout: Duration) -> Result<String, CommandError> {
+        let output = self.guest.run(command, Stdio::null(), timeout)?;
+        Ok(String::from_utf8_lossy(&output).trim_end_matches('\n').to_owned())
+    }
+
+    /// Runs a command that prints JSON, and reads it.
+    ///
+    /// # Panics
+    ///
+    /// If the command fails or prints something else.
+    #[track_caller]
+    pub fn json<T: DeserializeOwned>(&self, command: &str) -> T {
+        let output = self.run(command);
+        serde_json::from_str(&output)
+            .unwrap_or_else(|error| panic!("`{command}` does not print it: {error}\n{output}"))
+    }
+
+    /// Copies the file `local` to the path `remote` in the guest.
+    ///
+    /// # Errors
+    ///
+    /// [`VmError::Host`] if it cannot be read, [`VmError::Command`] if it cannot be written.
+    pub fn try_copy_in(&self, local: &Path, remote: &str) -> Result<(), VmError> {
+        let input = guest::input_from(local).map_err(host("read the file to copy"))?;
+        self.guest.run(&format!("cat > {}", guest::quoted(remote)), input, COMMAND)?;
+        Ok(())
+    }
+
+    /// Copies the file `local` to the path `remote` in the guest.
+    ///
+    /// # Panics
+    ///
+    /// If that fails.
+    #[track_caller]
+    pub fn copy_in(&self, local: &Path, remote: &str) {
+        self.try_copy_in(local, remote)
+            .unwrap_or_else(|error| panic!("{}: {}", local.display(), chain(&error)));
+    }
+
+    /// The bytes of the guest's file `remote`.
+    ///
+    /// # Panics
+    ///
+    /// If it cannot be read.
+    #[track_caller]
+    pub fn copy_out(&self, remote: &str) -> Vec<u8> {
+        let command = format!("cat {}", guest::quoted(remote));
+        let output = self.guest.run(&command, Stdio::null(), COMMAND);
+        output.unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// What the guest has printed on its serial console so far.
+    pub fn console(&self) -> String {
+        self.read_log("console.log")
+    }
+
+    /// What the guest has written to its second serial port; see [`Builder::report`].
+    pub fn report(&self) -> String {
+        self.read_log("report.log")
+    }
+
+    /// Waits until the console shows `text`.
+    ///
+    /// # Panics
+    ///
+    /// If it does not, with what it shows.
+    #[track_caller]
+    pub fn wait_for_console(&mut self, text: &str, timeout: Duration) {
+        let shown = until(&format!("`{text}` on the console"), timeout, || {
+            if self.console().contains(text) {
+                return Ok(Some(()));
+            }
+            self.check_alive().map(|()| None)
+        });
+        if let Err(error) = shown {
+            panic!("{}\n{}", chain(&error), self.evidence());
+        }
+    }
+
+    /// Restarts the guest the orderly way, and waits until the machine resets.
+    ///
+    /// # Panics
+    ///
+    /// If it does not.
+    #[track_caller]
+    pub fn reboot(&mut self) {
+        let restarted = self.qmp("watch QEMU").and_then(|mut qmp| {
+            // The connection may break before the command's end is told.
+            let _ = self.try_run_for("systemctl reboot", Duration::from_secs(30));
+            qmp.wait_for_event("RESET", SHUTDOWN).map_err(host("see the guest restart"))
+        });
+        if let Err(error) = restarted {
+            panic!("{}\n{}", chain(&error), self.evidence());
+        }
+        self.guest.disconnect();
+    }
+
+    /// Presses the reset button: the guest is not asked.
+    ///
+    /// # Panics
+    ///
+    /// If QEMU does not answer.
+    #[track_caller]
+    pub fn reset(&mut self) {
+        let mut qmp = self.qmp("reset the guest").unwrap_or_else(|error| panic!("{error}"));
+        qmp.execute("system_reset", &json!({})).expect("QEMU resets the guest");
+        self.guest.disconnect();
+    }
+
+    /// Powers the guest off the orderly way.
+    ///
+    /// # Panics
+    ///
+    /// If it does not stop.
+    #[track_caller]
+    pub fn power_off(mut self) {
+        if let Err(error) = self.try_power_off() {
+            panic!("{}\n{}", chain(&error), self.evidence());
+        }
+    }
+
+    /// Powers the guest off the orderly way: by command where one gets through, otherwise by the
+    /// power button.
+    ///
+    /// # Errors
+    ///
+    /// [`VmError::TimedOut`] if it does not stop, [`VmError::Ended`] if QEMU failed.
+    pub fn try_power_off(&mut self) -> Result<(), VmError> {
+        let told = self.guest.has_connection()
+            && self.try_run_for("systemctl --no-block poweroff", Duration::from_secs(30)).is_ok();
+        if !told && let Ok(mut qmp) = self.qmp("press the power button") {
+            // If QEMU is already gone, the wait below says so.
+            let _ = qmp.execute("system_powerdown", &json!({}));
+        }
+        self.try_wait_until_off(SHUTDOWN)
+    }
+
+    /// Waits until the guest has powered itself off.
+    ///
+    /// # Errors
+    ///
+    /// [`VmError::TimedOut`] if it does not, [`VmError::Ended`] if QEMU failed.
+    pub fn try_wait_until_off(&mut self, timeout: Duration) -> Result<(), VmError> {
+        let status = until("the guest to power off", timeout, || {
+            self.qemu.try_wait().map_err(host("watch QEMU"))
+        })?;
+        if status.success() { Ok(()) } else { Err(self.ended(status)) }
+    }
+
+    /// The host's port that leads to the guest's TCP port `guest`.
+    pub fn forwarded(&self, guest: u16) -> Option<u16> {
+        self.ports.iter().find(|port| port.1 == guest).map(|port| port.0)
+    }
+
+    /// Every forwarded TCP port: the host's, then the guest's.
+    pub fn ports(&self) -> impl Iterator<Item = (u16, u16)> {
+        self.ports.iter().copied()
+    }
+
+    /// The machine has not ended.
+    pub fn is_running(&mut self) -> bool {
+        matches!(self.qemu.try_wait(), Ok(None))
+    }
+
+    /// The private SSH key that opens the guest's root account.
+    pub fn key(&self) -> PathBuf {
+        self.guest.key()
+    }
+
+    /// The Unix socket of the serial console.
+    pub fn console_socket(&self) -> PathBuf {
+        self.files.at("serial")
+    }
+
+    /// How the guest's instructions are executed.
+    pub fn acceleration(&self) -> Acceleration {
+        self.acceleration
+    }
+
+    /// What a person needs to find out why something failed: the end of the console, and of the
+    /// guest's journal if it can still be had.
+    pub fn evidence(&self) -> String {
+        let mut text = format!("--- end of the console\n{}", end_of(&self.console(), 40));
+        if self.guest.has_connection() {
+            let command = "journalctl -b --no-pager -n 80; docker ps -a 2>&1 | tail -n 5";
+            match self.try_run_for(command, Duration::from_secs(60)) {
+                Ok(journal) => text += &format!("\n--- end of the guest's journal\n{journal}"),
+                Err(error) => text += &format!("\n--- the journal cannot be had: {error}"),
+            }
+        }
+        text
+    }
+
+    /// QEMU still runs.
+    fn check_alive(&mut self) -> Result<(), VmError> {
+        match self.qemu.try_wait().map_err(host("watch QEMU"))? {
+            Some(status) => Err(self.ended(status)),
+            None => Ok(()),
+        }
+    }
+
+    fn ended(&self, status: ExitStatus) -> VmError {
+        VmError::Ended { status, output: end_of(&self.read_log("qemu.log"), 20) }
+    }
+
+    fn qmp(&self, attempt: &'static str) -> Result<Qmp, VmError> {
+        Qmp::connect(&self.files.at("qmp")).map_err(host(attempt))
+    }
+
+    /// Waits until QEMU is there, and asks which of the host's ports it took.
+    fn find_ports(&mut self) -> Result<(), VmError> {
+        let mut qmp = until("QEMU to start", Duration::from_secs(30), || {
+            self.check_alive()?;
+            Ok::<_, VmError>(self.qmp("talk to QEMU").ok())
+        })?;
+        let listing = qmp.monitor("info usernet").map_err(host("ask QEMU for its ports"))?;
+        self.ports = qmp::forwarded_ports(&listing);
+        Ok(())
+    }
+
+    /// Whether the guest answers on its SSH port in time. False at once if QEMU has stopped it.
+    fn answers(&mut self, timeout: Duration) -> bool {
+        let answered = until("the guest's SSH greeting", timeout, || {
+            self.check_alive()?;
+            let mut qmp = self.qmp("watch QEMU")?;
+            let status = qmp.execute("query-status", &json!({})).map_err(host("ask QEMU"))?;
+            if status["status"] != "running" {
+                return Err(host("run on this machine's KVM")(io::Error::other("stopped")));
+            }
+            Ok(self.guest.is_connected().map_err(host("start ssh"))?.then_some(()))
+        });
+        answered.is_ok()
+    }
+
+    fn read_log(&self, name: &str) -> String {
+        let bytes = fs::read(self.files.at(name)).unwrap_or_default();
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+}
+
+impl Drop for Vm {
+    fn drop(&mut self) {
+        self.guest.disconnect();
+        // It may have ended by itself.
+        let _ = self.qemu.kill();
+        let _ = self.qemu.wait();
+    }
+}
+
+/// An error and its causes on one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text += &format!(": {error}");
+        cause = error.source();
+    }
+    text
+}
+
+fn end_of(text: &str, lines: usize) -> String {
+    let all: Vec<&str> = text.lines().collect();
+    all[all.len().saturating_sub(lines)..].join("\n")
+}
