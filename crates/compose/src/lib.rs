@@ -1,1 +1,210 @@
-//! compose
+//! Packages to layers: one merged tree, integration without maintainer scripts, EROFS, verity.
+//!
+//! [`compose`] is the one door. The same request gives the same bytes, whatever the machine, the
+//! umask, the locale, the time or the order of the packages.
+
+mod elf;
+pub mod finding;
+pub mod gather;
+pub mod integrate;
+pub mod layer;
+pub mod path;
+#[cfg(test)]
+mod sample;
+pub mod tree;
+mod unit;
+mod words;
+
+use std::path::PathBuf;
+
+use base::child::Program;
+use base::digest::Hasher;
+use base::file::{self, FileError};
+use base::progress::Progress;
+use base::{Digest, Explain};
+use formats::manifest;
+use formats::version::BadVersion;
+
+pub use finding::Finding;
+pub use gather::Input;
+pub use integrate::Image;
+pub use integrate::os_release::Product;
+pub use layer::Compression;
+
+use gather::{GatherError, Gathered};
+use integrate::IntegrateError;
+use layer::{LayerError, Order};
+use tree::Spool;
+
+/// All that a base layer is made of.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// The layer's name, and its files'.
+    pub name: String,
+    /// The curated packages, in any order.
+    pub packages: Vec<Input>,
+    /// What the image adds to them.
+    pub image: Image,
+    /// What the product says about itself.
+    pub product: Product,
+    /// The time of every file, seconds since 1970.
+    pub epoch: u64,
+    /// How to compress.
+    pub compression: Compression,
+}
+
+/// Where and with what to make it; nothing here changes the bytes.
+#[derive(Clone, Debug)]
+pub struct Workshop {
+    /// The folder for the two files, and for temporary ones (as large as all files together).
+    pub folder: PathBuf,
+    /// mkfs.erofs of the product's own suite: another version may give other bytes.
+    pub mkfs: Program,
+}
+
+/// A composed layer.
+#[derive(Clone, Debug)]
+pub struct Composed {
+    /// The EROFS file, `NAME.erofs`.
+    pub erofs: PathBuf,
+    /// Its hash tree, `NAME.erofs.verity`.
+    pub verity: PathBuf,
+    /// What the manifest says about the layer.
+    pub layer: manifest::Layer,
+    /// What the manifest says about the packages in it, sorted by name.
+    pub packages: Vec<manifest::Package>,
+    /// What somebody should look at.
+    pub findings: Vec<Finding>,
+}
+
+/// A layer cannot be composed.
+#[derive(Debug, thiserror::Error)]
+pub enum ComposeError {
+    /// The output folder cannot be used.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// The packages do not go into one tree.
+    #[error("cannot merge the packages")]
+    Gather(#[from] GatherError),
+    /// The tree does not make a system.
+    #[error("cannot make a system of the packages")]
+    Integrate(#[source] Box<IntegrateError>),
+    /// The layer cannot be written.
+    #[error("cannot write the layer")]
+    Layer(#[from] LayerError),
+    /// A package's source has no usable version.
+    #[error("the package {package} has a bad source version")]
+    SourceVersion {
+        /// The package.
+        package: formats::PackageName,
+        /// What is wrong with it.
+        source: BadVersion,
+    },
+}
+
+impl From<IntegrateError> for ComposeError {
+    fn from(error: IntegrateError) -> Self {
+        Self::Integrate(Box::new(error))
+    }
+}
+
+impl Explain for ComposeError {
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::File(error) => error.hint(),
+            Self::Gather(error) => error.hint(),
+            Self::Integrate(error) => error.hint(),
+            Self::Layer(error) => error.hint(),
+            Self::SourceVersion { .. } => None,
+        }
+    }
+}
+
+/// Makes a base layer: merges the packages, integrates them, writes the EROFS file and its hash
+/// tree into the workshop's folder.
+///
+/// # Errors
+///
+/// [`ComposeError`]; no file is left behind then.
+pub fn compose(
+    request: &Request,
+    workshop: &Workshop,
+    progress: &dyn Progress,
+) -> Result<Composed, ComposeError> {
+    file::create_dir_all(&workshop.folder)?;
+    let mut spool = Spool::create(&workshop.folder)?;
+    let (mut tree, gathered) = gather::gather(&request.packages, &mut spool, progress)?;
+    let findings = integrate::integrate(&mut tree, &gathered, &request.image, &request.product)?;
+    let order = Order {
+        name: &request.name,
+        folder: &workshop.folder,
+        mkfs: &workshop.mkfs,
+        compression: &request.compression,
+        epoch: request.epoch,
+        identity: inputs_digest(request),
+    };
+    let packages: Result<_, _> =
+        gathered.into_iter().map(|package| listed(package, &request.name)).collect();
+    let packages = packages?;
+    let made = layer::make(&tree, order, progress)?;
+    let layer::Made { layer, erofs, verity } = made;
+    Ok(Composed { erofs, verity, layer, packages, findings })
+}
+
+/// A digest of all that decides the layer's bytes, but for this code and mkfs.erofs: a cache
+/// must add digests of those.
+pub fn inputs_digest(request: &Request) -> Digest {
+    let Request { name, packages, image, product, epoch, compression } = request;
+    let mut hasher = Hasher::default();
+    let mut digests: Vec<_> = packages.iter().map(|input| input.digest).collect();
+    digests.sort_unstable();
+    hasher.field(name.as_bytes()).field(&count(digests.len()));
+    for digest in digests {
+        hasher.field(digest.as_bytes());
+    }
+    let Image { presets, etc, missing_libraries } = image;
+    hasher.field(&count(presets.len()));
+    for (unit, on) in presets {
+        hasher.field(unit.as_bytes()).field(&[u8::from(*on)]);
+    }
+    hasher.field(&count(etc.len()));
+    for (path, text) in etc {
+        hasher.field(path.as_bytes()).field(text.as_bytes());
+    }
+    hasher.field(&count(missing_libraries.len()));
+    for library in missing_libraries {
+        hasher.field(library.as_bytes());
+    }
+    for fact in [&product.version, &product.build_id, &product.image, &compression.algorithm] {
+        hasher.field(fact.as_bytes());
+    }
+    hasher.field(&compression.cluster_bytes.to_le_bytes()).field(&epoch.to_le_bytes());
+    hasher.finish()
+}
+
+fn count(length: usize) -> [u8; 8] {
+    (length as u64).to_le_bytes()
+}
+
+fn listed(gathered: Gathered, layer: &str) -> Result<manifest::Package, ComposeError> {
+    let Gathered { control, digest, suite, bytes, .. } = gathered;
+    let (source, source_version) = control.source();
+    let source_version: formats::Version = source_version.parse().map_err(|source| {
+        ComposeError::SourceVersion { package: control.name().clone(), source }
+    })?;
+    Ok(manifest::Package {
+        name: control.name().clone(),
+        version: control.version().clone(),
+        debian_version: control.version().without_preon(),
+        source: source.to_owned(),
+        source_version: source_version.without_preon(),
+        architecture: control.architecture().to_owned(),
+        suite,
+        installed_bytes: bytes,
+        layer: layer.to_owned(),
+        deb: digest,
+    })
+}
+
+#[cfg(test)]
+mod tests;

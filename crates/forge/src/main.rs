@@ -1,2 +1,74 @@
-//! forge
-fn main() {}
+//! The build machine's program: from Debian's archive to images.
+//!
+//! Each command is a file: its arguments, its doc comments as help text, one call into a library.
+
+mod cache;
+mod context;
+mod curate;
+mod image;
+mod kernel;
+mod layer;
+mod programs;
+mod progress;
+mod recipe;
+mod sandbox;
+mod supply;
+mod tools;
+mod update;
+mod workshop;
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use base::{Failure, explain};
+use clap::Parser;
+
+use crate::context::{Context, Options};
+use crate::workshop::KernelShop;
+
+/// Build Preon OS: packages, kernel, images.
+#[derive(Debug, Parser)]
+#[command(version, max_term_width = 100)]
+struct Forge {
+    #[command(flatten)]
+    options: Options,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// Build images and show what they are made of
+    #[command(subcommand)]
+    Image(image::Command),
+    /// Build the kernel and show what it is
+    #[command(subcommand)]
+    Kernel(kernel::Command),
+    Update(update::Update),
+    /// Show or clear what is kept between builds
+    #[command(subcommand)]
+    Cache(cache::Command),
+}
+
+impl Forge {
+    fn run(self, out: &mut dyn Write) -> Result<(), Failure> {
+        let context = Context::open(self.options)?;
+        match self.command {
+            Command::Image(command) => command.run(&context, out),
+            Command::Kernel(command) => command.run(&KernelShop::new(&context), out),
+            Command::Update(command) => command.run(&context, out),
+            Command::Cache(command) => command.run(&context, out),
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    let mut out = std::io::stdout().lock();
+    match Forge::parse().run(&mut out) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprint!("{}", explain::render(failure.as_ref()));
+            ExitCode::FAILURE
+        }
+    }
+}

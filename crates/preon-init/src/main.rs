@@ -1,2 +1,57 @@
-//! preon-init
-fn main() {}
+//! PID 1 of the initrd: finds the store on the disk that the loader came from, stacks the wanted
+//! generation and becomes systemd. What it does is in `boot`; here is what happens when that fails.
+
+mod boot;
+mod command_line;
+mod disk;
+mod grow;
+mod log;
+
+use std::convert::Infallible;
+use std::panic::PanicHookInfo;
+use std::time::Duration;
+
+use base::Failure;
+use base::explain::render;
+
+use crate::command_line::CommandLine;
+
+/// How long a message stays to be read before the machine restarts.
+const DELAY: Duration = Duration::from_secs(10);
+
+fn main() {
+    std::panic::set_hook(Box::new(panicked));
+    let Err(failure) = start();
+    log::failure(&render(&*failure));
+    restart();
+}
+
+/// Returns only with the reason why there is no systemd in place of this program.
+fn start() -> Result<Infallible, Failure> {
+    boot::mount_kernel_filesystems()?;
+    log::open()?;
+    boot::run(&command_line()?)
+}
+
+fn command_line() -> Result<CommandLine, Failure> {
+    let text = base::file::read_text("/proc/cmdline".as_ref())?;
+    Ok(CommandLine::parse(&text))
+}
+
+/// The kernel panics when PID 1 ends, with a message that helps nobody.
+fn panicked(info: &PanicHookInfo<'_>) {
+    log::failure(&format!("error: {info}\nhint: report this as a bug of preon-init\n"));
+    restart();
+}
+
+/// Restarts the machine after a delay: the next attempt may go better, or the loader may choose
+/// another entry. It never hangs.
+fn restart() -> ! {
+    let delay = command_line().ok().and_then(|words| words.panic_delay()).unwrap_or(DELAY);
+    log::failure(&format!("restarting in {} seconds", delay.as_secs()));
+    std::thread::sleep(delay);
+    let error = sys::power::reboot();
+    log::failure(&format!("cannot restart: {error}"));
+    // The kernel's own `panic=` is what is left.
+    std::process::abort()
+}

@@ -1,0 +1,233 @@
+//! Packages to one tree: their files, checked against each other and against their digests.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use base::file::{self, FileError};
+use base::progress::{Progress, Unit};
+use base::{Digest, Explain};
+use formats::PackageName;
+use packages::control::Control;
+use packages::deb::{self, Deb, DebError, Entry, Flaw, Limits};
+
+use crate::path::{BadPath, UsrPath};
+use crate::tree::{Conflict, Kind, Node, Origin, Spool, SpoolError, Tree};
+
+/// A curated package to compose.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Input {
+    /// The curated `.deb`.
+    pub deb: PathBuf,
+    /// Its digest, which is checked.
+    pub digest: Digest,
+    /// The suite that Debian's package came from, for the manifest.
+    pub suite: String,
+}
+
+/// A package whose files are in the tree.
+#[derive(Clone, Debug)]
+pub struct Gathered {
+    /// The curated package's control file.
+    pub control: Control,
+    /// The digest of the `.deb`.
+    pub digest: Digest,
+    /// The suite.
+    pub suite: String,
+    /// All that it holds, sorted.
+    pub paths: Vec<UsrPath>,
+    /// Bytes of its files; a file with several names counts once.
+    pub bytes: u64,
+}
+
+/// Packages cannot be put into one tree.
+#[derive(Debug, thiserror::Error)]
+pub enum GatherError {
+    /// A package, or the spool, cannot be read or written.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// A package is not sound.
+    #[error(transparent)]
+    Deb(#[from] DebError),
+    /// A package is not what was asked for.
+    #[error("{} has the digest {found}, not {wanted}", deb.display())]
+    Digest {
+        /// The file.
+        deb: PathBuf,
+        /// The digest it should have.
+        wanted: Digest,
+        /// The digest it has.
+        found: Digest,
+    },
+    /// One package is there twice.
+    #[error("the package {0} is there twice")]
+    Twice(PackageName),
+    /// A package holds something that a curated one never does.
+    #[error("the package {package} holds {path}, {reason}")]
+    Uncurated {
+        /// The package.
+        package: PackageName,
+        /// What it holds.
+        path: String,
+        /// Why that is wrong.
+        reason: &'static str,
+    },
+    /// Packages hold the same paths.
+    #[error("packages disagree about {} paths{}", .0.len(), listed(.0))]
+    Conflicts(Vec<Conflict>),
+}
+
+impl Explain for GatherError {
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::File(error) => error.hint(),
+            Self::Deb(error) => error.hint(),
+            Self::Digest { .. } => Some("curate the package again".into()),
+            Self::Twice(_) => None,
+            Self::Uncurated { .. } => Some("curate the package before composing it".into()),
+            Self::Conflicts(conflicts) => conflicts.first().and_then(Explain::hint),
+        }
+    }
+}
+
+fn listed(conflicts: &[Conflict]) -> String {
+    conflicts.iter().take(20).map(|conflict| format!("\n  | {conflict}")).collect()
+}
+
+/// Puts the files of `inputs` into one tree, their contents into `spool`. The packages come back
+/// sorted by name; the order of `inputs` does not matter.
+///
+/// # Errors
+///
+/// [`GatherError`]; all conflicts between packages are reported at once.
+pub fn gather(
+    inputs: &[Input],
+    spool: &mut Spool,
+    progress: &dyn Progress,
+) -> Result<(Tree, Vec<Gathered>), GatherError> {
+    let mut sorted = BTreeMap::new();
+    for input in inputs {
+        // Opened again below: all packages at once are too much for a small host's memory.
+        let name = open(input)?.control().name().clone();
+        if sorted.insert(name.clone(), input).is_some() {
+            return Err(GatherError::Twice(name));
+        }
+    }
+    let task = progress.begin("unpacking packages", Some(inputs.len() as u64), Unit::Items);
+    let mut tree = Tree::default();
+    let mut conflicts = Vec::new();
+    let mut gathered = Vec::new();
+    for input in sorted.into_values() {
+        let deb = open(input)?;
+        let mut one = Intake::new(&mut tree, spool, &deb, &input.deb);
+        deb.visit(Limits::default(), |entry, content| one.take(entry, content))?;
+        let Intake { conflicts: found, mut paths, bytes, .. } = one;
+        conflicts.extend(found);
+        paths.sort();
+        gathered.push(Gathered {
+            control: deb.control().clone(),
+            digest: input.digest,
+            suite: input.suite.clone(),
+            paths,
+            bytes,
+        });
+        task.advance(1);
+    }
+    if conflicts.is_empty() { Ok((tree, gathered)) } else { Err(GatherError::Conflicts(conflicts)) }
+}
+
+fn open(input: &Input) -> Result<Deb, GatherError> {
+    let bytes = file::read(&input.deb)?;
+    let found = Digest::of(&bytes);
+    if found != input.digest {
+        let deb = input.deb.clone();
+        return Err(GatherError::Digest { deb, wanted: input.digest, found });
+    }
+    Ok(Deb::read(input.deb.display().to_string(), &bytes[..])?)
+}
+
+/// One package on its way into the tree.
+struct Intake<'a> {
+    tree: &'a mut Tree,
+    spool: &'a mut Spool,
+    name: PackageName,
+    deb: &'a Path,
+    /// What this package has brought so far, for its hard links: a conflicting node is not in
+    /// the tree.
+    own: BTreeMap<String, Node>,
+    paths: Vec<UsrPath>,
+    conflicts: Vec<Conflict>,
+    bytes: u64,
+}
+
+impl<'a> Intake<'a> {
+    fn new(tree: &'a mut Tree, spool: &'a mut Spool, deb: &Deb, path: &'a Path) -> Self {
+        Self {
+            tree,
+            spool,
+            name: deb.control().name().clone(),
+            deb: path,
+            own: BTreeMap::new(),
+            paths: Vec::new(),
+            conflicts: Vec::new(),
+            bytes: 0,
+        }
+    }
+
+    fn take(&mut self, entry: &Entry, content: &mut dyn std::io::Read) -> Result<(), GatherError> {
+        let path = UsrPath::new(&entry.path)
+            .map_err(|BadPath(path)| self.uncurated(&path, "which is not below /usr"))?;
+        let origin = Origin::Package(self.name.clone());
+        let node = match &entry.kind {
+            deb::Kind::Directory => Node::new(Kind::Folder, origin),
+            deb::Kind::Symlink(target) => Node::symlink(target, origin),
+            deb::Kind::File => {
+                let content = self.spool.take(content).map_err(|error| self.unread(error))?;
+                self.bytes += content.len();
+                Node::new(Kind::File(Arc::new(content)), origin)
+            }
+            deb::Kind::HardLink(target) => match self.own.get(target) {
+                Some(node) => node.clone(),
+                None => return Err(self.uncurated(target, "a hard link to nothing")),
+            },
+            _ => return Err(self.uncurated(&entry.path, "which is a device or pipe")),
+        };
+        let node = match &entry.kind {
+            deb::Kind::HardLink(_) => node,
+            deb::Kind::Symlink(_) => node, // links have no mode of their own
+            _ => Node {
+                mode: entry.mode,
+                uid: entry.uid,
+                gid: entry.gid,
+                xattrs: entry.xattrs.iter().cloned().collect(),
+                ..node
+            },
+        };
+        if matches!(node.kind, Kind::File(_)) {
+            self.own.insert(entry.path.clone(), node.clone());
+        }
+        if let Err(conflict) = self.tree.add(path.clone(), node) {
+            self.conflicts.push(conflict);
+        }
+        self.paths.push(path);
+        Ok(())
+    }
+
+    fn uncurated(&self, path: &str, reason: &'static str) -> GatherError {
+        GatherError::Uncurated { package: self.name.clone(), path: path.to_owned(), reason }
+    }
+
+    fn unread(&self, error: SpoolError) -> GatherError {
+        match error {
+            SpoolError::Spool(error) => error.into(),
+            SpoolError::Source(source) => DebError::Flaw {
+                file: self.deb.display().to_string(),
+                source: Flaw::Unpack { member: "its data archive".into(), source },
+            }
+            .into(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,244 @@
+//! A tree to a layer: an EROFS file and its dm-verity tree.
+
+mod archive;
+mod erofs;
+
+use std::fs::File;
+use std::io::{BufReader, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use base::child::{ChildError, Program};
+use base::file::{FileError, Staged};
+use base::progress::{Progress, Unit};
+use base::{Digest, Explain};
+use formats::guid::Guid;
+use formats::manifest;
+use formats::verity::{Superblock, VerityError};
+
+pub use archive::write as write_archive;
+
+use crate::tree::Tree;
+
+/// How a layer is compressed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Compression {
+    /// Algorithm and level, as `mkfs.erofs -z` takes it: `zstd,12`, `lz4hc,9`.
+    pub algorithm: String,
+    /// How many bytes are compressed together, at most.
+    pub cluster_bytes: u32,
+}
+
+/// What to make.
+#[derive(Clone, Copy, Debug)]
+pub struct Order<'a> {
+    /// The layer's name, and its files': `NAME.erofs` and `NAME.erofs.verity`.
+    pub name: &'a str,
+    /// The folder for them.
+    pub folder: &'a Path,
+    /// mkfs.erofs 1.8 or later: the same version gives the same bytes.
+    pub mkfs: &'a Program,
+    /// How to compress.
+    pub compression: &'a Compression,
+    /// The time of every file, seconds since 1970.
+    pub epoch: u64,
+    /// A digest of all that the layer is made of; its UUID comes from it.
+    pub identity: Digest,
+}
+
+/// A layer on the disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Made {
+    /// What the manifest says about it.
+    pub layer: manifest::Layer,
+    /// The EROFS file.
+    pub erofs: PathBuf,
+    /// The file with its hash tree.
+    pub verity: PathBuf,
+}
+
+/// A layer cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub enum LayerError {
+    /// The compression is written in a way that mkfs.erofs cannot mean.
+    #[error("`{0}` is no compression")]
+    Compression(String),
+    /// A file cannot be read or written.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// mkfs.erofs failed.
+    #[error("cannot write {}", path.display())]
+    Erofs {
+        /// The file.
+        path: PathBuf,
+        /// What mkfs.erofs says.
+        source: ChildError,
+    },
+    /// The hash tree cannot be made.
+    #[error("cannot make the hash tree of {}", path.display())]
+    Verity {
+        /// The EROFS file.
+        path: PathBuf,
+        /// Why.
+        source: VerityError,
+    },
+}
+
+impl Explain for LayerError {
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Compression(_) => Some("write it as `zstd,12`, `lz4hc,9` or `lz4`".into()),
+            Self::File(error) => error.hint(),
+            Self::Erofs { path, source: ChildError::Failed { output, .. } }
+                if output.contains("No space left") =>
+            {
+                Some(format!("free space on the disk that holds {}", path.display()))
+            }
+            Self::Erofs { source, .. } => source.hint(),
+            Self::Verity { .. } => None,
+        }
+    }
+}
+
+/// Writes the layer that holds `tree`. Both files appear whole or not at all.
+///
+/// # Errors
+///
+/// [`LayerError`]; nothing is left behind then.
+pub fn make(tree: &Tree, order: Order<'_>, progress: &dyn Progress) -> Result<Made, LayerError> {
+    check(&order.compression.algorithm)?;
+    let erofs_path = order.folder.join(format!("{}.erofs", order.name));
+    let verity_path = order.folder.join(format!("{}.erofs.verity", order.name));
+    let staged = Staged::create(&erofs_path)?;
+    let recipe = erofs::Recipe {
+        mkfs: order.mkfs,
+        compression: order.compression,
+        epoch: order.epoch,
+        identity: order.identity,
+    };
+    erofs::make(tree, recipe, staged.path(), progress)
+        .map_err(|source| LayerError::Erofs { path: erofs_path.clone(), source })?;
+    let (erofs, erofs_bytes) = measure(staged.path(), progress)?;
+
+    let mut tree_file = Staged::create(&verity_path)?;
+    let root_hash = hash(staged.path(), (erofs, erofs_bytes), &mut tree_file)
+        .map_err(|error| error.about(&erofs_path))?;
+    let (verity, verity_bytes) = measure(tree_file.path(), progress)?;
+    tree_file.commit()?;
+    if let Err(error) = staged.commit() {
+        // A hash tree without its data is of no use; the error that is returned matters more.
+        let _ = std::fs::remove_file(&verity_path);
+        return Err(error.into());
+    }
+    Ok(Made {
+        layer: manifest::Layer {
+            name: order.name.to_owned(),
+            erofs,
+            erofs_bytes,
+            verity,
+            verity_bytes,
+            root_hash,
+            compression: order.compression.algorithm.clone(),
+            cluster_bytes: order.compression.cluster_bytes,
+        },
+        erofs: erofs_path,
+        verity: verity_path,
+    })
+}
+
+/// Only what cannot be taken for another option.
+fn check(algorithm: &str) -> Result<(), LayerError> {
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || b",=".contains(&b);
+    let starts = algorithm.starts_with(|c: char| c.is_ascii_lowercase());
+    if starts && algorithm.bytes().all(allowed) {
+        Ok(())
+    } else {
+        Err(LayerError::Compression(algorithm.to_owned()))
+    }
+}
+
+fn measure(path: &Path, progress: &dyn Progress) -> Result<(Digest, u64), FileError> {
+    let read = |error| FileError::at("read", path)(error);
+    let file = File::open(path).map_err(read)?;
+    let bytes = file.metadata().map_err(read)?.len();
+    let task = progress.begin("hashing the layer", Some(bytes), Unit::Bytes);
+    let digest = Digest::of_reader(file).map_err(read)?;
+    task.advance(bytes);
+    Ok((digest, bytes))
+}
+
+/// Why hashing failed, before it is known whose file that was.
+enum HashError {
+    File(FileError),
+    Verity(VerityError),
+}
+
+impl HashError {
+    fn about(self, path: &Path) -> LayerError {
+        match self {
+            Self::File(error) => error.into(),
+            Self::Verity(source) => LayerError::Verity { path: path.to_owned(), source },
+        }
+    }
+}
+
+/// Writes the hash tree of the EROFS file at `path`, whose digest is the salt.
+fn hash(path: &Path, of: (Digest, u64), output: &mut Staged) -> Result<Digest, HashError> {
+    let (salt, bytes) = of;
+    let superblock =
+        Superblock::new(bytes, salt, Guid::from_digest(&salt)).map_err(HashError::Verity)?;
+    let file = File::open(path).map_err(|e| HashError::File(FileError::at("read", path)(e)))?;
+    let target = output.path().to_owned();
+    let mut output = BufWriter::new(output);
+    let root = superblock
+        .write_tree(BufReader::with_capacity(1 << 20, file), &mut output)
+        .map_err(HashError::Verity)?;
+    output.flush().map_err(|e| HashError::File(FileError::at("write", target)(e)))?;
+    Ok(root)
+}
+
+#[cfg(test)]
+mod tests {
+    use base::progress::Silent;
+
+    use super::*;
+
+    fn attempt(mkfs: &Program, algorithm: &str, folder: &Path) -> LayerError {
+        let compression = Compression { algorithm: algorithm.to_owned(), cluster_bytes: 65536 };
+        let identity = Digest::of(b"");
+        let order =
+            Order { name: "base", folder, mkfs, compression: &compression, epoch: 0, identity };
+        let error = make(&Tree::default(), order, &Silent).unwrap_err();
+        assert_eq!(std::fs::read_dir(folder).unwrap().count(), 0, "something is left behind");
+        error
+    }
+
+    #[test]
+    fn a_missing_mkfs_is_named_with_a_hint() {
+        let dir = tempfile::tempdir().unwrap();
+        let error = attempt(&Program::new("/no/mkfs.erofs"), "lz4", dir.path());
+        assert_eq!(error.hint().unwrap(), "install the package that holds /no/mkfs.erofs");
+    }
+
+    #[test]
+    fn a_full_disk_is_told_with_what_mkfs_printed() {
+        let dir = tempfile::tempdir().unwrap();
+        let script = "echo Processing x ...; echo '<E> erofs: No space left on device' >&2; exit 1";
+        let mkfs = Program::from_words(["/bin/sh", "-c", script]);
+        let error = attempt(&mkfs, "lz4", dir.path());
+        let LayerError::Erofs { source, .. } = &error else { panic!("{error}") };
+        assert!(
+            source.to_string().ends_with("\n  | <E> erofs: No space left on device"),
+            "{source}"
+        );
+        assert!(error.hint().unwrap().starts_with("free space on the disk that holds "));
+    }
+
+    #[test]
+    fn options_do_not_enter_through_the_compression() {
+        let dir = tempfile::tempdir().unwrap();
+        for algorithm in ["", "-x", "lz4 --all-root", "lz4:zstd", "/x"] {
+            let error = attempt(&Program::new("/no/mkfs.erofs"), algorithm, dir.path());
+            assert!(matches!(error, LayerError::Compression(_)), "{algorithm}");
+        }
+    }
+}

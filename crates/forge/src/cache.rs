@@ -1,0 +1,184 @@
+//! What is kept between builds: one folder outside the checkout, everything in it named by the
+//! digest of what it was made from, so that nothing in it is ever wrong, only unused.
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use base::file::{self, FileError};
+use base::{ByteSize, Digest, Failure};
+
+use crate::context::Context;
+
+/// The cache folder.
+#[derive(Clone, Debug)]
+pub(crate) struct Cache {
+    folder: PathBuf,
+}
+
+/// What the cache holds, one folder each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Kind {
+    /// Files of the archive
+    Archive,
+    /// Packages after curation
+    Curated,
+    /// Unpacked Debian 13 roots that tools and compilers run in
+    Roots,
+    /// Built kernels
+    Kernel,
+    /// Built programs of ours
+    Programs,
+    /// Composed layers
+    Layers,
+}
+
+impl Kind {
+    const ALL: [Self; 6] =
+        [Self::Archive, Self::Curated, Self::Roots, Self::Kernel, Self::Programs, Self::Layers];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Archive => "archive",
+            Self::Curated => "curated",
+            Self::Roots => "roots",
+            Self::Kernel => "kernel",
+            Self::Programs => "programs",
+            Self::Layers => "layers",
+        }
+    }
+}
+
+impl Cache {
+    /// The cache in `folder`, which need not exist yet.
+    pub(crate) fn new(folder: PathBuf) -> Self {
+        Self { folder }
+    }
+
+    /// The folder of one kind.
+    pub(crate) fn kind(&self, kind: Kind) -> PathBuf {
+        self.folder.join(kind.name())
+    }
+
+    /// Where the folder that was made from what `key` digests is, or would be.
+    pub(crate) fn path(&self, kind: Kind, key: &Digest) -> PathBuf {
+        self.kind(kind).join(key.short())
+    }
+
+    /// The folder that was made from what `key` digests; made by `fill` if it is not there yet.
+    ///
+    /// # Errors
+    ///
+    /// What `fill` fails with; the cache is then as it was before.
+    pub(crate) fn folder(
+        &self,
+        kind: Kind,
+        key: &Digest,
+        fill: impl FnOnce(&Path) -> Result<(), Failure>,
+    ) -> Result<PathBuf, Failure> {
+        let folder = self.path(kind, key);
+        if !folder.is_dir() {
+            create_folder(&folder, fill)?;
+        }
+        Ok(folder)
+    }
+}
+
+/// [`file::create_folder`] for work that fails with any [`Failure`].
+fn create_folder(
+    target: &Path,
+    fill: impl FnOnce(&Path) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    /// `Failure` is ours to convert into only through a type of our own.
+    struct Wrapped(Failure);
+    impl From<FileError> for Wrapped {
+        fn from(error: FileError) -> Self {
+            Self(error.into())
+        }
+    }
+    file::create_folder(target, |folder| fill(folder).map_err(Wrapped)).map_err(|w| w.0)
+}
+
+/// `forge cache …`
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Command {
+    /// Print what the cache holds and how large it is
+    Show {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Delete all of it, or one kind
+    Clear {
+        /// Only this kind
+        kind: Option<Kind>,
+    },
+}
+
+#[derive(serde::Serialize)]
+struct Row {
+    kind: &'static str,
+    folder: PathBuf,
+    entries: u64,
+    bytes: u64,
+}
+
+impl Command {
+    pub(crate) fn run(self, context: &Context, out: &mut dyn Write) -> Result<(), Failure> {
+        match self {
+            Self::Show { json } => show(&context.cache, json, out),
+            Self::Clear { kind } => clear(&context.cache, kind, out),
+        }
+    }
+}
+
+fn show(cache: &Cache, json: bool, out: &mut dyn Write) -> Result<(), Failure> {
+    let mut rows = Vec::new();
+    for kind in Kind::ALL {
+        let folder = cache.kind(kind);
+        let entries = fs::read_dir(&folder).map_or(0, |entries| entries.count() as u64);
+        let bytes = if folder.is_dir() { disk_bytes(&folder)? } else { 0 };
+        rows.push(Row { kind: kind.name(), folder, entries, bytes });
+    }
+    let print = |out: &mut dyn Write| {
+        if json {
+            return writeln!(out, "{}", serde_json::json!(rows));
+        }
+        writeln!(out, "{:<10} {:>8} {:>10}  folder", "kind", "entries", "size")?;
+        for row in &rows {
+            let size = ByteSize(row.bytes);
+            let folder = row.folder.display();
+            writeln!(out, "{:<10} {:>8} {size:>10}  {folder}", row.kind, row.entries)?;
+        }
+        Ok(())
+    };
+    Ok(print(out).map_err(FileError::at("write to", "standard output"))?)
+}
+
+fn clear(cache: &Cache, kind: Option<Kind>, out: &mut dyn Write) -> Result<(), Failure> {
+    for kind in Kind::ALL.into_iter().filter(|k| kind.is_none_or(|wanted| wanted == *k)) {
+        let folder = cache.kind(kind);
+        if folder.is_dir() {
+            let bytes = ByteSize(disk_bytes(&folder)?);
+            fs::remove_dir_all(&folder).map_err(FileError::at("remove", &folder))?;
+            writeln!(out, "removed {} ({bytes})", folder.display())
+                .map_err(FileError::at("write to", "standard output"))?;
+        }
+    }
+    Ok(())
+}
+
+/// How much of the disk the files below `folder` take.
+fn disk_bytes(folder: &Path) -> Result<u64, FileError> {
+    use std::os::unix::fs::MetadataExt;
+    let mut bytes = 0;
+    for entry in fs::read_dir(folder).map_err(FileError::at("read", folder))? {
+        let entry = entry.map_err(FileError::at("read", folder))?;
+        let metadata = entry.metadata().map_err(FileError::at("read", entry.path()))?;
+        bytes += metadata.blocks() * 512;
+        if metadata.is_dir() {
+            bytes += disk_bytes(&entry.path())?;
+        }
+    }
+    Ok(bytes)
+}

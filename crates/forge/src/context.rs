@@ -1,0 +1,141 @@
+//! What every command of `forge` needs: where the product's sources are, the cache, how progress
+//! is shown. The only place that reads the environment.
+
+use std::env;
+use std::path::{Path, PathBuf};
+
+use base::file::{self, FileError};
+use base::progress::Shared;
+use base::{Explain, Failure};
+use serde::Deserialize;
+
+use crate::cache::Cache;
+use crate::progress;
+
+/// Options that every command takes.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Options {
+    /// Debian archive to use instead of the one in this machine's APT sources
+    #[arg(long, global = true, value_name = "URI")]
+    archive: Option<String>,
+    /// Use only what the cache holds; fail rather than download
+    #[arg(long, global = true)]
+    offline: bool,
+    /// Folder of the cache [default: ~/.cache/preon]
+    #[arg(long, global = true, value_name = "FOLDER", env = "PREON_CACHE")]
+    cache: Option<PathBuf>,
+}
+
+/// `~/.config/preon/forge.toml`: what a machine always wants different.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct Configuration {
+    /// As `--archive`.
+    archive: Option<String>,
+    /// As `--cache`.
+    cache: Option<PathBuf>,
+}
+
+/// What every command needs.
+pub(crate) struct Context {
+    /// The checkout: the folder that holds `os/` and `crates/`.
+    pub(crate) root: PathBuf,
+    /// What is kept between builds.
+    pub(crate) cache: Cache,
+    /// How progress is shown.
+    pub(crate) progress: Shared,
+    /// The archive's URI where the user gave one.
+    pub(crate) archive: Option<String>,
+    /// Whether downloading is forbidden.
+    pub(crate) offline: bool,
+    /// The HTTP proxy, if there is one.
+    pub(crate) proxy: Option<String>,
+    /// Where cargo keeps the crates that it has fetched.
+    pub(crate) cargo_home: PathBuf,
+}
+
+/// Why `forge` cannot begin.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ContextError {
+    #[error("no folder above {} holds Preon's sources", .0.display())]
+    NoSources(PathBuf),
+    #[error("{}: {message}", path.display())]
+    Configuration { path: PathBuf, message: String },
+    #[error("HOME is not set, so the cache has no place")]
+    NoCache,
+    #[error(transparent)]
+    File(#[from] FileError),
+}
+
+impl Explain for ContextError {
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::NoSources(_) => Some("run forge inside a checkout of Preon OS".into()),
+            Self::Configuration { .. } => Some("it knows the keys `archive` and `cache`".into()),
+            Self::NoCache => Some("set HOME, or CARGO_HOME and --cache".into()),
+            Self::File(error) => error.hint(),
+        }
+    }
+}
+
+impl Context {
+    /// Reads the environment and the configuration file; `options` win over both.
+    ///
+    /// # Errors
+    ///
+    /// [`ContextError`].
+    pub(crate) fn open(options: Options) -> Result<Self, Failure> {
+        let configuration = configuration()?;
+        let home_cache = || base_folder("XDG_CACHE_HOME", ".cache");
+        let cache =
+            options.cache.or(configuration.cache).or_else(home_cache).ok_or(ContextError::NoCache)?;
+        Ok(Self {
+            root: find_root()?,
+            cache: Cache::new(cache),
+            progress: progress::for_stderr(),
+            archive: options.archive.or(configuration.archive),
+            offline: options.offline,
+            proxy: env::var("http_proxy").ok().filter(|proxy| !proxy.is_empty()),
+            cargo_home: cargo_home().ok_or(ContextError::NoCache)?,
+        })
+    }
+
+    /// Where the results of building `image` go.
+    pub(crate) fn out(&self, image: &str) -> PathBuf {
+        self.root.join("out").join(image)
+    }
+}
+
+fn configuration() -> Result<Configuration, ContextError> {
+    let Some(folder) = base_folder("XDG_CONFIG_HOME", ".config") else {
+        return Ok(Configuration::default());
+    };
+    let path = folder.join("forge.toml");
+    if !path.exists() {
+        return Ok(Configuration::default());
+    }
+    toml::from_str(&file::read_text(&path)?)
+        .map_err(|error| ContextError::Configuration { path, message: error.to_string() })
+}
+
+/// The folder `preon` in one of the XDG base folders.
+fn base_folder(variable: &str, below_home: &str) -> Option<PathBuf> {
+    let folder = match env::var_os(variable).filter(|value| !value.is_empty()) {
+        Some(folder) => PathBuf::from(folder),
+        None => PathBuf::from(env::var_os("HOME")?).join(below_home),
+    };
+    Some(folder.join("preon"))
+}
+
+/// Source: The Cargo Book, "Cargo Home".
+fn cargo_home() -> Option<PathBuf> {
+    let home = || Some(PathBuf::from(env::var_os("HOME")?).join(".cargo"));
+    env::var_os("CARGO_HOME").map(PathBuf::from).or_else(home)
+}
+
+fn find_root() -> Result<PathBuf, ContextError> {
+    let here = env::current_dir().map_err(FileError::at("find the folder", "."))?;
+    let is_root = |folder: &&Path| folder.join("os/images").is_dir();
+    let root = here.ancestors().find(is_root).map(Path::to_owned);
+    root.ok_or(ContextError::NoSources(here))
+}

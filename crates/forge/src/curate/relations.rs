@@ -1,0 +1,157 @@
+//! The control file of a curated package, made from Debian's.
+
+use formats::relation::{Constraint, Group, Operator, Relation, Relations};
+use packages::control::Control;
+
+use super::{Claim, Problem, Review};
+use crate::recipe::Recipe;
+
+/// Relations that are wishes; a product that lists what it holds has none.
+const WISHES: [&str; 3] = ["Recommends", "Suggests", "Enhances"];
+
+/// Relations that must be met.
+const NEEDS: [&str; 2] = ["Pre-Depends", "Depends"];
+
+/// Relations that must not be met.
+const REFUSALS: [&str; 3] = ["Conflicts", "Breaks", "Replaces"];
+
+/// Turns Debian's control file into that of the curated package.
+///
+/// # Errors
+///
+/// [`Problem::Relation`] if a field breaks the grammar.
+pub(super) fn curated(
+    debian: &Control,
+    recipe: &Recipe,
+    review: &mut Review,
+) -> Result<Control, Problem> {
+    let mut control = debian.clone();
+    let (source, source_version) = debian.source();
+    control.set("Source", &format!("{source} ({source_version})"));
+    control.set_version(debian.version().with_preon(recipe.declared.revision));
+    for wish in WISHES {
+        control.set(wish, "");
+    }
+    for (fields, rewrite) in [(&NEEDS[..], need as Rewrite), (&REFUSALS[..], refusal)] {
+        for &field in fields {
+            let Some(value) = debian.get(field) else { continue };
+            let relations = Relations::parse(value)
+                .map_err(|source| Problem::Relation { field, source })?;
+            let groups = relations.groups.iter().filter_map(|group| without(group, recipe, review));
+            let rewritten: Vec<_> = groups.flat_map(|group| rewrite(&group)).collect();
+            control.set(field, &rewritten.join(", "));
+        }
+    }
+    Ok(control)
+}
+
+type Rewrite = fn(&Group<'_>) -> Vec<String>;
+
+/// The group without the packages that the recipe leaves out; `None` if nothing is left of it.
+fn without<'a>(group: &Group<'a>, recipe: &Recipe, review: &mut Review) -> Option<Group<'a>> {
+    let left_out = recipe.without();
+    let mut alternatives = group.alternatives.clone();
+    alternatives.retain(|relation| {
+        let named = left_out.iter().any(|name| name.as_str() == relation.name);
+        if named {
+            review.used.insert(Claim::Without(relation.name.to_owned()));
+        }
+        !named
+    });
+    (!alternatives.is_empty()).then_some(Group { alternatives })
+}
+
+/// A need, in terms of curated versions: `a (= V) | b` becomes two groups, `a (>= V) | b` and
+/// `a (<< V+1) | b`, which is the same where one version is installed at a time.
+fn need(group: &Group<'_>) -> Vec<String> {
+    let bounds: Vec<_> = group.alternatives.iter().map(bounds).collect();
+    let joined = |pick: fn(&Bounds) -> &String| {
+        bounds.iter().map(|bounds| pick(bounds).as_str()).collect::<Vec<_>>().join(" | ")
+    };
+    let mut groups = vec![joined(|bounds| &bounds.first)];
+    if bounds.iter().any(|bounds| bounds.second.is_some()) {
+        groups.push(joined(|bounds| bounds.second.as_ref().unwrap_or(&bounds.first)));
+    }
+    groups
+}
+
+/// A refusal, in terms of curated versions. An exact version stays as it is: two bounds cannot be
+/// refused together, and it means Debian's own package, which is not in the product.
+fn refusal(group: &Group<'_>) -> Vec<String> {
+    let one = |relation: &Relation<'_>| match bounds(relation) {
+        Bounds { first, second: None } => first,
+        Bounds { second: Some(_), .. } => relation.to_string(),
+    };
+    vec![group.alternatives.iter().map(one).collect::<Vec<_>>().join(" | ")]
+}
+
+/// A relation as one bound on the version, or two.
+struct Bounds {
+    first: String,
+    second: Option<String>,
+}
+
+/// What a relation to Debian's version `V` means where that package's version is `V+0preonN`.
+/// `V+1` sorts between all of these and whatever Debian makes of `V` next.
+fn bounds(relation: &Relation<'_>) -> Bounds {
+    let one = |first| Bounds { first, second: None };
+    let Some(Constraint { operator, version }) = relation.version else {
+        return one(relation.to_string());
+    };
+    let name = Relation { version: None, ..*relation };
+    let next = format!("{name} (<< {}+1)", version.as_str());
+    match operator {
+        Operator::Equal => {
+            Bounds { first: format!("{name} (>= {})", version.as_str()), second: Some(next) }
+        }
+        Operator::EarlierOrEqual => one(next),
+        Operator::Later => one(format!("{name} (>= {}+1)", version.as_str())),
+        Operator::Earlier | Operator::LaterOrEqual => one(relation.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cmp::Ordering;
+
+    use formats::Version;
+
+    use super::*;
+
+    #[test]
+    fn exact_relations_still_hold_between_curated_packages() {
+        #[rustfmt::skip]
+        let cases = [
+            // Debian's                 needed                                       refused
+            ("a",                       "a",                                         "a"),
+            ("a (>= 1)",                "a (>= 1)",                                  "a (>= 1)"),
+            ("a (<< 1)",                "a (<< 1)",                                  "a (<< 1)"),
+            ("a (= 1-2)",               "a (>= 1-2); a (<< 1-2+1)",                  "a (= 1-2)"),
+            ("a (<= 1-2)",              "a (<< 1-2+1)",                              "a (<< 1-2+1)"),
+            ("a (>> 1-2)",              "a (>= 1-2+1)",                              "a (>= 1-2+1)"),
+            ("a:any (= 1) | b",         "a:any (>= 1) | b; a:any (<< 1+1) | b",      "a:any (= 1) | b"),
+        ];
+        for (debian, needed, refused) in cases {
+            let relations = Relations::parse(debian).unwrap();
+            let group = &relations.groups[0];
+            assert_eq!(need(group).join("; "), needed, "{debian}");
+            assert_eq!(refusal(group).join("; "), refused, "{debian}");
+        }
+    }
+
+    #[test]
+    fn the_bound_lies_between_curated_versions_and_the_next_of_debian() {
+        for version in ["1", "1-2", "2:1.0~rc1-3", "1-2+b1", "1-2~deb13u1"] {
+            let parse = |text: String| text.parse::<Version>().unwrap();
+            let bound = parse(format!("{version}+1"));
+            for revision in [1, 9, 10, 4_000_000] {
+                let curated = parse(version.to_owned()).with_preon(revision);
+                assert_eq!(curated.cmp(&bound), Ordering::Less, "{curated} {bound}");
+            }
+            for ending in ["+b1", "+b2", "+deb13u1", ".1", "1", "+nmu1"] {
+                let later = parse(format!("{version}{ending}"));
+                assert_eq!(bound.cmp(&later), Ordering::Less, "{bound} {later}");
+            }
+        }
+    }
+}

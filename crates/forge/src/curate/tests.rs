@@ -1,0 +1,491 @@
+use std::fs;
+
+use base::explain::render;
+use base::progress::Silent;
+use formats::ar;
+use packages::deb::{Kind, Limits};
+use tar::{EntryType, Header};
+
+use super::*;
+
+/// One file of a package to be made.
+struct File<'a> {
+    path: &'a str,
+    mode: u32,
+    gid: u64,
+    what: What<'a>,
+}
+
+enum What<'a> {
+    Folder,
+    Text(&'a str),
+    Link(&'a str),
+    Hard(&'a str),
+}
+
+fn file<'a>(path: &'a str, text: &'a str) -> File<'a> {
+    File { path, mode: 0o644, gid: 0, what: What::Text(text) }
+}
+
+fn folder(path: &str) -> File<'_> {
+    File { path, mode: 0o755, gid: 0, what: What::Folder }
+}
+
+fn link<'a>(path: &'a str, text: &'a str) -> File<'a> {
+    File { path, mode: 0o777, gid: 0, what: What::Link(text) }
+}
+
+fn hard<'a>(path: &'a str, target: &'a str) -> File<'a> {
+    File { path, mode: 0o644, gid: 0, what: What::Hard(target) }
+}
+
+/// A tar archive of `files`, as dpkg-deb makes them.
+fn archive(files: &[File<'_>]) -> Vec<u8> {
+    let mut archive = tar::Builder::new(Vec::new());
+    for File { path, mode, gid, what } in files {
+        let mut header = Header::new_gnu();
+        header.set_mode(*mode);
+        header.set_uid(0);
+        header.set_gid(*gid);
+        header.set_mtime(1_700_000_000);
+        header.set_size(0);
+        let path = format!(".{path}");
+        match what {
+            What::Folder => {
+                header.set_entry_type(EntryType::Directory);
+                archive.append_data(&mut header, format!("{path}/"), io::empty()).unwrap();
+            }
+            What::Text(text) => {
+                header.set_size(text.len() as u64);
+                archive.append_data(&mut header, path, text.as_bytes()).unwrap();
+            }
+            What::Link(target) => {
+                header.set_entry_type(EntryType::Symlink);
+                archive.append_link(&mut header, path, target).unwrap();
+            }
+            What::Hard(target) => {
+                header.set_entry_type(EntryType::Link);
+                archive.append_link(&mut header, path, format!(".{target}")).unwrap();
+            }
+        }
+    }
+    archive.into_inner().unwrap()
+}
+
+/// A folder with recipes, packages and a cache.
+struct Bench {
+    dir: tempfile::TempDir,
+    inputs: Vec<Input>,
+}
+
+impl Bench {
+    fn new(recipes: &[(&str, &str)]) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        for (path, text) in recipes {
+            let path = dir.path().join("packages").join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+        Self { dir, inputs: Vec::new() }
+    }
+
+    /// Adds a package with `fields` in its control file, besides those that every package has.
+    fn package(&mut self, name: &str, fields: &str, scripts: &[(&str, &str)], files: &[File<'_>]) {
+        let control =
+            format!("Package: {name}\nVersion: 1.2-3\nArchitecture: amd64\n{fields}Description: x\n");
+        let scripts: Vec<_> =
+            scripts.iter().map(|(name, text)| (format!("/{name}"), *text)).collect();
+        let mut members = vec![file("/control", &control)];
+        members.extend(scripts.iter().map(|(path, text)| file(path, text)));
+        let mut deb = ar::Writer::new(Vec::new()).unwrap();
+        deb.member("debian-binary", b"2.0\n").unwrap();
+        deb.member("control.tar", &archive(&members)).unwrap();
+        deb.member("data.tar", &archive(files)).unwrap();
+        let bytes = deb.finish();
+        let path = self.dir.path().join(format!("{name}.deb"));
+        fs::write(&path, &bytes).unwrap();
+        let origin = Origin::Debian { deb: path, digest: Digest::of(&bytes) };
+        self.inputs.push(Input { name: name.parse().unwrap(), origin });
+    }
+
+    fn cache(&self) -> PathBuf {
+        self.dir.path().join("cache")
+    }
+
+    fn run(&self) -> Result<Vec<Curated>, CurateError> {
+        let recipes = Recipes::load(&self.dir.path().join("packages")).unwrap();
+        curate_all(&self.inputs, &recipes, &self.cache(), &Silent)
+    }
+
+    fn complaint(&self) -> String {
+        let text = render(&self.run().expect_err("this should be refused"));
+        text.replace(self.dir.path().to_str().unwrap(), "os")
+    }
+}
+
+/// The files of a curated package, one a line: mode, owner, path, what it is or holds.
+fn listing(curated: &Curated) -> Vec<String> {
+    let deb = Deb::open(&curated.path).unwrap();
+    let mut lines = Vec::new();
+    deb.visit::<DebError>(Limits::default(), |entry, content| {
+        let mut text = String::new();
+        content.read_to_string(&mut text).unwrap();
+        let what = match &entry.kind {
+            Kind::Directory => "/".to_owned(),
+            Kind::Symlink(target) => format!(" -> {target}"),
+            Kind::HardLink(target) => format!(" == {target}"),
+            _ => format!(": {}", text.replace('\n', ";")),
+        };
+        lines.push(format!("{:o} {}:{} {}{what}", entry.mode, entry.uid, entry.gid, entry.path));
+        Ok(())
+    })
+    .unwrap();
+    lines
+}
+
+/// The same without folders.
+fn files(curated: &Curated) -> Vec<String> {
+    listing(curated).into_iter().filter(|line| !line.ends_with('/')).collect()
+}
+
+const PLAIN: &str = "summary = \"A test\"\n";
+
+#[test]
+fn a_curated_package_holds_usr_only_with_etc_moved() {
+    let mut bench = Bench::new(&[("a/recipe.toml", PLAIN)]);
+    bench.package("a", "", &[], &[
+        folder("/etc"),
+        file("/etc/a.conf", "x"),
+        folder("/lib"),
+        file("/lib/a.so", "y"),
+        link("/lib/b.so", "../etc/a.conf"),
+        folder("/usr/share/empty"),
+        File { path: "/usr/bin/a", mode: 0o4755, gid: 42, what: What::Text("z") },
+    ]);
+    let curated = bench.run().unwrap();
+    let expected = [
+        "4755 0:42 usr/bin/a: z",
+        "644 0:0 usr/lib/a.so: y",
+        "777 0:0 usr/lib/b.so -> ../../etc/a.conf",
+        "755 0:0 usr/share/preon/etc/",
+        "644 0:0 usr/share/preon/etc/a.conf: x",
+    ];
+    assert_eq!(listing(&curated[0]), expected);
+    assert_eq!(curated[0].version.to_string(), "1.2-3+0preon1");
+    assert_eq!(curated[0].debian_version.to_string(), "1.2-3");
+}
+
+#[test]
+fn drop_and_keep_decide_and_copyright_always_stays() {
+    let recipe = r#"
+        summary = "A test"
+        drop = ["/usr/share/a/**", "/var/**"]
+        keep = ["/usr/share/a/keep*", "/usr/share/locale/C/**", "/usr/lib/empty"]
+    "#;
+    let defaults = r#"drop = ["/usr/share/doc/**", "/usr/share/locale/**"]"#;
+    let mut bench = Bench::new(&[("a/recipe.toml", recipe), ("defaults.toml", defaults)]);
+    bench.package("a", "", &[], &[
+        folder("/usr/lib/empty"),
+        file("/usr/share/a/drop", ""),
+        file("/usr/share/a/keeper", ""),
+        file("/usr/share/a/deep/keeper", ""), // `*` stays in its folder
+        file("/usr/share/doc/a/copyright", "free"),
+        file("/usr/share/doc/a/README", ""),
+        file("/usr/share/doc/b/copyright", ""), // another package's
+        file("/usr/share/locale/C/x", ""),
+        file("/usr/share/locale/de/x", ""),
+        file("/var/lib/a", ""),
+    ]);
+    let curated = bench.run().unwrap();
+    let expected = [
+        "755 0:0 usr/lib/empty/",
+        "644 0:0 usr/share/a/keeper: ",
+        "644 0:0 usr/share/doc/a/copyright: free",
+        "644 0:0 usr/share/locale/C/x: ",
+    ];
+    let all = listing(&curated[0]);
+    let found: Vec<_> =
+        all.iter().filter(|line| !line.ends_with('/') || line.ends_with("empty/")).collect();
+    assert_eq!(found, expected.iter().collect::<Vec<_>>());
+    assert_eq!(curated[0].warnings, [""; 0]);
+}
+
+#[test]
+fn a_copyright_folder_that_is_a_link_stays() {
+    let defaults = r#"drop = ["/usr/share/doc/**"]"#;
+    let mut bench = Bench::new(&[("a/recipe.toml", PLAIN), ("defaults.toml", defaults)]);
+    bench.package("a", "", &[], &[link("/usr/share/doc/a", "b")]);
+    assert_eq!(files(&bench.run().unwrap()[0]), ["777 0:0 usr/share/doc/a -> b"]);
+}
+
+#[test]
+fn a_file_outside_of_usr_and_etc_is_never_lost_silently() {
+    let mut bench = Bench::new(&[("a/recipe.toml", PLAIN)]);
+    bench.package("a", "", &[], &[file("/var/lib/a/db", "x"), link("/opt/a", "b")]);
+    let expected = "error: cannot curate the package a\n  \
+        caused by: it has files outside of /usr and /etc: /opt/a, /var/lib/a/db\n\
+        hint: name them in `drop` in os/packages/a/recipe.toml; `tmpfiles` and `files/usr` \
+        replace them\n";
+    assert_eq!(bench.complaint(), expected);
+    assert!(!bench.cache().exists(), "nothing half-written is left");
+}
+
+#[test]
+fn an_empty_folder_outside_is_a_warning_unless_the_recipe_makes_it() {
+    let recipe = "summary = \"x\"\ntmpfiles = [\"d /var/lib/a 0700 root root -\"]\n";
+    let mut bench = Bench::new(&[("a/recipe.toml", recipe)]);
+    let folders = ["/var", "/var/lib", "/var/lib/a", "/var/lib/b"].map(folder);
+    bench.package("a", "", &[], &folders);
+    let warnings = &bench.run().unwrap()[0].warnings;
+    assert_eq!(
+        warnings,
+        &["the empty folder /var/lib/b is left out; `tmpfiles` could make it".to_owned()]
+    );
+}
+
+#[test]
+fn hard_links_survive_as_far_as_their_ends_do() {
+    let cases: [(&str, &[&str]); 4] = [
+        ("", &["usr/bin/a: text", "usr/bin/b == usr/bin/a", "usr/bin/c == usr/bin/a"]),
+        ("/usr/bin/a", &["usr/bin/b: text", "usr/bin/c == usr/bin/b"]), // the first holds the text
+        ("/usr/bin/b", &["usr/bin/a: text", "usr/bin/c == usr/bin/a"]),
+        ("/usr/bin/{a,b}", &["usr/bin/c: text"]),
+    ];
+    for (drop, expected) in cases {
+        let drop = if drop.is_empty() { String::new() } else { format!("drop = [\"{drop}\"]") };
+        let mut bench = Bench::new(&[("a/recipe.toml", &format!("{PLAIN}{drop}"))]);
+        bench.package("a", "", &[], &[
+            file("/usr/bin/a", "text"),
+            hard("/usr/bin/c", "/usr/bin/a"),
+            hard("/usr/bin/b", "/usr/bin/a"),
+        ]);
+        let expected: Vec<_> = expected.iter().map(|line| format!("644 0:0 {line}")).collect();
+        assert_eq!(files(&bench.run().unwrap()[0]), expected, "{drop}");
+    }
+}
+
+#[test]
+fn a_link_to_what_is_left_out_is_a_warning() {
+    let recipe = format!("{PLAIN}drop = [\"/usr/lib/a\"]");
+    let mut bench = Bench::new(&[("a/recipe.toml", &recipe)]);
+    bench.package("a", "", &[], &[
+        file("/usr/lib/a", ""),
+        link("/usr/bin/a", "../lib/a"),
+        link("/usr/bin/b", "/lib/a"),
+        link("/usr/bin/other", "/usr/lib/of-another-package"),
+    ]);
+    assert_eq!(bench.run().unwrap()[0].warnings, [
+        "/usr/bin/a points to /usr/lib/a, which is left out",
+        "/usr/bin/b points to /usr/lib/a, which is left out",
+    ]);
+}
+
+#[test]
+fn both_halves_of_merged_usr_may_meet_only_as_file_and_link_to_it() {
+    let mut bench = Bench::new(&[("a/recipe.toml", PLAIN)]);
+    bench.package("a", "", &[], &[link("/bin/a", "/usr/bin/a"), file("/usr/bin/a", "x")]);
+    assert_eq!(files(&bench.run().unwrap()[0]), ["644 0:0 usr/bin/a: x"]);
+
+    let mut bench = Bench::new(&[("a/recipe.toml", PLAIN)]);
+    bench.package("a", "", &[], &[file("/bin/a", "x"), file("/usr/bin/a", "y")]);
+    assert!(bench.complaint().contains("it has two files where merged /usr has one, at /usr/bin/a"));
+}
+
+#[test]
+fn every_script_needs_a_reason() {
+    const POSTINST: (&str, &str) = ("postinst", "#!/bin/sh\nset -e\nadduser --system a\n");
+    const PRERM: (&str, &str) = ("prerm", "#!/bin/sh\n:\n");
+    #[rustfmt::skip]
+    let cases = [
+        // below [scripts] in the recipe   what is missing
+        ("",                               Some("postinst")),
+        ("postinst = \"x\"",               None),
+        ("\"a/postinst\" = \"x\"",         None),
+        ("\"b/postinst\" = \"x\"",         Some("postinst")), // of the other package
+        ("prerm = \"x\"",                  Some("postinst")),
+    ];
+    for (line, missing) in cases {
+        let recipe = format!("{PLAIN}packages = [\"a\", \"b\"]\n[scripts]\n{line}\n");
+        let defaults = "[scripts]\nprerm = \"nothing\"";
+        let mut bench = Bench::new(&[("a/recipe.toml", &recipe), ("defaults.toml", defaults)]);
+        bench.package("a", "", &[POSTINST, PRERM], &[]);
+        let complaint = bench.run().err().map(|error| render(&error));
+        assert_eq!(complaint.is_some(), missing.is_some(), "{line}");
+        let Some((script, complaint)) = missing.zip(complaint) else { continue };
+        let begins = format!("its {script}; it begins:\n  | adduser --system a\n");
+        assert!(complaint.contains(&begins), "{complaint}");
+        assert!(complaint.contains("\"a/postinst\" = \"what replaces it\""), "{complaint}");
+    }
+}
+
+#[test]
+fn left_out_dependencies_and_wishes_are_gone_from_the_control_file() {
+    let recipe = format!("{PLAIN}[without]\nperl = \"x\"\n\"debconf-2.0\" = \"x\"\n");
+    let defaults = "[without]\ndebconf = \"x\"\nneverheardof = \"x\"";
+    let mut bench = Bench::new(&[("a/recipe.toml", &recipe), ("defaults.toml", defaults)]);
+    let fields = "Source: src\nPre-Depends: perl\n\
+        Depends: libc6 (>= 2.4), debconf (>= 0.5) | debconf-2.0, a-data (= 1.2-3), x | perl\n\
+        Recommends: y\nSuggests: z\nBreaks: old (<= 1)\nInstalled-Size: 999\n";
+    bench.package("a", fields, &[], &[file("/usr/bin/a", "text")]);
+    let curated = bench.run().unwrap().remove(0);
+    let deb = Deb::open(&curated.path).unwrap();
+    let expected = "Package: a\nVersion: 1.2-3+0preon1\nArchitecture: amd64\n\
+        Source: src (1.2-3)\nDepends: libc6 (>= 2.4), a-data (>= 1.2-3), a-data (<< 1.2-3+1), x\n\
+        Breaks: old (<< 1+1)\nInstalled-Size: 1\nDescription: x\n";
+    assert_eq!(deb.control().to_string(), expected);
+    assert_eq!(deb.scripts().count(), 0);
+}
+
+#[test]
+fn a_left_out_dependency_that_nobody_has_is_an_error() {
+    let recipe = format!("{PLAIN}[without]\nperl = \"x\"\n");
+    let mut bench = Bench::new(&[("a/recipe.toml", &recipe)]);
+    bench.package("a", "Depends: libc6\n", &[], &[]);
+    let expected = "error: the recipe a leaves out perl, on which none of its packages depends\n\
+                    hint: remove perl from [without]\n";
+    assert_eq!(bench.complaint(), expected);
+}
+
+#[test]
+fn what_a_recipe_says_in_vain_is_a_warning_once_all_its_packages_are_there() {
+    let recipe = "summary = \"x\"\npackages = [\"a\", \"b\"]\n\
+        drop = [\"/usr/share/x/**\", \"/usr/share/y/**\"]\nkeep = [\"/usr/z\"]\n\
+        [scripts]\npostinst = \"x\"\n[without]\nperl = \"x\"\n";
+    let mut bench = Bench::new(&[("a/recipe.toml", recipe)]);
+    bench.package("a", "", &[], &[file("/usr/share/x/1", "")]);
+    assert_eq!(bench.run().unwrap()[0].warnings, [""; 0], "b might still bear it out");
+
+    bench.package("b", "Depends: perl\n", &[], &[]);
+    for attempt in ["fresh", "cached"] {
+        assert_eq!(bench.run().unwrap()[0].warnings, [
+            "`drop` matches nothing with /usr/share/y/**",
+            "`keep` matches nothing with /usr/z",
+            "[scripts] has postinst, which does not exist",
+        ], "{attempt}");
+    }
+}
+
+#[test]
+fn what_the_recipe_adds_lies_in_the_first_package() {
+    let recipe = r#"
+        summary  = "A test"
+        packages = ["a", "b"]
+        drop     = ["/etc/a.conf"]
+        presets  = { "a.service" = "enable", "b.timer" = "disable" }
+        links    = { "/usr/bin/awk" = "mawk", "/etc/x" = "../usr/x" }
+        tmpfiles = ["d /var/lib/a 0710 root a -"]
+        [[user]]
+        name = "a"
+        uid = 105
+        home = "/run/a"
+        description = "The \"a\" 100% user"
+        [[user]]
+        name = "b"
+        uid = 106
+        group = "c"
+        shell = "/usr/bin/bash"
+        [[group]]
+        name = "c"
+        gid = 110
+        members = ["a"]
+    "#;
+    let mut bench = Bench::new(&[
+        ("a/recipe.toml", recipe),
+        ("a/files/etc/a.conf", "ours"),
+        ("a/files/usr/lib/a/run", "#!/bin/sh"),
+    ]);
+    bench.package("a", "", &[], &[file("/etc/a.conf", "theirs")]);
+    bench.package("b", "", &[], &[file("/usr/bin/b", "")]);
+    let curated = bench.run().unwrap();
+    let sysusers = "usr/lib/sysusers.d/preon-a.conf: g c 110;g a 105;\
+        u! a 105:105 \"The \\\"a\\\" 100%% user\" /run/a /usr/sbin/nologin;\
+        u b 106:110 - - /usr/bin/bash;m a c;";
+    #[rustfmt::skip]
+    let expected = [
+        "777 0:0 usr/bin/awk -> mawk",
+        "644 0:0 usr/lib/a/run: #!/bin/sh",
+        "644 0:0 usr/lib/systemd/system-preset/50-preon-a.preset: enable a.service;disable b.timer;",
+        &format!("644 0:0 {sysusers}"),
+        "644 0:0 usr/lib/tmpfiles.d/preon-a.conf: d /var/lib/a 0710 root a -;",
+        "644 0:0 usr/share/preon/etc/a.conf: ours",
+        "777 0:0 usr/share/preon/etc/x -> ../usr/x",
+    ];
+    assert_eq!(files(&curated[0]), expected);
+    assert_eq!(files(&curated[1]), ["644 0:0 usr/bin/b: "]);
+}
+
+#[test]
+fn a_package_of_our_own_is_made_of_its_files() {
+    let mut bench = Bench::new(&[
+        ("preon-base/recipe.toml", "summary = \"Ours\"\npackages = []"),
+        ("preon-base/files/usr/lib/os-release", "NAME=\"Preon OS\"\n"),
+    ]);
+    let (name, version) = ("preon-base".parse().unwrap(), "2026.11".parse().unwrap());
+    bench.inputs.push(Input { name, origin: Origin::Own { version } });
+    let curated = bench.run().unwrap().remove(0);
+    assert_eq!(files(&curated), ["644 0:0 usr/lib/os-release: NAME=\"Preon OS\";"]);
+    let control = Deb::open(&curated.path).unwrap().control().to_string();
+    assert!(control.starts_with("Package: preon-base\nVersion: 2026.11\n"), "{control}");
+}
+
+#[test]
+fn files_that_no_package_may_bring_are_refused() {
+    #[rustfmt::skip]
+    let cases = [
+        ("a/files/var/lib/x", "files/var/lib/x would lie at /var/lib/x"),
+        ("a/files/lib/x",     "files/lib/x would lie at /usr/lib/x"),
+        ("a/files/x",         "files/x would lie at /x"),
+        ("a/files/usrx/x",    "files/usrx/x would lie at /usrx/x"),
+        ("a/files/usr/bin/link/x", "/usr/bin/link/x would lie below /usr/bin/link, which is no folder"),
+    ];
+    for (path, why) in cases {
+        let mut bench = Bench::new(&[("a/recipe.toml", PLAIN), (path, "")]);
+        bench.package("a", "", &[], &[file("/usr/bin/link", "")]);
+        let complaint = bench.complaint();
+        assert!(complaint.contains(why), "{path}\n{complaint}");
+    }
+}
+
+#[test]
+fn all_packages_that_fail_are_named_at_once() {
+    let mut bench = Bench::new(&[("a/recipe.toml", PLAIN), ("b/recipe.toml", PLAIN)]);
+    bench.package("a", "", &[("preinst", "mv x y\n")], &[]);
+    bench.package("b", "", &[], &[file("/srv/x", "")]);
+    bench.package("c", "", &[], &[]);
+    let complaint = bench.complaint();
+    for part in [
+        "error: 3 packages cannot be curated\n- cannot curate the package a: ",
+        "\n- cannot curate the package b: it has files outside of /usr and /etc: /srv/x\n",
+        "\n- no recipe covers the package c\n",
+    ] {
+        assert!(complaint.contains(part), "{part}\n{complaint}");
+    }
+}
+
+#[test]
+fn the_same_inputs_give_the_same_bytes_and_are_made_once() {
+    let make = || {
+        let mut bench = Bench::new(&[("a/recipe.toml", PLAIN), ("a/files/etc/x", "1")]);
+        bench.package("a", "", &[], &[file("/usr/bin/a", "text")]);
+        bench
+    };
+    let (one, other) = (make(), make());
+    let first = one.run().unwrap().remove(0);
+    let second = other.run().unwrap().remove(0);
+    assert_eq!(fs::read(&first.path).unwrap(), fs::read(&second.path).unwrap());
+    assert_eq!(first.digest, Digest::of_file(&first.path).unwrap());
+
+    // What is in the cache is believed: that is how we see that it was not made again.
+    fs::write(&first.path, "from the cache").unwrap();
+    assert_eq!(fs::read(&one.run().unwrap()[0].path).unwrap(), b"from the cache");
+    fs::write(one.dir.path().join("packages/a/files/etc/x"), "2").unwrap();
+    assert_ne!(one.run().unwrap()[0].path, first.path, "the recipe has changed");
+}
+
+#[test]
+fn a_file_that_is_another_package_is_refused() {
+    let mut bench = Bench::new(&[("a/recipe.toml", PLAIN), ("b/recipe.toml", PLAIN)]);
+    bench.package("a", "", &[], &[]);
+    bench.inputs[0].name = "b".parse().unwrap();
+    assert!(bench.complaint().contains("the file is a, not b"));
+}

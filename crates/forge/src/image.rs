@@ -1,0 +1,31 @@
+//! Images: a disk with a boot loader, a unified kernel image and a store that holds generation 1.
+
+mod build;
+mod disk;
+mod esp;
+mod filesystem;
+mod initrd;
+mod layout;
+mod show;
+
+use std::io::Write;
+
+use base::Failure;
+
+use crate::context::Context;
+
+/// `forge image …`
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Command {
+    Build(build::Build),
+    Show(show::Show),
+}
+
+impl Command {
+    pub(crate) fn run(self, context: &Context, out: &mut dyn Write) -> Result<(), Failure> {
+        match self {
+            Self::Build(command) => command.run(context, out),
+            Self::Show(command) => command.run(context, out),
+        }
+    }
+}

@@ -1,0 +1,219 @@
+//! `forge image build`: from recipes and the lock to a disk, in one pass.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use base::digest::Hasher;
+use base::file::{self, FileError};
+use base::progress::Unit;
+use base::{ByteSize, Digest, Explain, Failure};
+use formats::guid::Guid;
+use formats::manifest::{self, Manifest};
+use formats::uki;
+use generations::Store;
+use generations::store::LayerFiles;
+
+use super::filesystem::{self, Content, Plan};
+use super::{initrd, layout};
+use crate::context::Context;
+use crate::kernel::{self, Flavour, Workshop};
+use crate::layer::{self, Layer};
+use crate::programs;
+use crate::tools::ToolRoot;
+use crate::workshop::KernelShop;
+
+/// Build an image: layers, kernel, disk, into `out/NAME`
+#[derive(Debug, clap::Args)]
+pub(crate) struct Build {
+    /// The image's name: `minimal`
+    name: String,
+}
+
+/// The parts of an image that are there before the disk is.
+struct Parts {
+    manifest: Manifest,
+    layer: Layer,
+    uki: Vec<u8>,
+    loader: Vec<u8>,
+}
+
+/// Why an image could not be built, where no part of it says so itself.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum BuildError {
+    #[error("cannot assemble the unified kernel image")]
+    Uki(#[from] uki::UkiError),
+    #[error("cannot compress {}", path.display())]
+    Compress { path: PathBuf, source: std::io::Error },
+}
+
+impl Explain for BuildError {}
+
+impl Build {
+    pub(crate) fn run(self, context: &Context, out: &mut dyn Write) -> Result<(), Failure> {
+        let target = context.out(&self.name);
+        let tools = ToolRoot::open(context, "image")?;
+        let parts = parts(context, &tools, &self.name)?;
+        let staging = target.with_extension("part");
+        if staging.exists() {
+            fs::remove_dir_all(&staging).map_err(FileError::at("remove", &staging))?;
+        }
+        let written = write(context, &tools, &parts, &staging);
+        if let Err(error) = written {
+            // What failed matters more than a leftover that cannot be removed.
+            let _ = fs::remove_dir_all(&staging);
+            return Err(error);
+        }
+        if target.exists() {
+            fs::remove_dir_all(&target).map_err(FileError::at("remove", &target))?;
+        }
+        fs::rename(&staging, &target).map_err(FileError::at("create", &target))?;
+        let layer = ByteSize(parts.layer.layer.erofs_bytes);
+        writeln!(out, "{}: layer {layer}, build {}", target.display(), parts.manifest.build_id)
+            .map_err(FileError::at("write to", "standard output"))?;
+        Ok(())
+    }
+}
+
+fn parts(context: &Context, tools: &ToolRoot, name: &str) -> Result<Parts, Failure> {
+    let layer = layer::layer(context, tools, name)?;
+    let shop = KernelShop::new(context);
+    let kernel = kernel::kernel(&shop, Flavour::Hardened)?;
+    let init = file::read(&programs::preon_init(context)?)?;
+    let initrd = initrd::make(&init).map_err(FileError::at("pack", "preon-init"))?;
+    let release = kernel.release()?;
+    let stub = file::read(&tools.file("usr/lib/systemd/boot/efi/linuxx64.efi.stub"))?;
+    let os_release = format!(
+        "NAME=\"Preon OS\"\nID=preon\nID_LIKE=debian\nVERSION_ID={release}\nPRETTY_NAME=\"Preon OS (Linux {release})\"\n"
+    );
+    let uki = uki::assemble(&uki::Parts {
+        stub: &stub,
+        kernel: &file::read(&kernel.image())?,
+        initrd: &initrd,
+        command_line: &kernel::command_line(&context.root)?,
+        os_release: &os_release,
+        release: &release,
+    })
+    .map_err(BuildError::from)?;
+    let manifest = Manifest {
+        format: manifest::FORMAT,
+        image: name.to_owned(),
+        version: layer.version.clone(),
+        build_id: layer.build_id.clone(),
+        kernel: manifest::Kernel { release, version: shop.source()?.version, uki: Digest::of(&uki) },
+        layers: vec![layer.layer.clone()],
+        packages: layer.packages.clone(),
+        tools: layer.tools.clone(),
+    };
+    let loader = file::read(&tools.file("usr/lib/systemd/boot/efi/systemd-bootx64.efi"))?;
+    Ok(Parts { manifest, layer, uki, loader })
+}
+
+/// Writes everything into `folder`, which is not there yet.
+fn write(context: &Context, tools: &ToolRoot, parts: &Parts, folder: &Path) -> Result<(), Failure> {
+    let layers = folder.join("layers");
+    file::create_dir_all(&layers)?;
+    let digest = parts.layer.layer.erofs;
+    let files = LayerFiles {
+        erofs: layers.join(format!("{digest}.erofs")),
+        verity: layers.join(format!("{digest}.verity")),
+    };
+    copy(&parts.layer.erofs(), &files.erofs)?;
+    copy(&parts.layer.verity(), &files.verity)?;
+    file::replace(&folder.join("manifest.json"), parts.manifest.to_json().as_bytes())?;
+    file::replace(&folder.join("preon.efi"), &parts.uki)?;
+    file::replace(&folder.join("loader.efi"), &parts.loader)?;
+
+    let task = context.progress.begin("writing the disk", None, Unit::Items);
+    let data = folder.join("data.ext4");
+    let identity = identity(parts);
+    write_data(tools, parts, &files, &data)?;
+    let disk = layout::Disk { esp: esp_files(parts), data: &data, identity };
+    let raw = folder.join("disk.raw");
+    layout::write(&disk, &raw)?;
+    fs::remove_file(&data).map_err(FileError::at("remove", &data))?;
+    drop(task);
+    compress(context, &raw)
+}
+
+/// What the disk's names follow from.
+fn identity(parts: &Parts) -> Digest {
+    let mut hasher = Hasher::default();
+    hasher.field(parts.manifest.to_json().as_bytes()).field(&parts.loader);
+    hasher.finish()
+}
+
+/// The data filesystem with the store of generation 1, as the host's own code stages it.
+fn write_data(
+    tools: &ToolRoot,
+    parts: &Parts,
+    files: &LayerFiles,
+    target: &Path,
+) -> Result<(), Failure> {
+    let folder = target.with_extension("store");
+    let store = Store::create(&folder)?;
+    let generation = store.stage(&parts.manifest, std::slice::from_ref(files))?;
+    store.want(generation)?;
+    let paths = tree(&folder)?;
+    let mut entries = vec![("preon".to_owned(), Content::Folder)];
+    for path in &paths {
+        let below = path.strip_prefix(&folder).unwrap_or(path).display();
+        let content = if path.is_dir() { Content::Folder } else { Content::File(path) };
+        entries.push((format!("preon/{below}"), content));
+    }
+    let uuid = Guid::from_digest(&identity(parts));
+    let plan = Plan { entries, uuid, epoch: parts.layer.epoch };
+    filesystem::make(&tools.program("mke2fs"), &plan, target)?;
+    fs::remove_dir_all(&folder).map_err(FileError::at("remove", &folder))?;
+    Ok(())
+}
+
+/// All paths below `folder`, folders before what is in them, by name.
+fn tree(folder: &Path) -> Result<Vec<PathBuf>, FileError> {
+    let entries = fs::read_dir(folder).map_err(FileError::at("read", folder))?;
+    let entries = entries.collect::<Result<Vec<_>, _>>().map_err(FileError::at("read", folder))?;
+    let mut paths: Vec<_> = entries.iter().map(fs::DirEntry::path).collect();
+    paths.sort();
+    let mut all = Vec::new();
+    for path in paths {
+        let below = if path.is_dir() { tree(&path)? } else { Vec::new() };
+        all.push(path);
+        all.extend(below);
+    }
+    Ok(all)
+}
+
+fn esp_files(parts: &Parts) -> BTreeMap<String, Vec<u8>> {
+    let uki = format!("EFI/Linux/preon-{}.efi", parts.manifest.kernel.release);
+    BTreeMap::from([
+        ("EFI/BOOT/BOOTX64.EFI".to_owned(), parts.loader.clone()),
+        (uki, parts.uki.clone()),
+        ("loader/loader.conf".to_owned(), LOADER_CONF.to_vec()),
+    ])
+}
+
+/// No menu unless a key is held; nobody at the console edits the kernel's command line.
+///
+/// Source: loader.conf(5).
+const LOADER_CONF: &[u8] = b"timeout 0\neditor no\nconsole-mode keep\n";
+
+fn copy(from: &Path, to: &Path) -> Result<(), FileError> {
+    fs::copy(from, to).map_err(FileError::at("write", to))?;
+    Ok(())
+}
+
+/// What people download: the disk with its holes and zeros gone.
+fn compress(context: &Context, raw: &Path) -> Result<(), Failure> {
+    let target = raw.with_extension("raw.zst");
+    let task = context.progress.begin("compressing the disk", None, Unit::Bytes);
+    let work = || -> std::io::Result<()> {
+        let mut encoder = zstd::Encoder::new(File::create(&target)?, 12)?;
+        encoder.long_distance_matching(true)?;
+        encoder.include_checksum(true)?;
+        task.advance(std::io::copy(&mut File::open(raw)?, &mut encoder)?);
+        encoder.finish()?.sync_all()
+    };
+    work().map_err(|source| BuildError::Compress { path: target.clone(), source })?;
+    Ok(())
+}

@@ -1,0 +1,271 @@
+//! The kernel: from Debian's source and our fragments to a `bzImage` in the cache.
+
+pub(crate) mod build;
+pub(crate) mod cmdline;
+pub(crate) mod config;
+pub(crate) mod fragment;
+
+use std::fmt;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use base::file::{self, FileError};
+use base::progress::Progress;
+use base::{ByteSize, Explain, Failure};
+use serde::Serialize;
+
+use build::{Recipe, Sandbox, Source};
+use config::Config;
+
+/// What the kernel's commands need from the rest of forge.
+pub(crate) trait Workshop {
+    /// The checkout that is built.
+    fn repository(&self) -> &Path;
+    /// The folder in which built kernels are kept.
+    fn cache(&self) -> &Path;
+    /// Where long steps report to.
+    fn progress(&self) -> &dyn Progress;
+    /// The Debian 13 root that the kernel is built in.
+    ///
+    /// # Errors
+    ///
+    /// Whatever making it fails with.
+    fn sandbox(&self) -> Result<Box<dyn Sandbox>, Failure>;
+    /// The kernel's source, fetched and verified.
+    ///
+    /// # Errors
+    ///
+    /// Whatever fetching it fails with.
+    fn source(&self) -> Result<Source, Failure>;
+}
+
+/// Build, show and configure the kernel
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Command {
+    /// Build the kernel, unless the cache holds it
+    Build(Build),
+    /// Show the built kernel
+    Show(Show),
+    /// Write the final configuration that the fragments lead to
+    Config(Configure),
+}
+
+impl Command {
+    /// Does what the command says; data goes to `out`.
+    ///
+    /// # Errors
+    ///
+    /// Whatever the command fails with.
+    pub(crate) fn run(self, shop: &dyn Workshop, out: &mut dyn Write) -> Result<(), Failure> {
+        match self {
+            Self::Build(command) => command.run(shop, out),
+            Self::Show(command) => command.run(shop, out),
+            Self::Config(command) => command.run(shop, out),
+        }
+    }
+}
+
+/// Which kernel.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Flavour {
+    /// No modules, everything shut that a container host can do without
+    #[default]
+    Hardened,
+}
+
+impl fmt::Display for Flavour {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Hardened => f.write_str("hardened"),
+        }
+    }
+}
+
+/// Build the kernel, unless the cache holds it.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Build {
+    /// Which kernel
+    #[arg(value_enum, default_value_t)]
+    flavour: Flavour,
+}
+
+impl Build {
+    fn run(self, shop: &dyn Workshop, out: &mut dyn Write) -> Result<(), Failure> {
+        let kernel = kernel(shop, self.flavour)?;
+        print(out, &format!("{}\n", kernel.image().display()))
+    }
+}
+
+/// Show the built kernel.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Show {
+    /// Which kernel
+    #[arg(value_enum, default_value_t)]
+    flavour: Flavour,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+/// What `forge kernel show --json` prints.
+#[derive(Debug, Serialize)]
+struct Shown {
+    /// Version of Debian's source package.
+    version: String,
+    /// What `uname -r` prints.
+    release: String,
+    /// Path of the final configuration.
+    config: PathBuf,
+    /// Default command line.
+    cmdline: String,
+    /// Path of the image.
+    image: PathBuf,
+    image_bytes: u64,
+}
+
+impl Show {
+    fn run(self, shop: &dyn Workshop, out: &mut dyn Write) -> Result<(), Failure> {
+        let recipe = recipe(shop, self.flavour)?;
+        let sandbox = shop.sandbox()?;
+        let kernel = build::cached(shop.cache(), recipe.key(sandbox.as_ref()))
+            .ok_or(NotBuilt(self.flavour))?;
+        let shown = Shown {
+            version: recipe.source.version,
+            release: kernel.release()?,
+            config: kernel.config(),
+            cmdline: command_line(shop.repository())?,
+            image: kernel.image(),
+            image_bytes: kernel.image_bytes()?,
+        };
+        print(out, &if self.json { json(&shown) } else { shown.to_string() })
+    }
+}
+
+impl fmt::Display for Shown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "release       {}", self.release)?;
+        writeln!(f, "source        Debian's linux {}", self.version)?;
+        writeln!(f, "image         {} ({})", self.image.display(), ByteSize(self.image_bytes))?;
+        writeln!(f, "config        {}", self.config.display())?;
+        writeln!(f, "command line  {}", self.cmdline)
+    }
+}
+
+/// The kernel was asked about, but not built yet.
+#[derive(Debug, thiserror::Error)]
+#[error("the {0} kernel of these sources and fragments is not in the cache")]
+struct NotBuilt(Flavour);
+
+impl Explain for NotBuilt {
+    fn hint(&self) -> Option<String> {
+        Some(format!("run `forge kernel build {}` first; it takes some 20 minutes", self.0))
+    }
+}
+
+/// Write the final configuration that the fragments lead to.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Configure {
+    /// Which kernel
+    #[arg(value_enum, default_value_t)]
+    flavour: Flavour,
+    /// Write nothing; fail if the committed file differs
+    #[arg(long)]
+    check: bool,
+}
+
+impl Configure {
+    fn run(self, shop: &dyn Workshop, out: &mut dyn Write) -> Result<(), Failure> {
+        let recipe = recipe(shop, self.flavour)?;
+        let sandbox = shop.sandbox()?;
+        let text = build::configure(&recipe, sandbox.as_ref(), shop.cache(), shop.progress())?;
+        if self.check {
+            return Ok(build::compare(&recipe.committed, &parse(&text)?)?);
+        }
+        file::replace(&recipe.committed, text.as_bytes())?;
+        print(out, &format!("{}\n", recipe.committed.display()))
+    }
+}
+
+fn parse(text: &str) -> Result<Config, build::BuildError> {
+    Config::parse(text).map_err(|source| build::BuildError::BadConfig { source })
+}
+
+/// The built kernel, from the cache or built now.
+///
+/// # Errors
+///
+/// Fragments that cannot be read, a source or tool root that cannot be had, or
+/// [`build::BuildError`].
+pub(crate) fn kernel(shop: &dyn Workshop, flavour: Flavour) -> Result<build::Kernel, Failure> {
+    let recipe = recipe(shop, flavour)?;
+    let sandbox = shop.sandbox()?;
+    Ok(build::build(&recipe, sandbox.as_ref(), shop.cache(), shop.progress())?)
+}
+
+/// The default command line of the checkout at `repository`.
+///
+/// # Errors
+///
+/// [`cmdline::CmdlineError`].
+pub(crate) fn command_line(repository: &Path) -> Result<String, cmdline::CmdlineError> {
+    cmdline::load(&repository.join("os/kernel/cmdline"))
+}
+
+fn recipe(shop: &dyn Workshop, flavour: Flavour) -> Result<Recipe, Failure> {
+    let folder = shop.repository().join("os/kernel");
+    Ok(Recipe {
+        source: shop.source()?,
+        wishes: fragment::load(shop.repository(), &folder)?,
+        committed: folder.join(format!("generated/{flavour}.config")),
+    })
+}
+
+/// What stands before and after the first ` #` of `line` that is not in quotes, without the blanks
+/// around; `None` where nothing stands after it.
+fn split_reason(line: &str) -> (&str, Option<&str>) {
+    let mut quoted = false;
+    let mut blank = false;
+    for (at, byte) in line.bytes().enumerate() {
+        match byte {
+            b'"' => quoted = !quoted,
+            b'#' if blank && !quoted => {
+                let reason = line[at + 1..].trim();
+                return (line[..at].trim(), (!reason.is_empty()).then_some(reason));
+            }
+            _ => {}
+        }
+        blank = byte == b' ' || byte == b'\t';
+    }
+    (line.trim(), None)
+}
+
+fn json(value: &impl Serialize) -> String {
+    // Strings, numbers and paths that came from text: nothing in it can fail to be JSON.
+    serde_json::to_string_pretty(value).map(|text| text + "\n").unwrap_or_default()
+}
+
+fn print(out: &mut dyn Write, text: &str) -> Result<(), Failure> {
+    Ok(out.write_all(text.as_bytes()).map_err(FileError::at("write to", "standard output"))?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_begins_after_a_blank_and_outside_quotes() {
+        #[rustfmt::skip]
+        let cases = [
+            ("A=y  # why",       ("A=y", Some("why"))),
+            ("A=y\t# why # not", ("A=y", Some("why # not"))),
+            ("A=\"a # b\" # c",  ("A=\"a # b\"", Some("c"))),
+            ("A=y#why",          ("A=y#why", None)),
+            ("A=y #  ",          ("A=y", None)),
+            ("# why",            ("# why", None)),
+            ("é # è",            ("é", Some("è"))),
+        ];
+        for (line, expected) in cases {
+            assert_eq!(split_reason(line), expected, "{line}");
+        }
+    }
+}

@@ -1,0 +1,393 @@
+//! Building the kernel inside a tool root: unpack, configure, check, compile, collect.
+
+mod compile;
+mod source;
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use base::child::ChildError;
+use base::digest::{Digest, Hasher};
+use base::file::{self, FileError};
+use base::progress::{Progress, Unit};
+use base::{Explain, child};
+
+use super::config::{BadConfig, Config, Difference, NotGranted};
+use super::fragment::{Wish, merged};
+
+/// Raised when the steps below change what they make of the same inputs.
+const STEPS: u32 = 1;
+
+/// Fixed, so that the same inputs give the same bytes; `uname -v` shows it behind the version.
+const TIMESTAMP: &str = "2026-01-01";
+
+/// A Debian root in which programs run: no network, a fixed environment, and of the machine's own
+/// files only what is bound.
+pub(crate) trait Sandbox {
+    /// A command that runs `program` in the root, seeing `binds`; arguments can be added to it.
+    fn command(&self, program: &str, binds: &[Bind<'_>]) -> Command;
+    /// Stands for all that lies in the root: another compiler has another identity.
+    fn identity(&self) -> Digest;
+}
+
+/// A file or folder of the machine that is seen in a [`Sandbox`].
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bind<'a> {
+    /// Where it is.
+    pub(crate) host: &'a Path,
+    /// Where the programs inside see it: a place below `/build`.
+    pub(crate) inside: &'a str,
+    /// Whether they may write there.
+    pub(crate) writable: bool,
+}
+
+/// The kernel's source, with Debian's patches.
+#[derive(Clone, Debug)]
+pub(crate) struct Source {
+    /// The `linux-source-….tar.xz` of Debian's package; a folder of the same name is in it.
+    pub(crate) archive: PathBuf,
+    /// Debian's version, such as `6.12.117-1`.
+    pub(crate) version: String,
+    /// Stands for what is in it: the digest of the package, or of the archive.
+    pub(crate) digest: Digest,
+}
+
+/// What a kernel is built from, apart from the compiler.
+#[derive(Clone, Debug)]
+pub(crate) struct Recipe {
+    /// The source.
+    pub(crate) source: Source,
+    /// What the fragments ask for.
+    pub(crate) wishes: Vec<Wish>,
+    /// Where the final configuration is committed.
+    pub(crate) committed: PathBuf,
+}
+
+impl Recipe {
+    /// The name of the result in the cache: changes with whatever changes the result. Reasons do not.
+    pub(crate) fn key(&self, sandbox: &dyn Sandbox) -> Digest {
+        let mut hasher = Hasher::default();
+        hasher
+            .field(b"kernel")
+            .field(&STEPS.to_le_bytes())
+            .field(self.source.digest.as_bytes())
+            .field(self.source.version.as_bytes())
+            .field(merged(&self.wishes).as_bytes())
+            .field(sandbox.identity().as_bytes());
+        hasher.finish()
+    }
+}
+
+/// A built kernel: a folder in the cache.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Kernel {
+    folder: PathBuf,
+}
+
+impl Kernel {
+    /// The path of the image, an EFI program.
+    pub(crate) fn image(&self) -> PathBuf {
+        self.folder.join("bzImage")
+    }
+
+    /// The path of the final configuration.
+    pub(crate) fn config(&self) -> PathBuf {
+        self.folder.join("config")
+    }
+
+    /// What `uname -r` prints on it, such as `6.12.117-preon`.
+    ///
+    /// # Errors
+    ///
+    /// [`FileError`] if the cache was tampered with.
+    pub(crate) fn release(&self) -> Result<String, FileError> {
+        Ok(file::read_text(&self.folder.join("release"))?.trim().to_owned())
+    }
+
+    /// The size of the image in bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`FileError`] if the cache was tampered with.
+    pub(crate) fn image_bytes(&self) -> Result<u64, FileError> {
+        let image = self.image();
+        Ok(fs::metadata(&image).map_err(FileError::at("read", &image))?.len())
+    }
+}
+
+/// Why a kernel could not be built.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum BuildError {
+    /// A file of the build or the cache.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// The archive is damaged, or holds something else.
+    #[error("cannot unpack the kernel's source from {}", archive.display())]
+    Unpack {
+        /// The archive.
+        archive: PathBuf,
+        /// Why.
+        source: ChildError,
+    },
+    /// Kconfig failed.
+    #[error("cannot expand the fragments into a configuration")]
+    Configure {
+        /// Why.
+        source: ChildError,
+    },
+    /// Kconfig wrote something else than a configuration, or the committed file is none.
+    #[error("the configuration cannot be read")]
+    BadConfig {
+        /// Why.
+        source: BadConfig,
+    },
+    /// The compiler cannot load plugins.
+    #[error("the compiler's plugin headers are missing, but the fragments ask for plugins")]
+    NoPlugins,
+    /// What was asked for did not come out.
+    #[error("{} of the options asked for did not come out{}", missed.len(), lines(missed))]
+    NotGranted {
+        /// Which.
+        missed: Vec<NotGranted>,
+    },
+    /// The committed configuration is another one.
+    #[error("{} is not what the fragments lead to{}", committed.display(), lines(differences))]
+    Differs {
+        /// The committed file.
+        committed: PathBuf,
+        /// In which options.
+        differences: Vec<Difference>,
+    },
+    /// The compiler could not be started.
+    #[error("cannot start the kernel's build")]
+    Start {
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Compiling failed.
+    #[error("the kernel's build failed with {status}\n{output}")]
+    Compile {
+        /// How it ended.
+        status: std::process::ExitStatus,
+        /// The errors and the last lines that it printed.
+        output: String,
+    },
+}
+
+fn lines(items: &[impl ToString]) -> String {
+    items.iter().map(|item| format!("\n  {}", item.to_string())).collect()
+}
+
+impl Explain for BuildError {
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::File(error) => error.hint(),
+            Self::Unpack { .. } => Some("clear it from the cache (`forge cache`), so that it is fetched again".into()),
+            Self::Configure { source } => source.hint(),
+            Self::BadConfig { .. } => Some("run `forge kernel config` to write it anew".into()),
+            Self::NoPlugins => Some(
+                "add the package gcc-NN-plugin-dev of that very compiler to the tool root".into(),
+            ),
+            Self::NotGranted { .. } => Some(
+                "look up what each depends on in the source's Kconfig and ask for that too, drop the \
+                 line, or mark it with `?` and say why it may be absent"
+                    .into(),
+            ),
+            Self::Differs { .. } => {
+                Some("run `forge kernel config`, then read and commit the difference".into())
+            }
+            Self::Start { .. } | Self::Compile { .. } => None,
+        }
+    }
+}
+
+/// The kernel with this key, if the cache holds it.
+pub(crate) fn cached(cache: &Path, key: Digest) -> Option<Kernel> {
+    let folder = cache.join(key.short());
+    folder.is_dir().then_some(Kernel { folder })
+}
+
+/// The kernel of `recipe`: from `cache`, or built now, in about 35 minutes of processor time and 3 GB of
+/// disk. Nothing half-built is ever found in the cache.
+///
+/// # Errors
+///
+/// [`BuildError`].
+pub(crate) fn build(
+    recipe: &Recipe,
+    sandbox: &dyn Sandbox,
+    cache: &Path,
+    progress: &dyn Progress,
+) -> Result<Kernel, BuildError> {
+    let key = recipe.key(sandbox);
+    let site = Site::open(cache, sandbox)?; // waits here while another process builds
+    if let Some(kernel) = cached(cache, key) {
+        return Ok(kernel);
+    }
+    let text = site.configure(recipe, progress)?;
+    match compare(&recipe.committed, &parse(&text)?) {
+        Err(BuildError::Differs { committed, differences })
+            if is_of_another_version(&committed, &text) =>
+        {
+            progress.note(&format!(
+                "the source is newer than {}; it differs in{}",
+                committed.display(),
+                lines(&differences)
+            ));
+        }
+        compared => compared?,
+    }
+    compile::compile(&site, recipe, key, progress)?;
+    let folder = cache.join(key.short());
+    file::create_folder(&folder, |folder| site.collect(folder))?;
+    Ok(Kernel { folder })
+}
+
+/// The text of the final configuration that `recipe` leads to. Takes half a minute.
+///
+/// # Errors
+///
+/// [`BuildError`].
+pub(crate) fn configure(
+    recipe: &Recipe,
+    sandbox: &dyn Sandbox,
+    cache: &Path,
+    progress: &dyn Progress,
+) -> Result<String, BuildError> {
+    Site::open(cache, sandbox)?.configure(recipe, progress)
+}
+
+/// Compares the committed configuration with the one that came out.
+///
+/// # Errors
+///
+/// [`BuildError::Differs`], or that the committed one cannot be read.
+pub(crate) fn compare(committed: &Path, config: &Config) -> Result<(), BuildError> {
+    let differences = parse(&file::read_text(committed)?)?.differences(config);
+    if differences.is_empty() {
+        return Ok(());
+    }
+    Err(BuildError::Differs { committed: committed.to_owned(), differences })
+}
+
+fn parse(text: &str) -> Result<Config, BuildError> {
+    Config::parse(text).map_err(|source| BuildError::BadConfig { source })
+}
+
+/// Whether the committed configuration is one of another version of the source than `text`.
+fn is_of_another_version(committed: &Path, text: &str) -> bool {
+    let version = |text: &str| Config::parse(text).ok()?.version;
+    file::read_text(committed).is_ok_and(|committed| version(&committed) != version(text))
+}
+
+/// The place where one build goes on: a folder beside the results, emptied before and after.
+struct Site<'a> {
+    sandbox: &'a dyn Sandbox,
+    work: PathBuf,
+    /// Held until the build has ended: one build at a time per cache.
+    _lock: File,
+}
+
+impl<'a> Site<'a> {
+    fn open(cache: &Path, sandbox: &'a dyn Sandbox) -> Result<Self, BuildError> {
+        file::create_dir_all(cache)?;
+        let path = cache.join("lock");
+        let lock = File::create(&path).map_err(FileError::at("create", &path))?;
+        lock.lock().map_err(FileError::at("lock", &path))?;
+        let site = Self { sandbox, work: cache.join("work"), _lock: lock };
+        site.clear()?; // what a build left that was killed
+        Ok(site)
+    }
+
+    fn clear(&self) -> Result<(), FileError> {
+        match fs::remove_dir_all(&self.work) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(FileError::at("remove", &self.work)(error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Where the source is, on the machine.
+    fn source(&self) -> PathBuf {
+        self.work.join("source")
+    }
+
+    /// Where objects go, on the machine.
+    fn out(&self) -> PathBuf {
+        self.work.join("out")
+    }
+
+    /// `tar`, which sees `archive` as `/build/source.tar.xz` and writes to the source's folder.
+    fn tar(&self, archive: &Path) -> Command {
+        let source = self.source();
+        self.sandbox.command(
+            "tar",
+            &[
+                Bind { host: &source, inside: "/build/source", writable: true },
+                Bind { host: archive, inside: "/build/source.tar.xz", writable: false },
+            ],
+        )
+    }
+
+    /// `make`, for which source and objects lie in fixed places: their paths are part of the result.
+    fn make(&self) -> Command {
+        let (source, out) = (self.source(), self.out());
+        let mut command = self.sandbox.command(
+            "make",
+            &[
+                Bind { host: &source, inside: "/build/source", writable: false },
+                Bind { host: &out, inside: "/build/out", writable: true },
+            ],
+        );
+        command.args(["-C", "/build/source", "O=/build/out"]);
+        command
+    }
+
+    /// Unpacks the source, expands the fragments, and checks that all that was asked for came out.
+    fn configure(&self, recipe: &Recipe, progress: &dyn Progress) -> Result<String, BuildError> {
+        let _task = progress.begin("configuring the kernel", None, Unit::Items);
+        source::unpack(self, &recipe.source.archive)?;
+        let asked = self.out().join("asked.config");
+        file::replace(&asked, merged(&recipe.wishes).as_bytes())?;
+        child::run(self.make().args([
+            "-s",
+            "KCONFIG_ALLCONFIG=/build/out/asked.config",
+            "allnoconfig",
+        ]))
+        .map_err(|source| BuildError::Configure { source })?;
+        let text = file::read_text(&self.out().join(".config"))?;
+        let missed = parse(&text)?.not_granted(&recipe.wishes, &source::declared(&self.source())?);
+        if missed.iter().any(|missed| missed.option == "CONFIG_GCC_PLUGINS") {
+            return Err(BuildError::NoPlugins);
+        }
+        if !missed.is_empty() {
+            return Err(BuildError::NotGranted { missed });
+        }
+        Ok(text)
+    }
+
+    fn collect(&self, folder: &Path) -> Result<(), BuildError> {
+        for (from, to) in [
+            ("arch/x86/boot/bzImage", "bzImage"),
+            (".config", "config"),
+            ("System.map", "System.map"),
+            ("include/config/kernel.release", "release"),
+        ] {
+            let from = self.out().join(from);
+            file::replace(&folder.join(to), &file::read(&from)?)?;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Site<'_> {
+    fn drop(&mut self) {
+        // The build's own result matters more; the next build clears what is left.
+        let _ = self.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests;

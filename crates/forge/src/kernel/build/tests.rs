@@ -1,0 +1,192 @@
+//! The flow of a build against a tool root whose programs are ten lines of shell.
+
+use std::collections::BTreeMap;
+use std::os::unix::process::ExitStatusExt;
+
+use base::progress::Silent;
+
+use super::*;
+use crate::kernel::fragment;
+
+/// A tool root in which `tar` makes a source tree of one Kconfig file, the archive itself, and `make`
+/// answers with the configuration that the test wants.
+struct Fake {
+    config: &'static str,
+    /// Runs in the folder for objects when the kernel is compiled.
+    compile: &'static str,
+    tar: &'static str,
+}
+
+const SCRIPT: &str = r#"
+case "$0 $*" in
+  tar*)           cp "$ARCHIVE" "$SOURCE/Kconfig" && eval "$TAR" ;;
+  make*allnocon*) printf '%s' "$CONFIG" > "$OUT/.config" ;;
+  make*bzImage*) cd "$OUT" && eval "$COMPILE" ;;
+esac"#;
+
+impl Sandbox for Fake {
+    fn command(&self, program: &str, binds: &[Bind<'_>]) -> Command {
+        let names = BTreeMap::from([
+            ("/build/source", "SOURCE"),
+            ("/build/out", "OUT"),
+            ("/build/source.tar.xz", "ARCHIVE"),
+        ]);
+        let mut command = child_shell();
+        command.args(["-c", SCRIPT, program]);
+        command.envs([("CONFIG", self.config), ("COMPILE", self.compile), ("TAR", self.tar)]);
+        for bind in binds {
+            if let Some(name) = names.get(bind.inside) {
+                command.env(name, bind.host);
+            }
+        }
+        command
+    }
+
+    fn identity(&self) -> Digest {
+        Digest::of(b"gcc")
+    }
+}
+
+fn child_shell() -> Command {
+    child::Program::new("sh").command()
+}
+
+const COMPILES: &str = "mkdir -p arch/x86/boot include/config && echo '  CC      a.o' && cat randstruct-seed.sh > seed && \
+     echo image > arch/x86/boot/bzImage && echo map > System.map && echo 6.12.117-preon > include/config/kernel.release";
+
+const GRANTED: &str =
+    "# Linux/x86 6.12.117 Kernel Configuration\nCONFIG_GCC_PLUGINS=y\nCONFIG_A=y\n";
+
+const WORKS: Fake = Fake { config: GRANTED, compile: COMPILES, tar: "true" };
+
+/// A recipe that asks for two options, and the cache beside it.
+struct Scene {
+    folder: tempfile::TempDir,
+    recipe: Recipe,
+}
+
+impl Scene {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        fs::write(path("source.tar.xz"), "config A\nconfig GCC_PLUGINS\n").unwrap();
+        fs::write(path("hardened.config"), GRANTED).unwrap();
+        let text = "CONFIG_GCC_PLUGINS=y # r\nCONFIG_A=y # r\n";
+        let recipe = Recipe {
+            source: Source {
+                archive: path("source.tar.xz"),
+                version: "6.12.117-1".into(),
+                digest: Digest::of(b"source"),
+            },
+            wishes: fragment::parse(Path::new("f"), text).unwrap(),
+            committed: path("hardened.config"),
+        };
+        Self { folder, recipe }
+    }
+
+    fn cache(&self) -> PathBuf {
+        self.folder.path().join("cache")
+    }
+
+    fn build(&self, sandbox: &Fake) -> Result<Kernel, BuildError> {
+        build(&self.recipe, sandbox, &self.cache(), &Silent)
+    }
+
+    /// What lies in the cache, but for the lock.
+    fn cached(&self) -> Vec<String> {
+        let entries = fs::read_dir(self.cache()).unwrap();
+        let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        names.filter(|name| name != "lock").collect()
+    }
+}
+
+#[test]
+fn a_kernel_is_built_once_and_then_comes_from_the_cache() {
+    let scene = Scene::new();
+    let kernel = scene.build(&WORKS).unwrap();
+    assert_eq!(fs::read_to_string(kernel.image()).unwrap(), "image\n");
+    assert_eq!(fs::read_to_string(kernel.config()).unwrap(), GRANTED);
+    assert_eq!(kernel.release().unwrap(), "6.12.117-preon");
+    assert_eq!(kernel.image_bytes().unwrap(), 6);
+
+    let again = scene.build(&Fake { compile: "false", tar: "false", ..WORKS }).unwrap();
+    assert_eq!(again, kernel);
+    assert_eq!(scene.cached(), [scene.recipe.key(&WORKS).short()]);
+}
+
+#[test]
+fn the_key_follows_the_options_and_not_the_reasons() {
+    let scene = Scene::new();
+    let with = |text: &str| {
+        let wishes = fragment::parse(Path::new("f"), text).unwrap();
+        Recipe { wishes, ..scene.recipe.clone() }.key(&WORKS)
+    };
+    assert_eq!(with("CONFIG_A=y # a"), with("## c\nCONFIG_A=y # another"));
+    assert_ne!(with("CONFIG_A=y # a"), with("CONFIG_A=n # a"));
+}
+
+#[test]
+fn each_failure_says_what_is_wrong_and_leaves_nothing_in_the_cache() {
+    #[rustfmt::skip]
+    let cases = [
+        (Fake { config: "CONFIG_GCC_PLUGINS=y\n", ..WORKS },   "1 of the options asked for did not come out\n  f:2: CONFIG_A=y came out as n"),
+        (Fake { config: "CONFIG_A=y\n", ..WORKS },             "the compiler's plugin headers are missing, but the fragments ask for plugins"),
+        (Fake { config: "segmentation fault", ..WORKS },       "the configuration cannot be read"),
+        (Fake { compile: "echo 'a.c:1: error: x'; echo '  CC b.o'; exit 2", ..WORKS },
+            "the kernel's build failed with exit status: 2\n  | a.c:1: error: x\n  |   CC b.o"),
+    ];
+    for (sandbox, expected) in cases {
+        let scene = Scene::new();
+        let error = scene.build(&sandbox).unwrap_err();
+        assert_eq!(error.to_string(), expected);
+        assert_eq!(scene.cached(), [""; 0], "{expected}");
+    }
+}
+
+#[test]
+fn an_option_that_the_source_does_not_know_is_refused() {
+    let scene = Scene::new();
+    fs::write(&scene.recipe.source.archive, "config GCC_PLUGINS\n").unwrap();
+    let error = scene.build(&WORKS).unwrap_err().to_string();
+    assert!(error.ends_with("f:2: CONFIG_A is unknown to this source"), "{error}");
+}
+
+#[test]
+fn a_damaged_source_archive_is_named() {
+    let scene = Scene::new();
+    let error = scene.build(&Fake { tar: "echo 'xz: corrupt' >&2; exit 2", ..WORKS }).unwrap_err();
+    let text = base::explain::render(&error);
+    assert!(text.contains("cannot unpack the kernel's source from"), "{text}");
+    assert!(text.contains("xz: corrupt") && text.contains("hint: "), "{text}");
+    assert_eq!(scene.cached(), [""; 0]);
+}
+
+#[test]
+fn a_build_that_was_killed_leaves_nothing_that_the_next_one_uses() {
+    let scene = Scene::new();
+    let killed = scene.build(&Fake { compile: "kill -9 $$", ..WORKS }).unwrap_err();
+    assert!(
+        matches!(killed, BuildError::Compile { status, .. } if status.signal() == Some(9)),
+        "{killed}"
+    );
+    fs::create_dir_all(scene.cache().join("work/out")).unwrap(); // as if we had been killed as well
+    fs::write(scene.cache().join("work/out/stale"), "").unwrap();
+    let refuses_leftovers = Fake { compile: "test ! -e stale && exit 3", ..WORKS };
+    let error = scene.build(&refuses_leftovers).unwrap_err();
+    assert!(error.to_string().contains("exit status: 3"), "{error}");
+    scene.build(&WORKS).unwrap();
+}
+
+#[test]
+fn a_committed_configuration_that_is_out_of_date_stops_the_build() {
+    let scene = Scene::new();
+    let old = "# Linux/x86 6.12.117 Kernel Configuration\nCONFIG_GCC_PLUGINS=y\nCONFIG_A=m\n";
+    fs::write(&scene.recipe.committed, old).unwrap();
+    let error = scene.build(&WORKS).unwrap_err();
+    assert!(error.to_string().ends_with("CONFIG_A: m → y"), "{error}");
+    assert!(error.hint().unwrap().contains("forge kernel config"));
+
+    // A newer source may bring options of its own: that must not stop a development build.
+    fs::write(&scene.recipe.committed, old.replace("117", "116")).unwrap();
+    scene.build(&WORKS).unwrap();
+}

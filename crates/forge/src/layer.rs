@@ -1,0 +1,198 @@
+//! From the lock to a layer: fetch, curate, compose, each step kept in the cache.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use base::digest::Hasher;
+use base::file;
+use base::{Explain, Failure};
+use compose::{Compression, Image, Input, Product, Request, Workshop};
+use formats::PackageName;
+use formats::manifest;
+use serde::{Deserialize, Serialize};
+
+use crate::cache::Kind;
+use crate::context::Context;
+use crate::curate::{self, Curated, Origin};
+use crate::recipe::{ImageDefinition, Preset, Recipes};
+use crate::supply::{Purpose, Supply};
+use crate::tools::ToolRoot;
+
+/// Rises when the compose crate would make other bytes of the same request.
+const METHOD: &[u8] = b"compose 1";
+
+/// A composed layer in the cache, with what the manifest says beside it.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Layer {
+    /// VERSION_ID of the product.
+    pub(crate) version: String,
+    /// BUILD_ID: follows from what the image is made of.
+    pub(crate) build_id: String,
+    /// The time of everything, seconds since 1970.
+    pub(crate) epoch: u64,
+    /// What the manifest says about the layer.
+    pub(crate) layer: manifest::Layer,
+    /// What the manifest says about the packages.
+    pub(crate) packages: Vec<manifest::Package>,
+    /// Which tools decided the bytes.
+    pub(crate) tools: BTreeMap<String, String>,
+    /// Where the files are.
+    #[serde(skip)]
+    pub(crate) folder: PathBuf,
+}
+
+/// A layer in the cache cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum LayerError {
+    #[error("the cached layer {} is broken", path.display())]
+    Cached { path: PathBuf, source: serde_json::Error },
+    #[error("cannot describe the layer")]
+    Describe(#[source] serde_json::Error),
+}
+
+impl Explain for LayerError {
+    fn hint(&self) -> Option<String> {
+        Some("run `forge cache clear layers`".into())
+    }
+}
+
+impl Layer {
+    /// The EROFS file.
+    pub(crate) fn erofs(&self) -> PathBuf {
+        self.folder.join(format!("{}.erofs", self.layer.name))
+    }
+
+    /// Its hash tree.
+    pub(crate) fn verity(&self) -> PathBuf {
+        self.folder.join(format!("{}.erofs.verity", self.layer.name))
+    }
+}
+
+/// The curated packages of the image `name`, in the order of their names.
+///
+/// # Errors
+///
+/// What reading recipes and lock, fetching and curating fail with.
+pub(crate) fn curated(
+    context: &Context,
+    name: &str,
+) -> Result<(ImageDefinition, Vec<(Curated, String)>), Failure> {
+    let recipes = Recipes::load(&context.root.join("os/packages"))?;
+    let definition = ImageDefinition::load(&context.root.join(format!("os/images/{name}.toml")))?;
+    let supply = Supply::open(context)?;
+    let set = supply.set(&Purpose::image(name, &definition, &recipes))?;
+    let fetched = supply.fetch(context, &set.packages)?;
+    let mut suites = BTreeMap::new();
+    let mut inputs = Vec::new();
+    for package in fetched {
+        suites.insert(package.name.clone(), package.locked.suite.clone());
+        let origin = Origin::Debian { deb: package.path, digest: package.locked.sha256 };
+        inputs.push(curate::Input { name: package.name, origin });
+    }
+    for name in own(&definition, &recipes) {
+        let version = formats::Version::try_from(env!("CARGO_PKG_VERSION").to_owned())?;
+        inputs.push(curate::Input { name, origin: Origin::Own { version } });
+    }
+    let cache = context.cache.kind(Kind::Curated);
+    let curated = curate::curate_all(&inputs, &recipes, &cache, context.progress.as_ref())?;
+    let with_suite = curated.into_iter().map(|package| {
+        for warning in &package.warnings {
+            context.progress.note(&format!("note: {}: {warning}", package.name));
+        }
+        let suite = suites.get(&package.name).map_or("preon", String::as_str).to_owned();
+        (package, suite)
+    });
+    Ok((definition, with_suite.collect()))
+}
+
+/// The packages of our own that an image asks for.
+fn own(definition: &ImageDefinition, recipes: &Recipes) -> BTreeSet<PackageName> {
+    let is_own = |name: &&PackageName| recipes.for_package(name).is_some_and(|r| r.is_own());
+    definition.packages.iter().filter(is_own).cloned().collect()
+}
+
+/// The layer of the image `name`; composed now unless the cache has it.
+///
+/// # Errors
+///
+/// What curating and composing fail with.
+pub(crate) fn layer(context: &Context, tools: &ToolRoot, name: &str) -> Result<Layer, Failure> {
+    let (definition, packages) = curated(context, name)?;
+    let epoch = Supply::open(context)?.lock.epoch();
+    let request = request(name, &definition, &packages, epoch);
+    let mut hasher = Hasher::default();
+    hasher.field(METHOD).field(tools.identity().as_bytes());
+    hasher.field(compose::inputs_digest(&request).as_bytes());
+    let folder = context.cache.folder(Kind::Layers, &hasher.finish(), |folder| {
+        make(context, tools, &request, folder)
+    })?;
+    let path = folder.join(DESCRIPTION);
+    let mut layer: Layer = serde_json::from_slice(&file::read(&path)?)
+        .map_err(|source| LayerError::Cached { path, source })?;
+    layer.folder = folder;
+    Ok(layer)
+}
+
+/// The file in the cache that describes the layer beside it.
+const DESCRIPTION: &str = "layer.json";
+
+fn make(
+    context: &Context,
+    tools: &ToolRoot,
+    request: &Request,
+    folder: &Path,
+) -> Result<(), Failure> {
+    let mkfs = tools.program("mkfs.erofs");
+    let workshop = Workshop { folder: folder.to_owned(), mkfs };
+    let composed = compose::compose(request, &workshop, context.progress.as_ref())?;
+    for finding in &composed.findings {
+        context.progress.note(&format!("note: {finding}"));
+    }
+    let layer = Layer {
+        version: request.product.version.clone(),
+        build_id: request.product.build_id.clone(),
+        epoch: request.epoch,
+        layer: composed.layer,
+        packages: composed.packages,
+        tools: [("image-root".to_owned(), tools.identity().to_string())].into(),
+        folder: PathBuf::new(),
+    };
+    let text = serde_json::to_vec_pretty(&layer).map_err(LayerError::Describe)?;
+    Ok(file::replace(&folder.join(DESCRIPTION), &text)?)
+}
+
+fn request(
+    name: &str,
+    definition: &ImageDefinition,
+    packages: &[(Curated, String)],
+    epoch: u64,
+) -> Request {
+    let input = |(package, suite): &(Curated, String)| Input {
+        deb: package.path.clone(),
+        digest: package.digest,
+        suite: suite.clone(),
+    };
+    let presets = &definition.presets;
+    let mut request = Request {
+        name: name.to_owned(),
+        packages: packages.iter().map(input).collect(),
+        image: Image {
+            presets: presets.iter().map(|(u, p)| (u.clone(), *p == Preset::Enable)).collect(),
+            etc: definition.etc.iter().map(|(p, t)| (p.as_str().to_owned(), t.clone())).collect(),
+            missing_libraries: BTreeSet::new(),
+        },
+        product: Product {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            build_id: String::new(),
+            image: name.to_owned(),
+        },
+        epoch,
+        compression: Compression {
+            algorithm: definition.compression.clone(),
+            cluster_bytes: definition.cluster_bytes.get(),
+        },
+    };
+    // What the build is called follows from all else that it is made of.
+    request.product.build_id = compose::inputs_digest(&request).short();
+    request
+}

@@ -1,0 +1,145 @@
+//! Our own programs that go into images: compiled in the build root, against Debian 13's C library,
+//! with this machine's Rust.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use base::child::{self, ChildError};
+use base::digest::Hasher;
+use base::file::{self, FileError};
+use base::progress::Unit;
+use base::{Digest, Explain, Failure};
+
+use crate::cache::Kind;
+use crate::context::Context;
+use crate::sandbox::{Bind, Inside};
+use crate::tools::ToolRoot;
+
+const TARGET: &str = "x86_64-unknown-linux-gnu";
+/// Rises when the way of building changes in a way that the key below does not see.
+const METHOD: &[u8] = b"1";
+
+/// Why a program of ours could not be built.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ProgramError {
+    #[error("cannot fetch the crates that {name} is made of")]
+    Fetch { name: &'static str, source: ChildError },
+    #[error("cannot compile {name}")]
+    Compile { name: &'static str, source: ChildError },
+    #[error("cannot ask rustc where it is installed")]
+    Rust { source: ChildError },
+}
+
+impl Explain for ProgramError {
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Fetch { .. } => Some("check that the crate registry can be reached".into()),
+            Self::Compile { name, .. } => {
+                Some(format!("`cargo build -p {name}` shows the same error with less around it"))
+            }
+            Self::Rust { .. } => Some("install Rust with rustup".into()),
+        }
+    }
+}
+
+/// The path of `preon-init`, a static program; built now unless the cache has it.
+///
+/// # Errors
+///
+/// [`ProgramError`], or what the build root fails with.
+pub(crate) fn preon_init(context: &Context) -> Result<PathBuf, Failure> {
+    const NAME: &str = "preon-init";
+    const CRATES: [&str; 5] = ["base", "formats", "sys", "generations", NAME];
+    let root = ToolRoot::open(context, "build")?;
+    let key = key(context, &root, &CRATES)?;
+    let folder = context.cache.folder(Kind::Programs, &key, |folder| {
+        let task = context.progress.begin("compiling preon-init", None, Unit::Items);
+        fetch(context, NAME)?;
+        let target = folder.join("target");
+        file::create_dir_all(&target)?;
+        compile(context, &root, &target, NAME)?;
+        let built = target.join(TARGET).join("image").join(NAME);
+        let place = folder.join(NAME);
+        fs::rename(&built, &place).map_err(FileError::at("move", &built))?;
+        fs::remove_dir_all(&target).map_err(FileError::at("remove", &target))?;
+        drop(task);
+        Ok(())
+    })?;
+    Ok(folder.join(NAME))
+}
+
+fn fetch(context: &Context, name: &'static str) -> Result<(), ProgramError> {
+    let mut cargo = Command::new("cargo");
+    cargo.current_dir(&context.root).args(["fetch", "--locked", "--quiet", "--target", TARGET]);
+    if context.offline {
+        cargo.arg("--offline");
+    }
+    child::run(&mut cargo).map_err(|source| ProgramError::Fetch { name, source })?;
+    Ok(())
+}
+
+fn compile(
+    context: &Context,
+    root: &ToolRoot,
+    target: &Path,
+    name: &'static str,
+) -> Result<(), Failure> {
+    let binds = [
+        Bind::read_only(&context.root, "/build/src"),
+        Bind::read_only(&sysroot()?, "/build/rust"),
+        Bind::read_only(&context.cargo_home.join("registry"), "/build/cargo/registry"),
+        Bind::writable(target, "/build/target"),
+    ];
+    let environment = [
+        ("CARGO_HOME", "/build/cargo"),
+        ("CARGO_TARGET_DIR", "/build/target"),
+        ("PATH", "/build/rust/bin:/usr/bin"),
+        ("RUSTFLAGS", "-C target-feature=+crt-static"),
+    ];
+    let inside = Inside { binds: &binds, environment: &environment, folder: "/build/src" };
+    let mut cargo = root.command("/build/rust/bin/cargo", &inside);
+    cargo
+        .args(["build", "--locked", "--offline", "--quiet", "--profile", "image"])
+        .args(["--target", TARGET, "--package", name]);
+    child::run(&mut cargo).map_err(|source| ProgramError::Compile { name, source })?;
+    Ok(())
+}
+
+/// Everything that the bytes of a program follow from.
+fn key(context: &Context, root: &ToolRoot, crates: &[&str]) -> Result<Digest, Failure> {
+    let mut hasher = Hasher::default();
+    hasher.field(METHOD).field(root.identity().as_bytes());
+    let version = child::run(Command::new("rustc").arg("-vV"));
+    hasher.field(&version.map_err(|source| ProgramError::Rust { source })?);
+    for path in ["Cargo.toml", "Cargo.lock"] {
+        hasher.field(&file::read(&context.root.join(path))?);
+    }
+    for name in crates {
+        hash_folder(&context.root.join("crates").join(name), &mut hasher)?;
+    }
+    Ok(hasher.finish())
+}
+
+/// Adds the names and contents of all files below `folder`, in the order of their names.
+fn hash_folder(folder: &Path, hasher: &mut Hasher) -> Result<(), FileError> {
+    let entries = fs::read_dir(folder).map_err(FileError::at("read", folder))?;
+    let entries = entries.collect::<Result<Vec<_>, _>>().map_err(FileError::at("read", folder))?;
+    let mut paths: Vec<_> = entries.iter().map(fs::DirEntry::path).collect();
+    paths.sort();
+    for path in paths {
+        hasher.field(path.file_name().unwrap_or_default().as_encoded_bytes());
+        if path.is_dir() {
+            hash_folder(&path, hasher)?;
+        } else {
+            hasher.field(&file::read(&path)?);
+        }
+    }
+    Ok(())
+}
+
+fn sysroot() -> Result<PathBuf, ProgramError> {
+    let output = child::run(Command::new("rustc").args(["--print", "sysroot"]));
+    let output = output.map_err(|source| ProgramError::Rust { source })?;
+    Ok(PathBuf::from(String::from_utf8_lossy(&output).trim()))
+}

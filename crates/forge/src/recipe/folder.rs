@@ -1,0 +1,281 @@
+//! The folder that holds all recipes: reading it, and what recipes say about each other.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use base::digest::Hasher;
+use base::file::{self, FileError};
+use base::{Digest, Explain};
+use formats::PackageName;
+use serde::de::DeserializeOwned;
+
+use super::account::{AccountName, AccountNumber};
+use super::{Contradiction, Defaults, Recipe, contradiction};
+
+/// All recipes, by name.
+#[derive(Clone, Debug)]
+pub(crate) struct Recipes {
+    by_name: BTreeMap<PackageName, Recipe>,
+    /// Which recipe covers a package.
+    covering: BTreeMap<PackageName, PackageName>,
+}
+
+/// Why recipes could not be read.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum RecipeError {
+    #[error("{}:{line} is not understood", path.display())]
+    Syntax { path: PathBuf, line: usize, source: toml::de::Error },
+    #[error("{} contradicts itself", path.display())]
+    Contradiction { path: PathBuf, source: Contradiction },
+    #[error("the folder {} cannot be the name of a recipe", .0.display())]
+    FolderName(PathBuf),
+    #[error("the recipes {one} and {other} both cover the package {package}")]
+    CoveredTwice { package: PackageName, one: PackageName, other: PackageName },
+    #[error("the recipes {one} and {other} both declare {what}")]
+    AccountTwice { what: String, one: PackageName, other: PackageName },
+    #[error("the user {user} of the recipe {recipe} has the group {group}, which no recipe declares")]
+    NoGroup { recipe: PackageName, user: AccountName, group: AccountName },
+    #[error(transparent)]
+    File(#[from] FileError),
+}
+
+impl Explain for RecipeError {
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Contradiction { source: Contradiction::SuiteWithoutReason { .. }, .. } => {
+                Some("add `suite_reason = \"…\"`".into())
+            }
+            Self::CoveredTwice { package, .. } => {
+                Some(format!("name {package} in `packages` of one of them only"))
+            }
+            Self::AccountTwice { .. } => {
+                Some("give one of them another name and number; numbers are never reused".into())
+            }
+            Self::NoGroup { group, .. } => {
+                Some(format!("declare it with [[group]], name = \"{group}\", gid = …"))
+            }
+            Self::File(error) => error.hint(),
+            _ => None,
+        }
+    }
+}
+
+impl Recipes {
+    /// Reads every recipe below `folder`, and its `defaults.toml` if there is one.
+    ///
+    /// # Errors
+    ///
+    /// [`RecipeError`] naming the file, or the recipes that collide.
+    pub(crate) fn load(folder: &Path) -> Result<Self, RecipeError> {
+        let path = folder.join("defaults.toml");
+        let (defaults, text) = match path.exists() {
+            true => {
+                let text = file::read_text(&path)?;
+                (read_toml::<Defaults>(&path, &text)?, text)
+            }
+            false => (Defaults::default(), String::new()),
+        };
+        let defaults = Arc::new(defaults);
+        let mut recipes = Vec::new();
+        for folder in folders(folder)? {
+            recipes.push(load_one(&folder, &defaults, &text)?);
+        }
+        let recipes = Self::of(recipes)?;
+        recipes.check_accounts()?;
+        Ok(recipes)
+    }
+
+    fn of(recipes: Vec<Recipe>) -> Result<Self, RecipeError> {
+        let mut covering: BTreeMap<PackageName, PackageName> = BTreeMap::new();
+        for recipe in &recipes {
+            let own = recipe.is_own().then_some(&recipe.name);
+            for package in recipe.packages().iter().chain(own) {
+                if let Some(one) = covering.insert(package.clone(), recipe.name.clone()) {
+                    let (package, other) = (package.clone(), recipe.name.clone());
+                    return Err(RecipeError::CoveredTwice { package, one, other });
+                }
+            }
+        }
+        let by_name = recipes.into_iter().map(|recipe| (recipe.name.clone(), recipe)).collect();
+        Ok(Self { by_name, covering })
+    }
+
+    /// The recipe that covers `package`, or that makes it.
+    pub(crate) fn for_package(&self, package: &PackageName) -> Option<&Recipe> {
+        self.by_name.get(self.covering.get(package)?)
+    }
+
+    /// All recipes by name.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Recipe> {
+        self.by_name.values()
+    }
+
+    /// Names and numbers of accounts mean the same wherever they stand.
+    fn check_accounts(&self) -> Result<(), RecipeError> {
+        let mut owners = BTreeMap::new();
+        for recipe in self.iter() {
+            for what in accounts(recipe) {
+                if let Some(one) = owners.insert(what.clone(), &recipe.name) {
+                    let (one, other) = (one.clone(), recipe.name.clone());
+                    return Err(RecipeError::AccountTwice { what, one, other });
+                }
+            }
+        }
+        for (recipe, user) in self.iter().flat_map(|r| r.declared.users.iter().map(move |u| (r, u)))
+        {
+            if let Some(group) = user.group.as_ref().filter(|group| self.gid(group).is_none()) {
+                let (recipe, user, group) = (recipe.name.clone(), user.name.clone(), group.clone());
+                return Err(RecipeError::NoGroup { recipe, user, group });
+            }
+        }
+        Ok(())
+    }
+
+    /// The number of the group `name`, wherever it is declared.
+    pub(crate) fn gid(&self, name: &AccountName) -> Option<AccountNumber> {
+        let declared = || self.iter().map(|recipe| &recipe.declared);
+        let groups = declared().flat_map(|declared| &declared.groups);
+        let own = declared().flat_map(|declared| &declared.users).filter(|u| u.group.is_none());
+        let mut all = groups.map(|g| (&g.name, g.gid)).chain(own.map(|u| (&u.name, u.uid)));
+        all.find(|(known, _)| *known == name).map(|(_, gid)| gid)
+    }
+}
+
+/// What the recipe claims for itself, in words.
+fn accounts(recipe: &Recipe) -> Vec<String> {
+    let mut claims = Vec::new();
+    for user in &recipe.declared.users {
+        claims.push(format!("the user {}", user.name));
+        claims.push(format!("the user number {}", user.uid));
+        if user.group.is_none() {
+            claims.push(format!("the group {}", user.name));
+            claims.push(format!("the group number {}", user.uid));
+        }
+    }
+    for group in &recipe.declared.groups {
+        claims.push(format!("the group {}", group.name));
+        claims.push(format!("the group number {}", group.gid));
+    }
+    claims
+}
+
+/// The recipes' folders in the order of their names: those that hold a `recipe.toml`.
+fn folders(folder: &Path) -> Result<Vec<PathBuf>, FileError> {
+    let mut folders = Vec::new();
+    for entry in fs::read_dir(folder).map_err(FileError::at("read", folder))? {
+        let path = entry.map_err(FileError::at("read", folder))?.path();
+        if path.is_dir() {
+            folders.push(path);
+        }
+    }
+    folders.sort();
+    Ok(folders)
+}
+
+fn load_one(
+    folder: &Path,
+    defaults: &Arc<Defaults>,
+    defaults_text: &str,
+) -> Result<Recipe, RecipeError> {
+    let name = folder.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let name: PackageName =
+        name.parse().map_err(|_| RecipeError::FolderName(folder.to_owned()))?;
+    let path = folder.join("recipe.toml");
+    let declared = read_toml(&path, &file::read_text(&path)?)?;
+    if let Some(source) = contradiction(&name, &declared) {
+        return Err(RecipeError::Contradiction { path, source });
+    }
+    let digest = digest(folder, defaults_text)?;
+    Ok(Recipe { name, folder: folder.to_owned(), digest, declared, defaults: defaults.clone() })
+}
+
+/// Reads TOML and says where it is wrong.
+pub(super) fn read_toml<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T, RecipeError> {
+    toml::from_str(text).map_err(|source: toml::de::Error| {
+        let start = source.span().map_or(0, |span| span.start);
+        let before = text.get(..start).unwrap_or_default();
+        let line = before.matches('\n').count() + 1;
+        RecipeError::Syntax { path: path.to_owned(), line, source }
+    })
+}
+
+/// The digest of everything in a recipe's folder and of the defaults. Names, contents, where
+/// links point and whether a file may be executed count; owners, times and the umask do not.
+fn digest(folder: &Path, defaults_text: &str) -> Result<Digest, FileError> {
+    let mut hasher = Hasher::default();
+    hasher.field(defaults_text.as_bytes());
+    for file in files_below(folder)? {
+        hasher.field(file.path.as_bytes());
+        match &file.content {
+            Content::Folder => hasher.field(b"folder"),
+            Content::Link(target) => hasher.field(b"link").field(target.as_bytes()),
+            Content::File { executable, bytes } => {
+                hasher.field(if *executable { b"program" } else { b"file" }).field(bytes)
+            }
+        };
+    }
+    Ok(hasher.finish())
+}
+
+/// Something in a recipe's folder.
+pub(crate) struct RecipeFile {
+    /// Its path below the folder, without a slash at either end.
+    pub(crate) path: String,
+    /// What it is.
+    pub(crate) content: Content,
+}
+
+/// What lies at a path in a recipe's folder.
+pub(crate) enum Content {
+    /// A folder.
+    Folder,
+    /// A symbolic link to this text.
+    Link(String),
+    /// A plain file.
+    File {
+        /// Whether its owner may execute it.
+        executable: bool,
+        /// What it holds.
+        bytes: Vec<u8>,
+    },
+}
+
+/// Everything below `folder`, by path, whatever order the file system has.
+pub(crate) fn files_below(folder: &Path) -> Result<Vec<RecipeFile>, FileError> {
+    let mut files = Vec::new();
+    let mut open = vec![folder.to_owned()];
+    while let Some(current) = open.pop() {
+        for entry in fs::read_dir(&current).map_err(FileError::at("read", &current))? {
+            let path = entry.map_err(FileError::at("read", &current))?.path();
+            let content = content(&path)?;
+            if matches!(content, Content::Folder) {
+                open.push(path.clone());
+            }
+            let below = path.strip_prefix(folder).unwrap_or(&path);
+            files.push(RecipeFile { path: text(below)?, content });
+        }
+    }
+    files.sort_by(|one, other| one.path.cmp(&other.path));
+    Ok(files)
+}
+
+fn content(path: &Path) -> Result<Content, FileError> {
+    let metadata = fs::symlink_metadata(path).map_err(FileError::at("read", path))?;
+    if metadata.is_dir() {
+        return Ok(Content::Folder);
+    }
+    if metadata.is_symlink() {
+        let target = fs::read_link(path).map_err(FileError::at("read", path))?;
+        return text(&target).map(Content::Link);
+    }
+    let executable = metadata.permissions().mode() & 0o100 != 0;
+    Ok(Content::File { executable, bytes: file::read(path)? })
+}
+
+fn text(path: &Path) -> Result<String, FileError> {
+    let not_text = || std::io::Error::other("the name is not UTF-8");
+    path.to_str().map(str::to_owned).ok_or_else(not_text).map_err(FileError::at("read", path))
+}

@@ -1,0 +1,173 @@
+//! Where packages come from: the lock says which, the archive and its cache have them.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use base::digest::Hasher;
+use base::{Digest, Explain, Failure};
+use formats::PackageName;
+use packages::archive::{Archive, Fetched, Gone, Options};
+use packages::fetch::{FetchOptions, Fetcher};
+use packages::lock::{Lock, Set};
+use packages::release::Keyring;
+use packages::sources::Sources;
+
+use crate::cache::Kind;
+use crate::context::Context;
+use crate::recipe::{ImageDefinition, Recipes};
+use crate::tools::Definition;
+
+/// Whose signature the archive's indexes must carry.
+const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
+
+/// The packages of `os/packages.lock`.
+pub(crate) struct Supply {
+    /// The lock.
+    pub(crate) lock: Lock,
+}
+
+/// Why the lock does not serve.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SupplyError {
+    #[error("os/packages.lock says nothing about {0}")]
+    NoSet(String),
+    #[error("os/packages.lock was made for another {0} than the one that is described now")]
+    Outdated(String),
+}
+
+impl Explain for SupplyError {
+    fn hint(&self) -> Option<String> {
+        Some("run `cargo run --release -p forge -- update`".into())
+    }
+}
+
+/// A purpose for which packages are chosen together.
+#[derive(Clone, Debug)]
+pub(crate) struct Purpose {
+    /// Its name in the lock.
+    pub(crate) name: String,
+    /// Stands for what is asked for.
+    pub(crate) request: Digest,
+}
+
+impl Purpose {
+    /// A tool root.
+    pub(crate) fn tools(name: &str, definition: &Definition) -> Self {
+        let mut hasher = Hasher::default();
+        hasher.field(&[u8::from(definition.standalone)]);
+        let packages: BTreeSet<_> = definition.packages.iter().collect();
+        packages.iter().for_each(|package| {
+            hasher.field(package.as_str().as_bytes());
+        });
+        Self { name: format!("tools/{name}"), request: hasher.finish() }
+    }
+
+    /// An image: what it starts from, and what recipes say about choosing.
+    pub(crate) fn image(name: &str, definition: &ImageDefinition, recipes: &Recipes) -> Self {
+        let mut hasher = Hasher::default();
+        let roots: BTreeSet<_> = definition.packages.iter().collect();
+        for root in roots {
+            hasher.field(root.as_str().as_bytes());
+        }
+        for recipe in recipes.iter() {
+            hasher.field(b"recipe").field(recipe.declared.suite.as_bytes());
+            for package in recipe.packages() {
+                hasher.field(package.as_str().as_bytes());
+            }
+            for package in recipe.without() {
+                hasher.field(b"without").field(package.as_str().as_bytes());
+            }
+        }
+        Self { name: format!("image/{name}"), request: hasher.finish() }
+    }
+}
+
+impl Supply {
+    /// Reads the lock of the checkout.
+    ///
+    /// # Errors
+    ///
+    /// [`packages::lock::LockError`].
+    pub(crate) fn open(context: &Context) -> Result<Self, Failure> {
+        Ok(Self { lock: Lock::load(&lock_path(context))? })
+    }
+
+    /// The packages that were chosen for `purpose`.
+    ///
+    /// # Errors
+    ///
+    /// [`SupplyError`] if there was no choice yet, or it was made for another request.
+    pub(crate) fn set(&self, purpose: &Purpose) -> Result<&Set, SupplyError> {
+        let set = self.lock.sets.get(&purpose.name);
+        let set = set.ok_or_else(|| SupplyError::NoSet(purpose.name.clone()))?;
+        if set.request == purpose.request {
+            Ok(set)
+        } else {
+            Err(SupplyError::Outdated(purpose.name.clone()))
+        }
+    }
+
+    /// A digest of the files that the lock names for `set`.
+    pub(crate) fn digest(&self, set: &Set) -> Digest {
+        let mut hasher = Hasher::default();
+        for name in &set.packages {
+            if let Some(locked) = self.lock.packages.get(name) {
+                hasher.field(locked.sha256.as_bytes());
+            }
+        }
+        hasher.finish()
+    }
+
+    /// Fetches the packages `names`. Where the archive has only a newer version than the lock,
+    /// that one is taken, and said so.
+    ///
+    /// # Errors
+    ///
+    /// [`packages::archive::ArchiveError`].
+    pub(crate) fn fetch(
+        &self,
+        context: &Context,
+        names: &BTreeSet<PackageName>,
+    ) -> Result<Vec<Fetched>, Failure> {
+        let fetched = archive(context)?.download_locked(&self.lock, names, Gone::TakeNewest)?;
+        for package in &fetched {
+            if let Some(locked) = &package.replaces {
+                let (name, now) = (&package.name, &package.locked.version);
+                context.progress.note(&format!(
+                    "note: the archive no longer has {name} {locked}; {now} is taken instead"
+                ));
+            }
+        }
+        Ok(fetched)
+    }
+}
+
+/// Where the lock lies.
+pub(crate) fn lock_path(context: &Context) -> PathBuf {
+    context.root.join("os/packages.lock")
+}
+
+/// Debian's archive, as this machine or the user names it.
+///
+/// # Errors
+///
+/// Whatever reading the machine's APT sources or the keyring fails with.
+pub(crate) fn archive(context: &Context) -> Result<Archive, Failure> {
+    let sources = match &context.archive {
+        Some(uri) => Sources::given(uri, None)?,
+        None => Sources::load(Path::new("/"))?,
+    };
+    let cache = packages::cache::Cache::new(context.cache.kind(Kind::Archive));
+    let options = FetchOptions { proxy: context.proxy.clone(), ..FetchOptions::default() };
+    let fetcher = Fetcher::new(cache, options)?;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    Ok(Archive::open(Options {
+        sources,
+        fetcher,
+        verify: Box::new(Keyring::load(Path::new(KEYRING))?),
+        now,
+        offline: context.offline,
+        progress: context.progress.clone(),
+    }))
+}

@@ -1,0 +1,175 @@
+//! Tool roots: Debian 13 programs, unpacked with all that they need into the cache and run from
+//! there, so that no byte of an image depends on the system of the build machine.
+//!
+//! No maintainer script runs: what these programs need of them is in `os/tools.toml`.
+
+mod unpack;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use base::child::Program;
+use base::digest::Hasher;
+use base::file::{self, FileError};
+use base::progress::Unit;
+use base::{Digest, Explain, Failure};
+use formats::PackageName;
+use serde::Deserialize;
+
+use crate::cache::Kind;
+use crate::context::Context;
+use crate::sandbox::{self, Inside};
+use crate::supply::{Purpose, Supply};
+
+/// Rises when unpacking changes.
+const METHOD: &[u8] = b"1";
+
+/// `os/tools.toml`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Tools {
+    /// The roots by name.
+    #[serde(rename = "root")]
+    pub(crate) roots: BTreeMap<String, Definition>,
+}
+
+/// What a tool root is made of.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Definition {
+    /// One line for people.
+    #[expect(dead_code, reason = "read by people, in the file")]
+    summary: String,
+    /// What is asked for; what these depend on comes along.
+    pub(crate) packages: Vec<PackageName>,
+    /// Take only the named packages, nothing that they depend on.
+    #[serde(default)]
+    pub(crate) standalone: bool,
+    /// Symbolic links that maintainer scripts would have made.
+    #[serde(default)]
+    links: BTreeMap<String, String>,
+}
+
+/// Why there is no such tool root.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ToolsError {
+    #[error("{}: {message}", path.display())]
+    Malformed { path: PathBuf, message: String },
+    #[error("os/tools.toml describes no root `{0}`")]
+    Unknown(String),
+    #[error(transparent)]
+    File(#[from] FileError),
+}
+
+impl Explain for ToolsError {}
+
+impl Tools {
+    /// Reads `os/tools.toml` of the checkout at `root`.
+    ///
+    /// # Errors
+    ///
+    /// [`ToolsError`] with line and column.
+    pub(crate) fn load(root: &Path) -> Result<Self, ToolsError> {
+        let path = root.join("os/tools.toml");
+        toml::from_str(&file::read_text(&path)?)
+            .map_err(|error| ToolsError::Malformed { path, message: error.to_string() })
+    }
+}
+
+impl Definition {
+    /// The name in the cache of the root with these packages.
+    fn key(&self, packages: &Digest) -> Digest {
+        let mut hasher = Hasher::default();
+        hasher.field(METHOD).field(packages.as_bytes());
+        for (link, target) in &self.links {
+            hasher.field(link.as_bytes()).field(target.as_bytes());
+        }
+        hasher.finish()
+    }
+}
+
+/// A root that is there, to run programs from.
+#[derive(Clone, Debug)]
+pub(crate) struct ToolRoot {
+    folder: PathBuf,
+    identity: Digest,
+}
+
+impl ToolRoot {
+    /// The root `name` of `os/tools.toml`; downloaded and unpacked unless the cache has it.
+    ///
+    /// # Errors
+    ///
+    /// [`ToolsError`], or what fetching and unpacking fail with.
+    pub(crate) fn open(context: &Context, name: &str) -> Result<Self, Failure> {
+        let definition = Tools::load(&context.root)?.roots.remove(name);
+        let definition = definition.ok_or_else(|| ToolsError::Unknown(name.to_owned()))?;
+        let supply = Supply::open(context)?;
+        let set = supply.set(&Purpose::tools(name, &definition))?;
+        let key = definition.key(&supply.digest(set));
+        let kept = context.cache.path(Kind::Roots, &key);
+        if kept.is_dir() {
+            return Ok(Self { folder: kept, identity: key });
+        }
+        let debs = supply.fetch(context, &set.packages)?;
+        // What was fetched may be newer than the lock.
+        let mut digests = Hasher::default();
+        debs.iter().for_each(|deb| {
+            digests.field(deb.locked.sha256.as_bytes());
+        });
+        let identity = definition.key(&digests.finish());
+        let folder = context.cache.folder(Kind::Roots, &identity, |folder| {
+            let what = format!("unpacking the {name} root");
+            let task = context.progress.begin(&what, Some(debs.len() as u64), Unit::Items);
+            for deb in &debs {
+                unpack::unpack(&deb.path, folder)?;
+                task.advance(1);
+            }
+            finish(folder, &definition)?;
+            Ok(())
+        })?;
+        Ok(Self { folder, identity })
+    }
+
+    /// What the root was made from: equal for equal roots.
+    pub(crate) fn identity(&self) -> Digest {
+        self.identity
+    }
+
+    /// A file of the root, by its path from the root's `/`.
+    pub(crate) fn file(&self, path: &str) -> PathBuf {
+        self.folder.join(path.trim_start_matches('/'))
+    }
+
+    /// The program `/usr/bin/name` or `/usr/sbin/name`, run as it lies there with the root's own
+    /// libraries: for tools that read and write plain files of this machine.
+    pub(crate) fn program(&self, name: &str) -> Program {
+        let places = ["usr/bin", "usr/sbin"].map(|folder| self.folder.join(folder).join(name));
+        let [first, second] = places;
+        let path = if first.exists() { first } else { second };
+        Program::from_words([
+            self.file("usr/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2").into_os_string(),
+            "--library-path".into(),
+            self.file("usr/lib/x86_64-linux-gnu").into_os_string(),
+            path.into_os_string(),
+        ])
+    }
+
+    /// A command that runs `program` with the root as `/`; see [`sandbox::command`].
+    pub(crate) fn command(&self, program: &str, inside: &Inside<'_>) -> Command {
+        sandbox::command(&self.folder, program, inside)
+    }
+}
+
+/// The links and mount points that no package carries.
+fn finish(folder: &Path, definition: &Definition) -> Result<(), FileError> {
+    for name in ["build", "tmp", "proc", "dev"] {
+        file::create_dir_all(&folder.join(name))?;
+    }
+    for (link, target) in &definition.links {
+        let path = folder.join(link.trim_start_matches('/'));
+        std::os::unix::fs::symlink(target, &path).map_err(FileError::at("create", &path))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,86 @@
+//! What the kernel's build asks of the rest of forge.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use base::progress::Progress;
+use base::{Digest, Explain, Failure};
+
+use crate::cache::Kind;
+use crate::context::Context;
+use crate::kernel::Workshop;
+use crate::kernel::build::{self, Sandbox, Source};
+use crate::sandbox::{Bind, Inside};
+use crate::supply::Supply;
+use crate::tools::ToolRoot;
+
+/// The Debian package that holds the source, in the tool root `kernel-source`.
+const SOURCE_PACKAGE: &str = "linux-source-6.12";
+
+/// The tool root `kernel-source` does not hold the kernel's source.
+#[derive(Debug, thiserror::Error)]
+#[error("os/packages.lock does not hold {SOURCE_PACKAGE}")]
+struct NoSource;
+
+impl Explain for NoSource {
+    fn hint(&self) -> Option<String> {
+        Some("name it in the root kernel-source of os/tools.toml, then run `forge update`".into())
+    }
+}
+
+/// The folder of built kernels, named once so that it can be borrowed.
+pub(crate) struct KernelShop<'a> {
+    context: &'a Context,
+    cache: PathBuf,
+}
+
+impl<'a> KernelShop<'a> {
+    /// A workshop that uses the context's cache.
+    pub(crate) fn new(context: &'a Context) -> Self {
+        Self { context, cache: context.cache.kind(Kind::Kernel) }
+    }
+}
+
+impl Workshop for KernelShop<'_> {
+    fn repository(&self) -> &Path {
+        &self.context.root
+    }
+
+    fn cache(&self) -> &Path {
+        &self.cache
+    }
+
+    fn progress(&self) -> &dyn Progress {
+        self.context.progress.as_ref()
+    }
+
+    fn sandbox(&self) -> Result<Box<dyn Sandbox>, Failure> {
+        Ok(Box::new(ToolRoot::open(self.context, "build")?))
+    }
+
+    fn source(&self) -> Result<Source, Failure> {
+        let root = ToolRoot::open(self.context, "kernel-source")?;
+        let supply = Supply::open(self.context)?;
+        let locked = supply.lock.packages.get(SOURCE_PACKAGE).ok_or(NoSource)?;
+        Ok(Source {
+            archive: root.file(&format!("usr/src/{SOURCE_PACKAGE}.tar.xz")),
+            version: locked.version.to_string(),
+            digest: root.identity(),
+        })
+    }
+}
+
+impl Sandbox for ToolRoot {
+    fn command(&self, program: &str, binds: &[build::Bind<'_>]) -> Command {
+        let bind = |bind: &build::Bind<'_>| match bind.writable {
+            true => Bind::writable(bind.host, bind.inside),
+            false => Bind::read_only(bind.host, bind.inside),
+        };
+        let binds: Vec<_> = binds.iter().map(bind).collect();
+        ToolRoot::command(self, program, &Inside { binds: &binds, ..Inside::default() })
+    }
+
+    fn identity(&self) -> Digest {
+        ToolRoot::identity(self)
+    }
+}

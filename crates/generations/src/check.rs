@@ -1,0 +1,118 @@
+//! Is everything there that a generation needs?
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use base::file::FileError;
+use base::{ByteSize, Digest, Explain};
+use formats::manifest::Layer;
+
+use crate::store::{Generation, Store, StoreError};
+
+/// What is wrong with a generation.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckError {
+    /// The store does not answer.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A file of a layer cannot be read.
+    #[error("layer {layer} cannot be used")]
+    Unreadable {
+        /// The layer's name.
+        layer: String,
+        /// Why.
+        source: FileError,
+    },
+    /// A file of a layer is too short or too long.
+    #[error("layer {layer} is damaged: {} holds {}, not {}", path.display(), ByteSize(*found), ByteSize(*expected))]
+    Size {
+        /// The layer's name.
+        layer: String,
+        /// The file.
+        path: PathBuf,
+        /// Its bytes.
+        found: u64,
+        /// How many it should have.
+        expected: u64,
+    },
+    /// A file of a layer holds other bytes than it should.
+    #[error("layer {layer} is damaged: {} has the digest {found}", path.display())]
+    Digest {
+        /// The layer's name.
+        layer: String,
+        /// The file.
+        path: PathBuf,
+        /// Its digest.
+        found: Digest,
+    },
+}
+
+impl Explain for CheckError {
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Store(error) => error.hint(),
+            Self::Unreadable { source, .. } => source.hint(),
+            Self::Size { .. } | Self::Digest { .. } => Some("fetch the layer anew".into()),
+        }
+    }
+}
+
+/// One file that a layer consists of, as its manifest has it.
+struct Expected<'a> {
+    layer: &'a str,
+    path: PathBuf,
+    bytes: u64,
+    digest: Digest,
+}
+
+impl Store {
+    /// Checks that all files of a generation are there and have their lengths. Quick.
+    ///
+    /// # Errors
+    ///
+    /// [`CheckError`] naming the first layer that is not as it should be.
+    pub fn check(&self, generation: Generation) -> Result<(), CheckError> {
+        let manifest = self.manifest(generation)?;
+        manifest.layers.iter().flat_map(|layer| self.expected(layer)).try_for_each(|file| {
+            let found =
+                fs::metadata(&file.path).map_err(|e| unreadable(file.layer, &file.path, e))?;
+            if found.len() == file.bytes {
+                return Ok(());
+            }
+            let layer = file.layer.to_owned();
+            let (found, expected) = (found.len(), file.bytes);
+            Err(CheckError::Size { layer, path: file.path, found, expected })
+        })
+    }
+
+    /// Checks the digests of all files of a generation: reads every byte.
+    ///
+    /// # Errors
+    ///
+    /// [`CheckError`] naming the first layer that is not as it should be.
+    pub fn check_bytes(&self, generation: Generation) -> Result<(), CheckError> {
+        let manifest = self.manifest(generation)?;
+        manifest.layers.iter().flat_map(|layer| self.expected(layer)).try_for_each(|file| {
+            let found =
+                Digest::of_file(&file.path).map_err(|e| unreadable(file.layer, &file.path, e))?;
+            if found == file.digest {
+                return Ok(());
+            }
+            Err(CheckError::Digest { layer: file.layer.to_owned(), path: file.path, found })
+        })
+    }
+
+    fn expected<'a>(&self, layer: &'a Layer) -> [Expected<'a>; 2] {
+        let files = self.layer_files(layer);
+        let name = layer.name.as_str();
+        let (erofs, verity) = (layer.erofs, layer.verity);
+        [
+            Expected { layer: name, path: files.erofs, bytes: layer.erofs_bytes, digest: erofs },
+            Expected { layer: name, path: files.verity, bytes: layer.verity_bytes, digest: verity },
+        ]
+    }
+}
+
+fn unreadable(layer: &str, path: &Path, source: std::io::Error) -> CheckError {
+    CheckError::Unreadable { layer: layer.to_owned(), source: FileError::at("read", path)(source) }
+}

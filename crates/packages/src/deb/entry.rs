@@ -1,0 +1,240 @@
+//! One file of a package, as its tar archive describes it, and what no such file may be.
+
+use std::collections::HashMap;
+use std::io::{self, Read};
+
+use tar::EntryType;
+
+/// One file, folder or link of a package.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Where it goes: from the root, without a slash at either end (`usr/bin/sh`). Never empty,
+    /// never with `.` or `..` in it.
+    pub path: String,
+    /// What it is.
+    pub kind: Kind,
+    /// Permission bits with set-user-id, set-group-id and sticky: at most `0o7777`.
+    pub mode: u32,
+    /// The owner's number.
+    pub uid: u32,
+    /// The group's number.
+    pub gid: u32,
+    /// When it was last changed: seconds since 1970.
+    pub mtime: u64,
+    /// Extended attributes, by full name (`security.capability`).
+    pub xattrs: Vec<(String, Vec<u8>)>,
+    /// Bytes of content; 0 for all but plain files.
+    pub size: u64,
+}
+
+/// What an entry is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A plain file.
+    File,
+    /// A folder.
+    Directory,
+    /// A symbolic link to this text.
+    Symlink(String),
+    /// Another name of the plain file at this path, which came earlier.
+    HardLink(String),
+    /// A character device.
+    CharacterDevice {
+        /// Its major number.
+        major: u32,
+        /// Its minor number.
+        minor: u32,
+    },
+    /// A block device.
+    BlockDevice {
+        /// Its major number.
+        major: u32,
+        /// Its minor number.
+        minor: u32,
+    },
+    /// A named pipe.
+    Fifo,
+}
+
+/// Why an entry of a package is refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BadEntry {
+    /// The path would leave the root, or names nothing.
+    #[error("the path `{0}` leads outside of the package")]
+    Outside(String),
+    /// The path is not UTF-8, or holds a control character.
+    #[error("the path `{0}` holds bytes that are no plain text")]
+    NotText(String),
+    /// The same path came before.
+    #[error("`{0}` is there twice")]
+    Twice(String),
+    /// Something above it is no folder.
+    #[error("`{path}` lies below `{above}`, which is no folder")]
+    BelowFile {
+        /// The path.
+        path: String,
+        /// What is above it.
+        above: String,
+    },
+    /// A hard link to what is no earlier plain file.
+    #[error("`{path}` is a hard link to `{target}`, which is no earlier plain file")]
+    DanglingHardLink {
+        /// The path.
+        path: String,
+        /// The path that the link gives.
+        target: String,
+    },
+    /// A kind that no package needs.
+    #[error("`{path}` is of the unknown kind {kind:?}")]
+    UnknownKind {
+        /// The path.
+        path: String,
+        /// The tar header's letter.
+        kind: char,
+    },
+    /// A link without a target.
+    #[error("`{0}` is a link without a target")]
+    NoTarget(String),
+    /// More files than the limit allows.
+    #[error("it holds more than {0} files")]
+    TooMany(usize),
+}
+
+/// Reads what the tar header says. `None` for the root folder itself.
+pub(super) fn read<R: Read>(raw: &mut tar::Entry<'_, R>) -> io::Result<Option<Entry>> {
+    let Some(path) = path(&raw.path_bytes()).map_err(io::Error::other)? else { return Ok(None) };
+    let kind = kind(raw, &path)?;
+    let xattrs = xattrs(raw)?;
+    let header = raw.header();
+    let number = |value: u64| u32::try_from(value).map_err(io::Error::other);
+    Ok(Some(Entry {
+        mode: header.mode()? & 0o7777,
+        uid: number(header.uid()?)?,
+        gid: number(header.gid()?)?,
+        mtime: header.mtime()?,
+        size: if kind == Kind::File { raw.size() } else { 0 },
+        path,
+        kind,
+        xattrs,
+    }))
+}
+
+/// Checks a path of the archive and takes `./` off it. `None` is the root folder.
+fn path(bytes: &[u8]) -> Result<Option<String>, BadEntry> {
+    let shown = || String::from_utf8_lossy(bytes).escape_debug().to_string();
+    let text = std::str::from_utf8(bytes).map_err(|_| BadEntry::NotText(shown()))?;
+    if text.chars().any(char::is_control) {
+        return Err(BadEntry::NotText(shown()));
+    }
+    let inner = text.strip_prefix("./").unwrap_or(text);
+    let inner = inner.strip_suffix('/').unwrap_or(inner);
+    if inner.is_empty() && text.starts_with('.') || text == "." {
+        return Ok(None);
+    }
+    if inner.split('/').any(|part| matches!(part, "" | "." | "..")) {
+        return Err(BadEntry::Outside(shown()));
+    }
+    Ok(Some(inner.to_owned()))
+}
+
+fn kind<R: Read>(raw: &tar::Entry<'_, R>, path: &str) -> io::Result<Kind> {
+    let header = raw.header();
+    let target = || {
+        let bytes = raw.link_name_bytes().unwrap_or_default();
+        match String::from_utf8(bytes.into_owned()) {
+            Ok(text) if text.is_empty() => Err(BadEntry::NoTarget(path.to_owned())),
+            Ok(text) if text.chars().any(char::is_control) => Err(BadEntry::NotText(path.into())),
+            Ok(text) => Ok(text),
+            Err(_) => Err(BadEntry::NotText(path.to_owned())),
+        }
+    };
+    let device = || -> io::Result<(u32, u32)> {
+        Ok((header.device_major()?.unwrap_or(0), header.device_minor()?.unwrap_or(0)))
+    };
+    Ok(match header.entry_type() {
+        EntryType::Regular | EntryType::Continuous => Kind::File,
+        EntryType::Directory => Kind::Directory,
+        EntryType::Symlink => Kind::Symlink(target().map_err(io::Error::other)?),
+        EntryType::Link => {
+            let target = target().map_err(io::Error::other)?;
+            let inside = self::path(target.as_bytes()).map_err(io::Error::other)?;
+            Kind::HardLink(inside.unwrap_or_default())
+        }
+        EntryType::Char => {
+            let (major, minor) = device()?;
+            Kind::CharacterDevice { major, minor }
+        }
+        EntryType::Block => {
+            let (major, minor) = device()?;
+            Kind::BlockDevice { major, minor }
+        }
+        EntryType::Fifo => Kind::Fifo,
+        other => {
+            let kind = char::from(other.as_byte());
+            return Err(io::Error::other(BadEntry::UnknownKind { path: path.into(), kind }));
+        }
+    })
+}
+
+/// The extended attributes, as GNU tar and bsdtar write them into PAX headers.
+fn xattrs<R: Read>(raw: &mut tar::Entry<'_, R>) -> io::Result<Vec<(String, Vec<u8>)>> {
+    let mut xattrs = Vec::new();
+    for extension in raw.pax_extensions()?.into_iter().flatten() {
+        let extension = extension?;
+        let key = extension.key().map_err(io::Error::other)?;
+        if let Some(name) = key.strip_prefix(XATTR) {
+            xattrs.push((name.to_owned(), extension.value_bytes().to_vec()));
+        }
+    }
+    xattrs.sort();
+    Ok(xattrs)
+}
+
+/// What precedes the name of an extended attribute in a PAX header.
+pub(super) const XATTR: &str = "SCHILY.xattr.";
+
+/// The paths that came so far, to judge the next one by.
+#[derive(Default)]
+pub(super) struct Seen {
+    kinds: HashMap<String, Shape>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Shape {
+    Directory,
+    File,
+    Other,
+}
+
+impl Seen {
+    /// Refuses what a package must not do: a path twice, below a file or link, a hard link to
+    /// anything but an earlier file, more than `limit` entries.
+    pub(super) fn admit(&mut self, entry: &Entry, limit: usize) -> Result<(), BadEntry> {
+        let path = &entry.path;
+        if self.kinds.len() >= limit {
+            return Err(BadEntry::TooMany(limit));
+        }
+        for (at, _) in path.match_indices('/') {
+            let above = &path[..at];
+            if self.kinds.get(above).is_some_and(|shape| *shape != Shape::Directory) {
+                let (path, above) = (path.clone(), above.to_owned());
+                return Err(BadEntry::BelowFile { path, above });
+            }
+        }
+        if let Kind::HardLink(target) = &entry.kind
+            && self.kinds.get(target) != Some(&Shape::File)
+        {
+            let (path, target) = (path.clone(), target.clone());
+            return Err(BadEntry::DanglingHardLink { path, target });
+        }
+        let shape = match entry.kind {
+            Kind::Directory => Shape::Directory,
+            Kind::File | Kind::HardLink(_) => Shape::File,
+            _ => Shape::Other,
+        };
+        match self.kinds.insert(path.clone(), shape) {
+            None => Ok(()),
+            Some(_) => Err(BadEntry::Twice(path.clone())),
+        }
+    }
+}

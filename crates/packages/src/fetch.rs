@@ -1,0 +1,297 @@
+//! Fetching files over HTTP(S) or from a folder: several at once, resumed, retried, verified.
+//!
+//! A server may cut a file short, stall, refuse to resume or send other bytes: what arrives in the
+//! cache has the right length and digest, or nothing arrives.
+
+mod transport;
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use base::file::{FileError, Staged};
+use base::progress::{Progress, Task, Unit};
+use base::{ByteSize, Digest, Explain};
+
+use crate::cache::Cache;
+use transport::{Part, Transport};
+
+/// How to fetch.
+#[derive(Clone, Debug)]
+pub struct FetchOptions {
+    /// How many files at once.
+    pub parallel: usize,
+    /// How often a file is tried before its error counts. An attempt that brought 64 kB or more
+    /// of what was still missing starts the count anew.
+    pub attempts: u32,
+    /// How long to wait before the second attempt; doubled before each one after it.
+    pub pause: Duration,
+    /// How long making a connection may take.
+    pub connect: Duration,
+    /// How long a server may stay silent.
+    pub stall: Duration,
+    /// The proxy to go through (`http://host:port`), if any.
+    pub proxy: Option<String>,
+}
+
+impl Default for FetchOptions {
+    fn default() -> Self {
+        Self {
+            parallel: 4,
+            attempts: 4,
+            pause: Duration::from_millis(500),
+            connect: Duration::from_secs(15),
+            stall: Duration::from_secs(20),
+            proxy: None,
+        }
+    }
+}
+
+/// A file that is wanted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// Where it is.
+    pub uri: String,
+    /// Its length in bytes.
+    pub size: u64,
+    /// What its bytes must be.
+    pub digest: Digest,
+}
+
+/// A file could not be fetched.
+#[derive(Debug, thiserror::Error)]
+pub enum FetchError {
+    /// The server does not have it.
+    #[error("{uri} does not exist")]
+    NotFound {
+        /// Where it should be.
+        uri: String,
+    },
+    /// The server answered with an error.
+    #[error("{uri}: the server answers with status {status}")]
+    Status {
+        /// What was asked for.
+        uri: String,
+        /// The HTTP status.
+        status: u16,
+    },
+    /// No connection came about, or it broke.
+    #[error("cannot fetch {uri}")]
+    Connection {
+        /// What was asked for.
+        uri: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The server fell silent.
+    #[error("{uri}: the server sent nothing for {} s", silence.as_secs_f32())]
+    Stalled {
+        /// What was asked for.
+        uri: String,
+        /// How long we waited.
+        silence: Duration,
+    },
+    /// The file ended too early.
+    #[error("{uri} is cut short: {received} of {size} arrived")]
+    Truncated {
+        /// What was asked for.
+        uri: String,
+        /// How much arrived.
+        received: ByteSize,
+        /// How much should have arrived.
+        size: ByteSize,
+    },
+    /// The file is longer than it should be.
+    #[error("{uri} is longer than the {size} that it should have")]
+    TooLong {
+        /// What was asked for.
+        uri: String,
+        /// How long it should be.
+        size: ByteSize,
+    },
+    /// The bytes are not those that were promised.
+    #[error(
+        "{uri} is not what the archive's signed index says: its digest is {found}, not {expected}"
+    )]
+    Tampered {
+        /// What was asked for.
+        uri: String,
+        /// The digest that was promised.
+        expected: Digest,
+        /// The digest of what came.
+        found: Digest,
+    },
+    /// The URI or the proxy is of a kind that is not supported.
+    #[error("`{0}` cannot be fetched from (http://, https:// or file:///)")]
+    BadUri(String),
+    /// It could not be written to the cache.
+    #[error(transparent)]
+    File(#[from] FileError),
+}
+
+impl Explain for FetchError {
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::File(error) => error.hint(),
+            Self::NotFound { .. } | Self::BadUri(_) => None,
+            Self::Tampered { .. } | Self::TooLong { .. } => Some(
+                "try again later or use another archive (--archive URI): this one may be in the \
+                 middle of an update, or somebody changes what it sends"
+                    .into(),
+            ),
+            _ => Some("check the network, or use another archive: --archive URI".into()),
+        }
+    }
+}
+
+impl FetchError {
+    /// Whether another attempt may go better.
+    fn is_passing(&self) -> bool {
+        match self {
+            Self::Status { status, .. } => *status >= 500 || *status == 429 || *status == 408,
+            Self::Connection { .. } | Self::Stalled { .. } | Self::Truncated { .. } => true,
+            _ => false,
+        }
+    }
+
+    /// Whether it says that the archive was not reached, rather than what it holds.
+    pub(crate) fn is_unreachable(&self) -> bool {
+        self.is_passing()
+    }
+}
+
+/// An attempt that brought this much more of a file shows that the server is well.
+const HEADWAY: u64 = 64 << 10;
+
+/// Fetches files into a cache; keeps connections open between them.
+#[derive(Debug)]
+pub struct Fetcher {
+    cache: Cache,
+    options: FetchOptions,
+    transport: Transport,
+}
+
+impl Fetcher {
+    /// A fetcher; nothing is contacted yet.
+    ///
+    /// # Errors
+    ///
+    /// [`FetchError::BadUri`] if the proxy is none.
+    pub fn new(cache: Cache, options: FetchOptions) -> Result<Self, FetchError> {
+        let transport = Transport::new(&options)?;
+        Ok(Self { cache, options, transport })
+    }
+
+    /// Where it puts what it fetches.
+    pub fn cache(&self) -> &Cache {
+        &self.cache
+    }
+
+    /// Fetches a small file whose digest nobody knows yet: at most `limit` bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`FetchError`].
+    pub fn bytes(&self, uri: &str, limit: u64) -> Result<Vec<u8>, FetchError> {
+        self.retry(|_| {
+            let mut bytes = Vec::new();
+            self.transport.read_whole(uri, limit, &mut bytes)?;
+            Ok(bytes)
+        })
+    }
+
+    /// Fetches one file into the cache, unless it is there, and returns its path.
+    ///
+    /// # Errors
+    ///
+    /// [`FetchError`]; the cache is then as it was.
+    pub fn fetch(&self, wanted: &Wanted, task: &dyn Task) -> Result<PathBuf, FetchError> {
+        if let Some(path) = self.cache.get(&wanted.digest)? {
+            task.advance(wanted.size);
+            return Ok(path);
+        }
+        let path = self.cache.path(&wanted.digest);
+        let mut part = Part::new(Staged::create(&path)?, wanted, task);
+        self.retry(|headway| {
+            let before = part.furthest();
+            let result = self.transport.attempt(wanted, &mut part);
+            *headway = part.furthest() >= before + HEADWAY;
+            result
+        })?;
+        part.commit()?;
+        Ok(path)
+    }
+
+    /// Fetches all files into the cache, several at once, and returns their paths in the same
+    /// order.
+    ///
+    /// # Errors
+    ///
+    /// The [`FetchError`] of the first file that failed; what was complete by then stays cached.
+    pub fn fetch_all(
+        &self,
+        wanted: &[Wanted],
+        progress: &dyn Progress,
+    ) -> Result<Vec<PathBuf>, FetchError> {
+        let results = self.fetch_each(wanted, progress, |_| false);
+        results.into_iter().flatten().collect()
+    }
+
+    /// Like [`Fetcher::fetch_all`], but an error that `tolerated` accepts stops nothing. Each file
+    /// has a result; those after the first error that was not tolerated may have none.
+    pub(crate) fn fetch_each(
+        &self,
+        wanted: &[Wanted],
+        progress: &dyn Progress,
+        tolerated: impl Fn(&FetchError) -> bool + Sync,
+    ) -> Vec<Option<Result<PathBuf, FetchError>>> {
+        let total = wanted.iter().map(|wanted| wanted.size).sum();
+        let task = progress.begin("fetching packages", Some(total), Unit::Bytes);
+        let results: Vec<_> = wanted.iter().map(|_| Mutex::new(None)).collect();
+        let next = AtomicUsize::new(0);
+        let stop = AtomicBool::new(false);
+        let work = || {
+            while !stop.load(Ordering::Relaxed) {
+                let at = next.fetch_add(1, Ordering::Relaxed);
+                let (Some(wanted), Some(slot)) = (wanted.get(at), results.get(at)) else { break };
+                let result = self.fetch(wanted, task.as_ref());
+                if result.as_ref().is_err_and(|error| !tolerated(error)) {
+                    stop.store(true, Ordering::Relaxed);
+                }
+                *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
+            }
+        };
+        thread::scope(|scope| {
+            let helpers = self.options.parallel.min(wanted.len()).saturating_sub(1);
+            for _ in 0..helpers {
+                scope.spawn(work);
+            }
+            work();
+        });
+        let taken = results.into_iter().map(Mutex::into_inner);
+        taken.map(|result| result.unwrap_or_else(PoisonError::into_inner)).collect()
+    }
+
+    /// Tries until it succeeds, an error is final or too many attempts in a row made no headway,
+    /// which `attempt` tells by its argument.
+    fn retry<T>(
+        &self,
+        mut attempt: impl FnMut(&mut bool) -> Result<T, FetchError>,
+    ) -> Result<T, FetchError> {
+        let mut failures = 0;
+        loop {
+            let mut headway = false;
+            let error = match attempt(&mut headway) {
+                Ok(done) => return Ok(done),
+                Err(error) => error,
+            };
+            failures = if headway { 1 } else { failures + 1 };
+            if failures >= self.options.attempts || !error.is_passing() {
+                return Err(error);
+            }
+            thread::sleep(self.options.pause.saturating_mul(1 << (failures - 1).min(6)));
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! Fetching from a server that cuts files short, stalls, knows no ranges or sends other bytes.
+
+#[path = "archive/server.rs"]
+#[allow(dead_code, unreachable_pub, missing_docs)]
+mod server;
+
+use std::time::Duration;
+
+use base::progress::Silent;
+use base::{Digest, Explain};
+use packages::cache::Cache;
+use packages::fetch::{FetchError, FetchOptions, Fetcher, Wanted};
+use server::{Fault, Server};
+
+struct Scene {
+    server: Server,
+    folder: tempfile::TempDir,
+    fetcher: Fetcher,
+}
+
+fn scene() -> Scene {
+    let folder = tempfile::tempdir().unwrap();
+    let options = FetchOptions {
+        pause: Duration::ZERO,
+        stall: Duration::from_millis(200),
+        ..FetchOptions::default()
+    };
+    let fetcher = Fetcher::new(Cache::new(folder.path()), options).unwrap();
+    Scene { server: Server::start(), folder, fetcher }
+}
+
+/// 200 kB that do not repeat.
+fn content() -> Vec<u8> {
+    (0..50_000_u32).flat_map(|number| number.wrapping_mul(2_654_435_761).to_le_bytes()).collect()
+}
+
+impl Scene {
+    fn wanted(&self, path: &str) -> Wanted {
+        let content = content();
+        self.server.put(path, content.clone());
+        let uri = format!("{}/{path}", self.server.uri());
+        Wanted { uri, size: content.len() as u64, digest: Digest::of(&content) }
+    }
+
+    /// Fetches the file with this fault; an error must leave nothing behind.
+    fn fetch(&self, fault: Fault) -> Result<Vec<u8>, FetchError> {
+        let wanted = self.wanted("file");
+        self.server.fault("file", fault);
+        let result = self.fetcher.fetch(&wanted, &Silent);
+        if result.is_err() {
+            let folder = self.folder.path().join("by-hash/sha256");
+            assert_eq!(folder.read_dir().unwrap().count(), 0);
+        }
+        Ok(std::fs::read(result?).unwrap())
+    }
+}
+
+#[test]
+fn a_download_that_is_cut_short_is_resumed() {
+    let scene = scene();
+    assert_eq!(scene.fetch(Fault::CutOnce(150_000)).unwrap(), content());
+    assert_eq!(scene.server.requests(), [("file".into(), 0), ("file".into(), 150_000)]);
+}
+
+#[test]
+fn a_server_without_ranges_sends_the_whole_again() {
+    let scene = scene();
+    // The server cuts the first answer, and ignores the range in the second.
+    let wanted = scene.wanted("file");
+    scene.server.fault("file", Fault::CutOnceWithoutRanges(100_000));
+    let path = scene.fetcher.fetch(&wanted, &Silent).unwrap();
+    assert_eq!(std::fs::read(path).unwrap(), content());
+}
+
+#[test]
+fn attempts_that_bring_something_do_not_use_up_the_patience() {
+    let scene = scene();
+    assert_eq!(scene.fetch(Fault::Cut(70_000)).unwrap(), content());
+    let starts: Vec<_> = scene.server.requests().into_iter().map(|(_, start)| start).collect();
+    assert_eq!(starts, [0, 70_000, 140_000]);
+}
+
+#[test]
+fn a_server_that_always_cuts_at_the_same_byte_is_given_up() {
+    let scene = scene();
+    let error = scene.fetch(Fault::Cut(0)).unwrap_err();
+    assert!(error.to_string().ends_with("is cut short: 0 B of 200.0 kB arrived"), "{error}");
+    assert!(error.hint().is_some());
+    assert_eq!(scene.server.requests().len(), 4);
+}
+
+#[test]
+fn a_server_that_stalls_is_given_up() {
+    let scene = scene();
+    let error = scene.fetch(Fault::Stall(10)).unwrap_err();
+    assert!(error.to_string().ends_with("the server sent nothing for 0.2 s"), "{error}");
+    assert!(error.hint().is_some());
+}
+
+#[test]
+fn other_bytes_than_promised_are_refused_at_once() {
+    for (fault, message) in [
+        (Fault::Tamper, "is not what the archive's signed index says"),
+        (Fault::TooLong, "is longer than the 200.0 kB that it should have"),
+    ] {
+        let scene = scene();
+        let error = scene.fetch(fault).unwrap_err();
+        assert!(error.to_string().contains(message), "{error}");
+        assert!(error.hint().is_some());
+        assert_eq!(scene.server.requests().len(), 1);
+    }
+}
+
+#[test]
+fn errors_of_the_server_are_told_apart() {
+    let scene = scene();
+    assert_eq!(scene.fetch(Fault::StatusOnce(503)).unwrap(), content());
+    for (status, tries) in [(403, 1), (500, 4), (404, 1)] {
+        let scene = self::scene();
+        let error = scene.fetch(Fault::Status(status)).unwrap_err();
+        assert_eq!(scene.server.requests().len(), tries, "{error}");
+        assert_eq!(matches!(error, FetchError::NotFound { .. }), status == 404, "{error}");
+    }
+}
+
+#[test]
+fn a_server_that_is_not_there_is_an_error_with_a_hint() {
+    let scene = scene();
+    let wanted = scene.wanted("file");
+    drop(scene.server);
+    let error = scene.fetcher.fetch(&wanted, &Silent).unwrap_err();
+    assert!(error.to_string().starts_with("cannot fetch http://127.0.0.1:"), "{error}");
+    assert!(error.hint().is_some());
+}
+
+#[test]
+fn many_files_arrive_in_order_and_only_once() {
+    let scene = scene();
+    let wanted: Vec<_> = (0..9)
+        .map(|number| {
+            let content = format!("content {number}");
+            scene.server.put(&number.to_string(), content.clone());
+            let uri = format!("{}/{number}", scene.server.uri());
+            Wanted { uri, size: content.len() as u64, digest: Digest::of(content.as_bytes()) }
+        })
+        .collect();
+    for requests in [9, 0] {
+        let paths = scene.fetcher.fetch_all(&wanted, &Silent).unwrap();
+        for (number, path) in paths.iter().enumerate() {
+            assert_eq!(std::fs::read_to_string(path).unwrap(), format!("content {number}"));
+        }
+        assert_eq!(scene.server.requests().len(), requests);
+    }
+}
+
+#[test]
+fn folders_are_archives_too() {
+    let scene = scene();
+    let file = scene.folder.path().join("file");
+    std::fs::write(&file, content()).unwrap();
+    let uri = format!("file://{}", file.display());
+    let wanted = Wanted { uri, ..scene.wanted("file") };
+    let path = scene.fetcher.fetch(&wanted, &Silent).unwrap();
+    assert_eq!(std::fs::read(path).unwrap(), content());
+    let digest = Digest::of(b"");
+    let wanted = Wanted { uri: format!("{}-not", wanted.uri), digest, ..wanted };
+    let error = scene.fetcher.fetch(&wanted, &Silent).unwrap_err();
+    assert!(matches!(error, FetchError::NotFound { .. }), "{error}");
+}

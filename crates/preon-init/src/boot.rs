@@ -1,0 +1,137 @@
+//! The steps of a boot, in their order.
+
+use std::convert::Infallible;
+use std::fs;
+use std::path::Path;
+
+use base::file::{self, FileError};
+use base::{ByteSize, Digest, Explain, Failure};
+use generations::stack::{self, Places};
+use generations::{Stack, Store};
+use sys::{Filesystem, Limits, block, efi, ext4, mount, root};
+
+use crate::command_line::CommandLine;
+use crate::{disk, grow, log};
+
+/// Where the new root is made.
+const ROOT: &str = "/sysroot";
+/// What this program turns into.
+const SYSTEMD: &str = "/usr/lib/systemd/systemd";
+
+/// systemd cannot be executed, although its generation could be mounted.
+#[derive(Debug, thiserror::Error)]
+enum StartError {
+    #[error("cannot execute {SYSTEMD}: layer {layer} (sha256 {digest}) is corrupt")]
+    Corrupt { layer: String, digest: Digest, source: FileError },
+    #[error("cannot start the host")]
+    Other { source: FileError },
+}
+
+impl Explain for StartError {
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Corrupt { .. } => Some("write the image anew, or check the disk".into()),
+            Self::Other { .. } => Some(format!("a generation needs the program {SYSTEMD}")),
+        }
+    }
+}
+
+/// Mounts what the kernel itself shows; the next root takes it over.
+pub(crate) fn mount_kernel_filesystems() -> Result<(), Failure> {
+    let quiet = Limits { no_programs: true, ..Limits::DATA };
+    let devices = Limits { no_set_uid: true, no_programs: true, ..Limits::NONE };
+    let plain = |kind, target: &str, limits| -> Result<(), Failure> {
+        file::create_dir_all(target.as_ref())?;
+        Ok(Filesystem::new(kind).limits(limits).mount(target.as_ref())?)
+    };
+    plain("devtmpfs", "/dev", devices)?;
+    plain("proc", "/proc", quiet)?;
+    plain("sysfs", "/sys", quiet)?;
+    if Path::new(efi::FOLDER).is_dir() {
+        plain("efivarfs", efi::FOLDER, quiet)?;
+    }
+    Ok(())
+}
+
+/// Boots; returns only with the reason why that failed.
+pub(crate) fn run(words: &CommandLine) -> Result<Infallible, Failure> {
+    let sysroot = Path::new(ROOT);
+    let below = |path: &str| sysroot.join(path.trim_start_matches('/'));
+    let (run, data) = (below(generations::RUN), below(generations::DATA));
+    make_root(sysroot, &run)?;
+    mount_data(words, &data)?;
+
+    let store = Store::open(&below(generations::STORE))?;
+    let (generation, manifest) = store.choose()?;
+    // Here the manifest's signature will be verified, before anything of it is used.
+    let (image, version, build) = (&manifest.image, &manifest.version, &manifest.build_id);
+    log::info(&format!("{generation} ({image} {version} {build})"));
+    store.check(generation)?;
+    let stack = Stack::mount(&store, &manifest, Places { root: sysroot, run: &run, data: &data })?;
+    let attempts = store.count_attempt()?.attempts;
+    log::info(&format!("attempt {attempts} to boot {generation}"));
+
+    enter(sysroot)?;
+    Err(become_systemd(&stack).into())
+}
+
+/// The new root with a `/run` that systemd will keep, and our folder on it for root only.
+fn make_root(sysroot: &Path, run: &Path) -> Result<(), Failure> {
+    file::create_dir_all(sysroot)?;
+    stack::root::make(sysroot)?;
+    // As systemd would mount it.
+    Filesystem::new("tmpfs")
+        .option("mode", "755")
+        .option("size", "20%")
+        .option("nr_inodes", "800k")
+        .limits(Limits::DATA)
+        .mount(&sysroot.join("run"))?;
+    file::create_dir_all(run)?;
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o700);
+    fs::set_permissions(run, mode).map_err(FileError::at("set the permissions of", run))?;
+    Ok(())
+}
+
+/// Mounts the data filesystem at `target`, as long as its disk allows.
+fn mount_data(words: &CommandLine, target: &Path) -> Result<(), Failure> {
+    // A disk that holds less than it could is no reason not to boot.
+    let unless_grown = |error: &dyn Explain| log::warning(&base::explain::render(error));
+    let disk = disk::find(words)?;
+    if let Err(error) = grow::grow(&disk) {
+        unless_grown(&error);
+    }
+    let device = grow::device(&disk)?;
+    log::info(&format!("the store is on {}", device.display()));
+    file::create_dir_all(target)?;
+    let limits = Limits { no_programs: true, ..Limits::DATA };
+    Filesystem::new("ext4").on(&device).limits(limits).mount(target)?;
+    if let Err(error) = ext4::grow(target, ByteSize(block::size(&device)?)) {
+        unless_grown(&error);
+    }
+    Ok(())
+}
+
+/// Makes `sysroot` the root, with the kernel's own filesystems in it.
+fn enter(sysroot: &Path) -> Result<(), Failure> {
+    for name in ["dev", "proc", "sys"] {
+        mount::move_to(&Path::new("/").join(name), &sysroot.join(name))?;
+    }
+    // Nothing reads it again, and its memory is better used otherwise; no harm if it stays.
+    let _ = root::forget_program("/init".as_ref());
+    Ok(root::switch(sysroot)?)
+}
+
+/// Returns only with the reason why this failed.
+fn become_systemd(stack: &Stack) -> StartError {
+    let program = Path::new(SYSTEMD);
+    // Read as a whole first: were a block of it corrupt, the kernel would kill it, and with it
+    // itself, before anybody could say why.
+    let source = match file::read(program) {
+        Ok(_) => root::become_program(program, &[("HOME", "/"), ("TERM", "linux")]),
+        Err(error) => error,
+    };
+    match stack.corrupt_layer() {
+        Some((layer, digest)) => StartError::Corrupt { layer: layer.to_owned(), digest, source },
+        None => StartError::Other { source },
+    }
+}

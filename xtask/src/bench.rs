@@ -1,0 +1,103 @@
+//! `cargo xtask bench NAME`: our figures beside those of what Debian offers for the same.
+
+mod boot;
+mod debian;
+mod resolve;
+
+use anyhow::Result;
+use serde::Serialize;
+
+use crate::setup;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Bench {
+    /// What to measure
+    name: Name,
+    /// Print one JSON object a row
+    #[arg(long)]
+    json: bool,
+    /// How often each side is measured, in turn; the median counts
+    #[arg(long, default_value_t = 3)]
+    runs: usize,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Name {
+    /// Choosing packages, beside `apt-get -s install`
+    Resolve,
+    /// Booting the minimal host, beside Debian 13 with the same packages
+    Boot,
+}
+
+/// One line of a benchmark's table.
+#[derive(Debug, Serialize)]
+struct Row {
+    bench: &'static str,
+    row: String,
+    unit: &'static str,
+    ours: f64,
+    theirs: f64,
+    ratio: f64,
+    runs: usize,
+}
+
+/// The figures of both sides, one for each run.
+#[derive(Debug, Default)]
+struct Pair {
+    ours: Vec<f64>,
+    theirs: Vec<f64>,
+}
+
+impl Pair {
+    fn row(mut self, bench: &'static str, row: &str, unit: &'static str) -> Row {
+        let runs = self.ours.len();
+        let (ours, theirs) = (median(&mut self.ours), median(&mut self.theirs));
+        Row { bench, row: row.to_owned(), unit, ours, theirs, ratio: ours / theirs, runs }
+    }
+}
+
+/// The middle one; of an even number the lower of the two in the middle. NaN of nothing.
+fn median(figures: &mut [f64]) -> f64 {
+    figures.sort_by(f64::total_cmp);
+    figures.get(figures.len().saturating_sub(1) / 2).copied().unwrap_or(f64::NAN)
+}
+
+impl Bench {
+    pub(crate) fn run(self) -> Result<()> {
+        setup::ensure()?;
+        let rows = match self.name {
+            Name::Resolve => resolve::measure(self.runs)?,
+            Name::Boot => boot::measure(self.runs)?,
+        };
+        if !self.json {
+            let titles = ("ours", "theirs", "ratio", "runs");
+            println!(
+                "{:<44} {:>10} {:>10} {:>6} {:>5}",
+                "", titles.0, titles.1, titles.2, titles.3
+            );
+        }
+        for row in &rows {
+            if self.json {
+                println!("{}", serde_json::to_string(row)?);
+            } else {
+                let name = format!("{} [{}]", row.row, row.unit);
+                let Row { ours, theirs, ratio, runs, .. } = row;
+                println!("{name:<44} {ours:>10.3} {theirs:>10.3} {ratio:>6.3} {runs:>5}");
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_median_counts() {
+        for (mut figures, expected) in [(vec![3.0, 1.0, 2.0], 2.0), (vec![2.0, 1.0], 1.0)] {
+            assert_eq!(median(&mut figures), expected, "{figures:?}");
+        }
+        assert!(median(&mut []).is_nan());
+    }
+}

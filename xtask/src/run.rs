@@ -1,0 +1,137 @@
+//! `cargo xtask run`: from nothing to a container's output.
+
+use std::path::Path;
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow, bail};
+use testkit::Vm;
+use testkit::vm::Acceleration;
+
+use crate::{command, progress, setup};
+
+/// The image that is run.
+pub(crate) const IMAGE: &str = "minimal";
+/// Emulation on a busy machine is slow.
+const BOOT: Duration = Duration::from_secs(600);
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Run {
+    /// Power the host off once the container has run; fails with the host's journal if anything did
+    #[arg(long)]
+    exit: bool,
+    /// The host's SSH port on this machine; 0: any free one
+    #[arg(long, default_value_t = 0)]
+    ssh_port: u16,
+    /// Reach a TCP port of the host from this machine
+    #[arg(long, value_name = "PORT:HOSTPORT", value_parser = forward, default_value = "0:80")]
+    forward: Vec<(u16, u16)>,
+    /// The host's memory in megabytes
+    #[arg(long, default_value_t = 1024)]
+    memory: u32,
+}
+
+/// What the container says: a program of the shell alone, without single quotes.
+const GREETING: &str = r#". /etc/os-release
+read -r name < /etc/hostname
+read -r _ _ release _ < /proc/version
+echo "Hello from container $name: $PRETTY_NAME on Linux $release, process $$ of its own.""#;
+
+fn forward(text: &str) -> Result<(u16, u16), String> {
+    let ports = text.split_once(':').and_then(|(a, b)| Some((a.parse().ok()?, b.parse().ok()?)));
+    ports.ok_or_else(|| "two port numbers with a colon between them are wanted".to_owned())
+}
+
+impl Run {
+    pub(crate) fn run(self) -> Result<()> {
+        setup::ensure()?;
+        build()?;
+        let (stop, stopped) = mpsc::channel();
+        ctrlc::set_handler(move || tell(&stop)).context("cannot listen to Ctrl-C")?;
+
+        let folder = command::workspace().join("out").join(IMAGE);
+        let mut machine = Vm::builder(&folder).cpus(2).memory_mb(self.memory);
+        machine = machine.forward(self.ssh_port, 22);
+        for &(here, there) in &self.forward {
+            machine = machine.forward(here, there);
+        }
+        let mut vm = machine.try_start().map_err(|error| anyhow!(error))?;
+        if vm.acceleration() == Acceleration::Emulated {
+            println!("KVM does not work here: emulating, which takes about ten times as long");
+        }
+        let mut demonstrated = demonstrate(&mut vm);
+        if demonstrated.is_ok() && !self.exit {
+            print_ways_in(&vm);
+            demonstrated = wait(&mut vm, &stopped);
+        }
+        if let Err(error) = demonstrated {
+            eprintln!("{}", vm.evidence());
+            return Err(error);
+        }
+        progress::show("powering the host off", || vm.try_power_off())
+            .map_err(|error| anyhow!("{error}\n{}", vm.evidence()))
+    }
+}
+
+fn tell(stop: &Sender<()>) {
+    // Nobody listens any more: the program is already ending.
+    let _ = stop.send(());
+}
+
+/// Builds the image and the container image.
+pub(crate) fn build() -> Result<()> {
+    command::run(&mut command::forge(&["image", "build", IMAGE]))?;
+    command::run(&mut command::forge(&["image", "oci"]))
+}
+
+/// Where [`build`] leaves the container image.
+pub(crate) fn container_image() -> std::path::PathBuf {
+    command::workspace().join("out/oci/preon-base.tar")
+}
+
+fn demonstrate(vm: &mut Vm) -> Result<()> {
+    progress::show("booting", || vm.try_wait_until_booted(BOOT))?;
+    let image = progress::show("loading the container image", || load(vm, &container_image()))?;
+    let run = format!("docker run --rm {image} /bin/sh -c '{GREETING}'");
+    let output = progress::show("running a container", || vm.try_run(&run))?;
+    if output.is_empty() {
+        bail!("the container printed nothing");
+    }
+    println!("\n{output}\n");
+    Ok(())
+}
+
+/// Loads an image into the guest's Docker and returns its name.
+fn load(vm: &Vm, archive: &Path) -> Result<String> {
+    let there = "/var/tmp/image.tar";
+    vm.try_copy_in(archive, there)?;
+    let output = vm.try_run(&format!("docker load --input {there} && rm {there}"))?;
+    let name = output.lines().find_map(|line| line.strip_prefix("Loaded image: "));
+    name.map(str::to_owned).with_context(|| format!("`docker load` names no image: {output}"))
+}
+
+fn print_ways_in(vm: &Vm) {
+    let (key, console) = (vm.key(), vm.console_socket());
+    println!("The host is up. Ways in, from another terminal:");
+    if let Some(port) = vm.forwarded(22) {
+        let options = "-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null";
+        println!("  SSH             ssh -p {port} -i {} {options} root@127.0.0.1", key.display());
+    }
+    println!("  serial console  socat -,raw,echo=0,escape=0x1d unix:{}", console.display());
+    println!("                  (Ctrl-] leaves it)");
+    for (here, there) in vm.ports().filter(|port| port.1 != 22) {
+        println!("  forwarded       127.0.0.1:{here} leads to port {there} of the host");
+    }
+    println!("Ctrl-C powers it off.");
+}
+
+/// Blocks until Ctrl-C, or until the guest is gone.
+fn wait(vm: &mut Vm, stopped: &mpsc::Receiver<()>) -> Result<()> {
+    loop {
+        match stopped.recv_timeout(Duration::from_secs(1)) {
+            Err(RecvTimeoutError::Timeout) if vm.is_running() => {}
+            Err(RecvTimeoutError::Timeout) => bail!("the host is gone"),
+            Ok(()) | Err(RecvTimeoutError::Disconnected) => return Ok(()),
+        }
+    }
+}

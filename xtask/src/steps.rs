@@ -1,0 +1,168 @@
+//! A list of steps, each with its seconds, and what its tests said.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+
+/// The steps done so far.
+#[derive(Debug, Default)]
+pub(crate) struct Steps {
+    rows: Vec<Row>,
+    tally: Tally,
+}
+
+#[derive(Debug)]
+struct Row {
+    name: &'static str,
+    seconds: f32,
+    failure: Option<String>,
+}
+
+/// What `cargo test` said, over all its runs.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Tally {
+    passed: u32,
+    failed: u32,
+    ignored: u32,
+    /// One line a test that ran: its binary, its name, how it ended.
+    tests: Vec<String>,
+    binary: String,
+}
+
+impl Steps {
+    /// Does one step. A step that fails does not keep the others from being done.
+    pub(crate) fn run(&mut self, name: &'static str, step: impl FnOnce() -> Result<()>) -> bool {
+        self.run_counting(name, |_| step())
+    }
+
+    /// Does one step whose tests are counted.
+    pub(crate) fn run_counting(
+        &mut self,
+        name: &'static str,
+        step: impl FnOnce(&mut Tally) -> Result<()>,
+    ) -> bool {
+        println!("==> {name}");
+        let start = Instant::now();
+        let failure = step(&mut self.tally).err().map(|error| format!("{error:#}"));
+        if let Some(failure) = &failure {
+            eprintln!("error: {failure}");
+        }
+        let row = Row { name, seconds: start.elapsed().as_secs_f32(), failure };
+        self.rows.push(row);
+        self.rows.last().is_some_and(|row| row.failure.is_none())
+    }
+
+    /// Prints one line for each test that ran, one for each step, and the sum.
+    ///
+    /// # Errors
+    ///
+    /// If a step or a test failed.
+    pub(crate) fn finish(self) -> Result<()> {
+        println!();
+        for test in &self.tally.tests {
+            println!("{test}");
+        }
+        println!();
+        for row in &self.rows {
+            let outcome = if row.failure.is_some() { "FAILED" } else { "ok" };
+            println!("{:<16} {:>7.1} s  {outcome}", row.name, row.seconds);
+        }
+        let seconds: f32 = self.rows.iter().map(|row| row.seconds).sum();
+        println!("{:<16} {seconds:>7.1} s", "all");
+        let Tally { passed, failed, ignored, .. } = self.tally;
+        println!("{passed} passed, {failed} failed, {ignored} left out");
+        let broken: Vec<_> = self.rows.iter().filter(|row| row.failure.is_some()).collect();
+        if !broken.is_empty() || failed > 0 {
+            let names: Vec<_> = broken.iter().map(|row| row.name).collect();
+            bail!("failed: {}", names.join(", "));
+        }
+        Ok(())
+    }
+}
+
+impl Tally {
+    /// Runs a `cargo test`, shows what it prints, and counts its tests.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be started or fails.
+    pub(crate) fn cargo_test(&mut self, command: &mut Command) -> Result<()> {
+        let (reader, writer) = std::io::pipe().context("cannot make a pipe")?;
+        let errors = writer.try_clone().context("cannot make a pipe")?;
+        command.stdin(Stdio::null()).stdout(writer).stderr(errors);
+        let mut child = command.spawn().context("cannot start cargo test")?;
+        // The command holds the pipe's writing ends; reading ends when nobody holds any.
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        for line in BufReader::new(reader).split(b'\n') {
+            let line = line.context("cannot read what cargo test prints")?;
+            let line = String::from_utf8_lossy(&line);
+            println!("{line}");
+            self.count(&line);
+        }
+        let status = child.wait().context("cannot wait for cargo test")?;
+        if !status.success() {
+            bail!("cargo test failed with {status}");
+        }
+        Ok(())
+    }
+
+    /// Takes one line of what `cargo test` prints.
+    fn count(&mut self, line: &str) {
+        let line = line.trim();
+        if let Some(running) = line.strip_prefix("Running ") {
+            self.binary = binary_name(running).to_owned();
+        } else if let Some(documented) = line.strip_prefix("Doc-tests ") {
+            self.binary = format!("{documented} (documentation)");
+        } else if let Some((name, outcome)) = test_line(line) {
+            match outcome {
+                "ok" => self.passed += 1,
+                "FAILED" => self.failed += 1,
+                _ => return self.ignored += 1,
+            }
+            self.tests.push(format!("{}: {name} ... {outcome}", self.binary));
+        }
+    }
+}
+
+/// `unittests src/lib.rs (target/debug/deps/testkit-abdc1f23fa662ecf)` is of `testkit`.
+fn binary_name(running: &str) -> &str {
+    let path = running.rsplit_once('(').map_or(running, |(_, path)| path.trim_end_matches(')'));
+    let file = path.rsplit('/').next().unwrap_or(path);
+    file.rsplit_once('-').map_or(file, |(name, _hash)| name)
+}
+
+/// The name and outcome in `test NAME ... OUTCOME`.
+fn test_line(line: &str) -> Option<(&str, &str)> {
+    let (name, outcome) = line.strip_prefix("test ")?.rsplit_once(" ... ")?;
+    let outcome = outcome.split([',', ' ']).next()?;
+    ["ok", "FAILED", "ignored"].contains(&outcome).then_some((name, outcome))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tests_are_counted_under_their_binary() {
+        let mut tally = Tally::default();
+        let printed = "\
+     Running unittests src/lib.rs (target/debug/deps/testkit-abdc1f23fa662ecf)
+running 3 tests
+test wait::tests::a ... ok
+test wait::tests::b - should panic ... FAILED
+test c ... ignored, takes an hour
+test result: FAILED. 1 passed; 1 failed; 1 ignored; 0 measured; 0 filtered out
+   Doc-tests base
+test crates/base/src/lib.rs - run (line 3) ... ok";
+        printed.lines().for_each(|line| tally.count(line));
+        let expected = [
+            "testkit: wait::tests::a ... ok",
+            "testkit: wait::tests::b - should panic ... FAILED",
+            "base (documentation): crates/base/src/lib.rs - run (line 3) ... ok",
+        ];
+        assert_eq!(tally.tests, expected);
+        assert_eq!((tally.passed, tally.failed, tally.ignored), (2, 1, 1));
+    }
+}
