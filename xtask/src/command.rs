@@ -40,14 +40,18 @@ pub(crate) fn forge(arguments: &[&str]) -> Command {
     command
 }
 
-/// Runs a command; what it prints goes where this program prints.
+/// Runs a command; all that it prints goes to standard error, which leaves standard output to
+/// what this program itself has to say.
 ///
 /// # Errors
 ///
 /// If it cannot be started or fails.
 pub(crate) fn run(command: &mut Command) -> Result<()> {
     let words = words(command);
-    let status = command.status().with_context(|| format!("cannot start `{words}`"))?;
+    let status = command
+        .stdout(std::io::stderr())
+        .status()
+        .with_context(|| format!("cannot start `{words}`"))?;
     if !status.success() {
         bail!("`{words}` failed with {status}");
     }

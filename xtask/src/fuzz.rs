@@ -34,7 +34,7 @@ impl Fuzz {
         let time = format!("-max_total_time={}", self.seconds);
         let limits = ["--", &time, "-timeout=10", "-rss_limit_mb=2048", "-verbosity=0"];
         for target in targets {
-            println!("fuzzing {target} for {} s", self.seconds);
+            eprintln!("fuzzing {target} for {} s", self.seconds);
             let run = ["fuzz", "run", "--sanitizer", "none", target];
             command::run(&mut cargo_nightly(&[&run[..], &limits].concat()))?;
         }

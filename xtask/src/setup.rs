@@ -49,9 +49,9 @@ pub(crate) fn ensure() -> Result<()> {
     }
     let missing = missing(&installed()?);
     if !missing.is_empty() {
-        println!("set-up: {} Debian packages are missing:", missing.len());
+        eprintln!("set-up: {} Debian packages are missing:", missing.len());
         for (name, purpose) in PACKAGES.iter().filter(|(name, _)| missing.contains(name)) {
-            println!("  {name:<24} {purpose}");
+            eprintln!("  {name:<24} {purpose}");
         }
         install(&missing)?;
     }
@@ -83,12 +83,12 @@ fn install(packages: &[&str]) -> Result<()> {
     let environment = ["env", "DEBIAN_FRONTEND=noninteractive"];
     let apt = |arguments: &[&str]| {
         let words = [privilege, &environment[..], &["apt-get", "-q"], arguments].concat();
-        println!("set-up: {}", words.join(" "));
+        eprintln!("set-up: {}", words.join(" "));
         command::run(&mut command::program(words[0], &words[1..]))
     };
     // A source of the machine's that has nothing to do with Debian may fail; the install tells.
     if let Err(error) = apt(&["update"]) {
-        println!("set-up: {error:#}; going on");
+        eprintln!("set-up: {error:#}; going on");
     }
     apt(&[&["install", "--yes", "--no-install-recommends"], packages].concat())
 }

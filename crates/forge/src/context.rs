@@ -87,8 +87,11 @@ impl Context {
     pub(crate) fn open(options: Options) -> Result<Self, Failure> {
         let configuration = configuration()?;
         let home_cache = || base_folder("XDG_CACHE_HOME", ".cache");
-        let cache =
-            options.cache.or(configuration.cache).or_else(home_cache).ok_or(ContextError::NoCache)?;
+        let cache = options
+            .cache
+            .or(configuration.cache)
+            .or_else(home_cache)
+            .ok_or(ContextError::NoCache)?;
         Ok(Self {
             root: find_root()?,
             cache: Cache::new(cache),

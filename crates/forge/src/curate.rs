@@ -30,7 +30,7 @@ use crate::recipe::{Recipe, Recipes, Script};
 use tree::Tree;
 
 /// Rises when the same package and recipe would give other bytes than before.
-const CODE_VERSION: &[u8] = b"curate 1";
+const CODE_VERSION: &[u8] = b"curate 2";
 
 /// How hard zstd tries; the packages only pass through the cache on their way into a layer.
 const COMPRESSION_LEVEL: i32 = 3;
@@ -70,10 +70,6 @@ pub(crate) struct Curated {
     pub(crate) path: PathBuf,
     /// The file's digest.
     pub(crate) digest: Digest,
-    /// Its version, which ends in `+0preonN` unless the package is our own.
-    pub(crate) version: Version,
-    /// Debian's version, or the package's own.
-    pub(crate) debian_version: Version,
     /// What its author should know, in whole sentences.
     pub(crate) warnings: Vec<String>,
 }
@@ -84,7 +80,7 @@ pub(crate) enum CurateError {
     #[error("no recipe covers the package {package}")]
     NoRecipe { package: PackageName },
     #[error("cannot curate the package {package}")]
-    Package { package: PackageName, recipe: PathBuf, source: Problem },
+    Package { package: PackageName, recipe: PathBuf, source: Box<Problem> },
     #[error("the recipe {recipe} leaves out {name}, on which none of its packages depends")]
     Stale { recipe: PackageName, name: String },
     #[error("{} packages cannot be curated{}", .0.len(), .0.iter().map(bullet).collect::<String>())]
@@ -204,8 +200,6 @@ impl Review {
 #[serde(deny_unknown_fields)]
 struct Record {
     digest: Digest,
-    version: Version,
-    debian_version: Version,
     review: Review,
 }
 
@@ -251,10 +245,7 @@ pub(crate) fn curate_all(
 }
 
 /// Finds what recipes say in vain.
-fn weigh_claims(
-    done: &mut [(Curated, BTreeSet<Claim>)],
-    recipes: &Recipes,
-) -> Vec<CurateError> {
+fn weigh_claims(done: &mut [(Curated, BTreeSet<Claim>)], recipes: &Recipes) -> Vec<CurateError> {
     let mut places: BTreeMap<&PackageName, usize> = BTreeMap::new();
     let names: Vec<_> = done.iter().map(|(curated, _)| curated.name.clone()).collect();
     for (at, name) in names.iter().enumerate() {
@@ -311,7 +302,7 @@ fn curate_cached(
         None => {
             let (bytes, record) = curate(input, recipe, recipes).map_err(|source| {
                 let recipe = recipe.folder.join("recipe.toml");
-                CurateError::Package { package: package(), recipe, source }
+                CurateError::Package { package: package(), recipe, source: Box::new(source) }
             })?;
             file::replace(&path, &bytes)?;
             // Last, because the record says that the package is there.
@@ -320,10 +311,10 @@ fn curate_cached(
             record
         }
     };
-    let Record { digest, version, debian_version, review } = record;
+    let Record { digest, review } = record;
     let Review { warnings, used } = review;
     let name = package();
-    Ok((Curated { name, path, digest, version, debian_version, warnings }, used))
+    Ok((Curated { name, path, digest, warnings }, used))
 }
 
 /// What the result depends on.
@@ -350,16 +341,10 @@ fn recorded(path: &Path, record_path: &Path) -> Option<Record> {
 }
 
 /// Curates one package: the bytes of the new one, and what is to be known about it.
-fn curate(
-    input: &Input,
-    recipe: &Recipe,
-    recipes: &Recipes,
-) -> Result<(Vec<u8>, Record), Problem> {
+fn curate(input: &Input, recipe: &Recipe, recipes: &Recipes) -> Result<(Vec<u8>, Record), Problem> {
     let mut review = Review::default();
-    let (mut tree, mut control, debian_version) = match &input.origin {
-        Origin::Own { version } => {
-            (Tree::default(), own_control(recipe, version)?, version.clone())
-        }
+    let (mut tree, mut control) = match &input.origin {
+        Origin::Own { version } => (Tree::default(), own_control(recipe, version)?),
         Origin::Debian { deb, .. } => {
             let deb = Deb::open(deb)?;
             let (found, expected) = (deb.control().name().clone(), input.name.clone());
@@ -370,7 +355,7 @@ fn curate(
             let control = relations::curated(deb.control(), recipe, &mut review)?;
             let mut tree = Tree::read(&deb)?;
             select::select(&mut tree, recipe, &input.name, &mut review)?;
-            (tree, control, deb.control().version().clone())
+            (tree, control)
         }
     };
     if recipe.carrier() == &input.name {
@@ -381,8 +366,8 @@ fn curate(
     let mut writer = Writer::new(COMPRESSION_LEVEL, 0).map_err(Problem::Write)?;
     tree.write(&mut writer).map_err(Problem::Write)?;
     let bytes = writer.finish(&control).map_err(Problem::Write)?;
-    let (digest, version) = (Digest::of(&bytes), control.version().clone());
-    Ok((bytes, Record { digest, version, debian_version, review }))
+    let digest = Digest::of(&bytes);
+    Ok((bytes, Record { digest, review }))
 }
 
 /// The control file of a package of our own.

@@ -123,9 +123,9 @@ pub(crate) fn layer(context: &Context, tools: &ToolRoot, name: &str) -> Result<L
     let mut hasher = Hasher::default();
     hasher.field(METHOD).field(tools.identity().as_bytes());
     hasher.field(compose::inputs_digest(&request).as_bytes());
-    let folder = context.cache.folder(Kind::Layers, &hasher.finish(), |folder| {
-        make(context, tools, &request, folder)
-    })?;
+    let folder = context
+        .cache
+        .folder(Kind::Layers, &hasher.finish(), |folder| make(context, tools, &request, folder))?;
     let path = folder.join(DESCRIPTION);
     let mut layer: Layer = serde_json::from_slice(&file::read(&path)?)
         .map_err(|source| LayerError::Cached { path, source })?;

@@ -59,9 +59,9 @@ pub(crate) struct Made {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum OciError {
     #[error("cannot merge the packages")]
-    Gather(#[from] GatherError),
+    Gather(#[source] Box<GatherError>),
     #[error("cannot make a container's files of the packages")]
-    Integrate(#[from] IntegrateError),
+    Integrate(#[source] Box<IntegrateError>),
     #[error("cannot pack the container's files")]
     Pack(#[source] io::Error),
     #[error(transparent)]
@@ -94,14 +94,16 @@ pub(crate) fn make(
     let folder = folder.unwrap_or(Path::new("."));
     base::file::create_dir_all(folder)?;
     let mut spool = Spool::create(folder)?;
-    let (mut tree, gathered) = gather::gather(packages, &mut spool, progress)?;
+    let (mut tree, gathered) = gather::gather(packages, &mut spool, progress)
+        .map_err(|error| OciError::Gather(Box::new(error)))?;
     let etc = definition.etc.iter().map(|(path, text)| (path.as_str().to_owned(), text.clone()));
     let image = Image {
         presets: BTreeMap::new(), // nothing starts units in a container
         etc: etc.collect(),
         missing_libraries: BTreeSet::new(),
     };
-    let findings = integrate::integrate(&mut tree, &gathered, &image, product)?;
+    let findings = integrate::integrate(&mut tree, &gathered, &image, product)
+        .map_err(|error| OciError::Integrate(Box::new(error)))?;
     let task = progress.begin("packing the container image", None, base::progress::Unit::Items);
     let made = write(&tree, definition, (name, &product.version), out)?;
     drop(task);

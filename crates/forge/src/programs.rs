@@ -99,9 +99,12 @@ fn compile(
     ];
     let inside = Inside { binds: &binds, environment: &environment, folder: "/build/src" };
     let mut cargo = root.command("/build/rust/bin/cargo", &inside);
-    cargo
-        .args(["build", "--locked", "--offline", "--quiet", "--profile", "image"])
-        .args(["--target", TARGET, "--package", name]);
+    cargo.args(["build", "--locked", "--offline", "--quiet", "--profile", "image"]).args([
+        "--target",
+        TARGET,
+        "--package",
+        name,
+    ]);
     child::run(&mut cargo).map_err(|source| ProgramError::Compile { name, source })?;
     Ok(())
 }

@@ -25,7 +25,9 @@ impl Progress for Bars {
             None => ProgressBar::new_spinner(),
         };
         let amount = match (unit, total) {
-            (Unit::Bytes, Some(_)) => "{decimal_bytes}/{decimal_total_bytes} {decimal_bytes_per_sec}",
+            (Unit::Bytes, Some(_)) => {
+                "{decimal_bytes}/{decimal_total_bytes} {decimal_bytes_per_sec}"
+            }
             (Unit::Bytes, None) => "{decimal_bytes}",
             (Unit::Items, Some(_)) => "{pos}/{len}",
             (Unit::Items, None) => "{pos}",

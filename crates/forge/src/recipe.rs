@@ -17,8 +17,8 @@ use formats::PackageName;
 use serde::Deserialize;
 
 pub(crate) use account::{AccountName, AccountPath, Group, User};
-pub(crate) use folder::{Content, RecipeError, Recipes, files_below};
-pub(crate) use image::{Container, ImageDefinition};
+pub(crate) use folder::{Content, Recipes, files_below};
+pub(crate) use image::ImageDefinition;
 pub(crate) use paths::{HostPath, Pattern, canonical};
 pub(crate) use words::{LinkTarget, Preset, Reason, Script, ScriptKey, TmpfilesLine, Waiver};
 
@@ -165,11 +165,6 @@ pub(crate) enum Contradiction {
 }
 
 impl Explain for Contradiction {}
-
-/// Reads the text of a `recipe.toml`; the cross-checks need the folder's name.
-pub(crate) fn parse(text: &str) -> Result<Declaration, toml::de::Error> {
-    toml::from_str(text)
-}
 
 /// What the keys of one recipe say about each other.
 fn contradiction(name: &PackageName, declared: &Declaration) -> Option<Contradiction> {

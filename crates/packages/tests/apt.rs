@@ -11,6 +11,7 @@ use base::progress::Silent;
 use packages::archive::{Archive, Contents, Options};
 use packages::cache::Cache;
 use packages::fetch::{FetchOptions, Fetcher};
+use packages::index::{Index, Stanza};
 use packages::release::Keyring;
 use packages::resolve::{Pins, Request, Solution, Universe, solve};
 use packages::sources::Sources;
@@ -81,7 +82,7 @@ fn apt_accepts(solution: &Solution<'_>) -> Result<(), String> {
             option("APT::Install-Recommends", "0"),
         ])
         .args(["--simulate", "install"])
-        .args(names.iter().map(|name| name.to_string()))
+        .args(names.iter().map(ToString::to_string))
         .output()
         .unwrap();
     let printed = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -100,7 +101,7 @@ fn apt_accepts_our_solutions_as_complete() {
     let pins = Pins { base: Some("trixie".into()), ..Pins::default() };
     let universe = Universe::new(&contents.indexes, &pins).unwrap();
     let names: BTreeSet<_> =
-        contents.indexes.iter().flat_map(|index| index.stanzas()).map(|s| s.name()).collect();
+        contents.indexes.iter().flat_map(Index::stanzas).map(Stanza::name).collect();
     let names: Vec<_> = names.into_iter().collect();
     assert!(names.len() > 60_000, "this is not trixie: {} packages", names.len());
     let samples = samples(&names, count);

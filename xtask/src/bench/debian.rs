@@ -4,6 +4,9 @@ use anyhow::{Context, Result};
 
 use crate::command;
 
+/// The archive's keys, of the package debian-archive-keyring.
+const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
+
 /// Debian 13's suites as lines of a sources.list, at the archive that this machine uses itself.
 ///
 /// # Errors
@@ -18,6 +21,6 @@ pub(super) fn sources() -> Result<[String; 3]> {
         found.with_context(|| format!("no source of APT's on this machine has the label {label}"))
     };
     let (main, security) = (uri("Debian")?, uri("Debian-Security")?);
-    let line = |uri: &str, suite: &str| format!("deb {uri} {suite} main");
+    let line = |uri: &str, suite: &str| format!("deb [signed-by={KEYRING}] {uri} {suite} main");
     Ok([line(main, "trixie"), line(main, "trixie-updates"), line(security, "trixie-security")])
 }

@@ -35,8 +35,8 @@ pub(super) fn curated(
     for (fields, rewrite) in [(&NEEDS[..], need as Rewrite), (&REFUSALS[..], refusal)] {
         for &field in fields {
             let Some(value) = debian.get(field) else { continue };
-            let relations = Relations::parse(value)
-                .map_err(|source| Problem::Relation { field, source })?;
+            let relations =
+                Relations::parse(value).map_err(|source| Problem::Relation { field, source })?;
             let groups = relations.groups.iter().filter_map(|group| without(group, recipe, review));
             let rewritten: Vec<_> = groups.flat_map(|group| rewrite(&group)).collect();
             control.set(field, &rewritten.join(", "));

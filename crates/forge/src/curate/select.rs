@@ -37,7 +37,8 @@ pub(super) fn select(
 ) -> Result<(), Problem> {
     let mut rules = Rules { recipe, document: format!("/usr/share/doc/{name}"), review };
     let folder = |node: &Node| node.shape == Shape::Folder;
-    let before: Before = tree.nodes.iter().map(|(path, node)| (path.clone(), folder(node))).collect();
+    let before: Before =
+        tree.nodes.iter().map(|(path, node)| (path.clone(), folder(node))).collect();
     let mut outside = Vec::new();
     let mut folders_outside = Vec::new();
     tree.nodes.retain(|path, node| match (rules.verdict(path, &node.shape), &node.shape) {
@@ -123,12 +124,7 @@ fn remove_empty_folders(tree: &mut Tree, recipe: &Recipe) {
 }
 
 /// A folder below `/var` and the like appears on the host only if a line of tmpfiles makes it.
-fn warn_of_folders(
-    folders: &[String],
-    before: &Before,
-    recipe: &Recipe,
-    review: &mut Review,
-) {
+fn warn_of_folders(folders: &[String], before: &Before, recipe: &Recipe, review: &mut Review) {
     let is_leaf = |path: &&String| {
         let below = format!("{path}/");
         let next = before.range(below.clone()..).next();

@@ -80,10 +80,9 @@ impl Tree {
             Kind::Symlink(text) => Shape::Link(links::merged(&original, text)),
             Kind::File => {
                 let mut bytes = Vec::new();
-                content.read_to_end(&mut bytes).map_err(|source| Problem::Content {
-                    path: original.clone(),
-                    source,
-                })?;
+                content
+                    .read_to_end(&mut bytes)
+                    .map_err(|source| Problem::Content { path: original.clone(), source })?;
                 self.content(bytes)
             }
             Kind::HardLink(target) => {

@@ -101,7 +101,11 @@ fn parts(context: &Context, tools: &ToolRoot, name: &str) -> Result<Parts, Failu
         image: name.to_owned(),
         version: layer.version.clone(),
         build_id: layer.build_id.clone(),
-        kernel: manifest::Kernel { release, version: shop.source()?.version, uki: Digest::of(&uki) },
+        kernel: manifest::Kernel {
+            release,
+            version: shop.source()?.version,
+            uki: Digest::of(&uki),
+        },
         layers: vec![layer.layer.clone()],
         packages: layer.packages.clone(),
         tools: layer.tools.clone(),

@@ -106,7 +106,11 @@ fn write_tar(plan: &Plan<'_>, path: &Path) -> io::Result<u64> {
             }
         };
         let folder = matches!(content, Content::Folder);
-        header.set_entry_type(if folder { tar::EntryType::Directory } else { tar::EntryType::Regular });
+        header.set_entry_type(if folder {
+            tar::EntryType::Directory
+        } else {
+            tar::EntryType::Regular
+        });
         // What lies here is the system: for root alone.
         header.set_mode(if folder { 0o700 } else { 0o600 });
         header.set_size(size);

@@ -120,11 +120,7 @@ fn items(tree: &Tree) -> BTreeMap<String, Item<'_>> {
 }
 
 /// The header of a node. Its extended attributes go before it.
-fn of_node(
-    builder: &mut Builder<impl Write>,
-    kind: EntryType,
-    node: &Node,
-) -> io::Result<Header> {
+fn of_node(builder: &mut Builder<impl Write>, kind: EntryType, node: &Node) -> io::Result<Header> {
     let keys: Vec<_> = node.xattrs.keys().map(|name| format!("SCHILY.xattr.{name}")).collect();
     if !keys.is_empty() {
         let values = node.xattrs.values().map(Vec::as_slice);

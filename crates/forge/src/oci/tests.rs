@@ -22,7 +22,10 @@ fn tree() -> Tree {
         ("usr/lib/gone", Node::new(Kind::Whiteout, Origin::Composed)),
         ("usr/lib/preon/dpkg/status", Node::file("", Origin::Composed)),
         ("usr/share/preon/etc/passwd", Node::file("root", Origin::Composed)),
-        ("usr/share/preon/etc/os-release", Node::symlink("../usr/lib/os-release", Origin::Composed)),
+        (
+            "usr/share/preon/etc/os-release",
+            Node::symlink("../usr/lib/os-release", Origin::Composed),
+        ),
     ] {
         tree.add(UsrPath::new(path).unwrap(), node).unwrap();
     }

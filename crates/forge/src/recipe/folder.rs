@@ -36,7 +36,9 @@ pub(crate) enum RecipeError {
     CoveredTwice { package: PackageName, one: PackageName, other: PackageName },
     #[error("the recipes {one} and {other} both declare {what}")]
     AccountTwice { what: String, one: PackageName, other: PackageName },
-    #[error("the user {user} of the recipe {recipe} has the group {group}, which no recipe declares")]
+    #[error(
+        "the user {user} of the recipe {recipe} has the group {group}, which no recipe declares"
+    )]
     NoGroup { recipe: PackageName, user: AccountName, group: AccountName },
     #[error(transparent)]
     File(#[from] FileError),
@@ -181,8 +183,7 @@ fn load_one(
     defaults_text: &str,
 ) -> Result<Recipe, RecipeError> {
     let name = folder.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    let name: PackageName =
-        name.parse().map_err(|_| RecipeError::FolderName(folder.to_owned()))?;
+    let name: PackageName = name.parse().map_err(|_| RecipeError::FolderName(folder.to_owned()))?;
     let path = folder.join("recipe.toml");
     let declared = read_toml(&path, &file::read_text(&path)?)?;
     if let Some(source) = contradiction(&name, &declared) {

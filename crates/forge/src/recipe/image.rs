@@ -135,7 +135,8 @@ mod tests {
 
     #[test]
     fn an_image_needs_little_more_than_packages() {
-        let text = "summary = \"Smallest\"\npackages = [\"bash\"]\n[etc]\n\"/etc/hostname\" = \"x\\n\"";
+        let text =
+            "summary = \"Smallest\"\npackages = [\"bash\"]\n[etc]\n\"/etc/hostname\" = \"x\\n\"";
         let image: ImageDefinition = toml::from_str(text).unwrap();
         assert_eq!(image.cluster_bytes.get(), 65536);
         assert_eq!(image.etc.keys().map(EtcPath::as_str).collect::<Vec<_>>(), ["/etc/hostname"]);

@@ -176,7 +176,9 @@ pub(crate) struct TmpfilesLine(String);
 
 /// The text is not a line of tmpfiles.d.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not a line of tmpfiles.d (type, absolute path, mode, user, group, age, argument)")]
+#[error(
+    "`{0}` is not a line of tmpfiles.d (type, absolute path, mode, user, group, age, argument)"
+)]
 pub(crate) struct BadTmpfilesLine(String);
 
 impl TmpfilesLine {

@@ -37,10 +37,12 @@ image=$(docker load < /dev/vdb)
 mark loaded
 docker run --rm "${image#Loaded image: }" /bin/sh -c 'echo hello'
 mark container
-cp "$CREDENTIALS_DIRECTORY/measure.loop" /run/loop
-chmod 755 /run/loop
+mkdir /run/loop
+mount -t tmpfs -o exec,mode=700 loop /run/loop
+cp "$CREDENTIALS_DIRECTORY/measure.loop" /run/loop/run
+chmod 700 /run/loop/run
 mark before-loop
-/run/loop
+/run/loop/run
 mark after-loop
 sleep 5
 while read -r name value _; do

@@ -78,8 +78,7 @@ fn make(folder: &Path, packages: &[String]) -> Result<()> {
     let include = format!("--include={}", packages.join(","));
     let log_file = format!("--logfile={}", log.display());
     let hook = format!("--customize-hook={FINISH}");
-    let keyring = "--keyring=/usr/share/keyrings/debian-archive-keyring.gpg";
-    let options = ["--variant=minbase", "--mode=root", keyring, &include, &log_file, &hook];
+    let options = ["--variant=minbase", "--mode=root", &include, &log_file, &hook];
     let mut bootstrap = command::program("mmdebstrap", &options);
     bootstrap.args(["trixie", "root"]).args(debian::sources()?);
     command::run(bootstrap.current_dir(staging.path())).with_context(|| {
