@@ -36,6 +36,16 @@ fn dependencies() -> Result<()> {
     if !command::exists("cargo-deny") {
         command::run(&mut cargo(&["install", "--quiet", "--locked", "cargo-deny"]))?;
     }
-    let check = ["deny", "--log-level", "error", "check"];
-    command::run(&mut cargo(&[&check[..], &["--hide-inclusion-graph"]].concat()))
+    let deny = |arguments: &[&str]| {
+        let quiet = ["deny", "--log-level", "error"];
+        command::run(&mut cargo(&[&quiet, arguments].concat()))
+    };
+    deny(&["check", "--hide-inclusion-graph", "bans", "licenses", "sources"])?;
+    match deny(&["fetch", "db"]) {
+        Ok(()) => deny(&["check", "--hide-inclusion-graph", "--disable-fetch", "advisories"]),
+        Err(error) => {
+            eprintln!("advisories were not looked at: their database cannot be had ({error:#})");
+            Ok(())
+        }
+    }
 }

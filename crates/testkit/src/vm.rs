@@ -380,6 +380,22 @@ impl Vm {
         self.guest.disconnect();
     }
 
+    /// Waits until the machine restarts by itself.
+    ///
+    /// # Panics
+    ///
+    /// If it does not.
+    #[track_caller]
+    pub fn wait_until_reset(&mut self, timeout: Duration) {
+        let restarted = self.qmp("watch QEMU").and_then(|mut qmp| {
+            qmp.wait_for_event("RESET", timeout).map_err(host("see the guest restart"))
+        });
+        if let Err(error) = restarted {
+            panic!("{}\n{}", chain(&error), self.evidence());
+        }
+        self.guest.disconnect();
+    }
+
     /// Powers the guest off the orderly way.
     ///
     /// # Panics

@@ -37,7 +37,9 @@ pub(crate) fn make(files: &BTreeMap<String, Vec<u8>>, bytes: usize) -> Result<Ve
         .sectors_per_cluster(1)
         .volume_id(volume_id(files));
     let formatted = FatVolumeFormatter::format(Cursor::new(vec![0; bytes]), options)?;
-    let volume = FatVolume::builder(formatted.into_inner()).time_provider(&CLOCK).open()?;
+    // Opening reads from where the cursor is: the formatter left it elsewhere.
+    let formatted = Cursor::new(formatted.into_inner().into_inner());
+    let volume = FatVolume::builder(formatted).time_provider(&CLOCK).open()?;
     let total: usize = files.values().map(Vec::len).sum();
     // Clusters and two FATs take a little more; the volume itself says no where this is too kind.
     if let Some((path, _)) = files.last_key_value().filter(|_| total + total / 32 > bytes) {

@@ -114,9 +114,10 @@ pub(super) fn boot(disk: &Path, container: &Path, counting: bool) -> Result<Mark
         }
         Ok::<_, VmError>((!vm.is_running()).then_some(()))
     });
+    let ended = watched.and_then(|()| vm.try_wait_until_off(Duration::from_secs(10)));
     let report = vm.report();
     let evidence = || format!("{report}\n{}", vm.evidence());
-    watched.with_context(evidence)?;
+    ended.with_context(evidence)?;
     let busy = marks(&report).into_iter().map(|(mark, up, idle)| (mark, up - idle)).collect();
     let used_memory_mb = memory_mb(&report).with_context(evidence)?;
     Ok(Marks { seen, busy, used_memory_mb })

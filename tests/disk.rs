@@ -1,0 +1,61 @@
+//! The built image, judged by tools that know nothing of us.
+
+use std::process::Command;
+
+use system_tests::{Image, open, run};
+
+fn partition_file(image: &Image, index: usize, folder: &tempfile::TempDir) -> std::path::PathBuf {
+    let file = folder.path().join("partition");
+    image.extract(image.partitions()[index], &file);
+    file
+}
+
+#[test]
+fn sfdisk_accepts_the_partition_table() {
+    let disk = open("minimal").file("disk.raw");
+    let report = run(Command::new("sfdisk").arg("--verify").arg(disk));
+    assert!(report.contains("No errors detected"), "{report}");
+}
+
+#[test]
+fn fsck_vfat_accepts_the_esp() {
+    let folder = tempfile::tempdir().unwrap();
+    let esp = partition_file(&open("minimal"), 0, &folder);
+    let report = run(Command::new("fsck.vfat").args(["-n", "-v"]).arg(&esp));
+    for complaint in ["differ", "bad", "orphan", "corrupt"] {
+        assert!(!report.to_lowercase().contains(complaint), "{report}");
+    }
+}
+
+#[test]
+fn the_esp_holds_the_loader_and_the_unified_kernel_image() {
+    let image = open("minimal");
+    let folder = tempfile::tempdir().unwrap();
+    let esp = partition_file(&image, 0, &folder);
+    let kernel = format!("::/EFI/Linux/preon-{}.efi", image.manifest().kernel.release);
+    for (there, here) in [("::/EFI/BOOT/BOOTX64.EFI", "loader.efi"), (&kernel, "preon.efi")] {
+        let copy = folder.path().join("copy");
+        run(Command::new("mcopy").args(["-n", "-o", "-i"]).arg(&esp).arg(there).arg(&copy));
+        assert!(
+            std::fs::read(&copy).unwrap() == std::fs::read(image.file(here)).unwrap(),
+            "{here}"
+        );
+    }
+}
+
+#[test]
+fn e2fsck_accepts_the_data_filesystem() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = partition_file(&open("minimal"), 1, &folder);
+    run(Command::new("e2fsck").args(["-f", "-n"]).arg(&data));
+}
+
+#[test]
+fn veritysetup_accepts_every_layer() {
+    let image = open("minimal");
+    for layer in &image.manifest().layers {
+        let (erofs, verity) = image.layer(layer);
+        let mut verify = Command::new("veritysetup");
+        run(verify.arg("verify").arg(erofs).arg(verity).arg(&layer.root_hash));
+    }
+}

@@ -1,0 +1,132 @@
+//! The minimal host, as its operator meets it. One boot, one story: starting a machine is dear.
+
+use std::path::Path;
+use std::time::Duration;
+
+use system_tests::{Manifest, open};
+use testkit::Vm;
+
+/// Emulated, on a machine that does other things too.
+const BOOT: Duration = Duration::from_secs(600);
+const DISK_BYTES: u64 = 6 << 30;
+
+#[test]
+fn the_minimal_host_runs_containers_and_keeps_its_state() {
+    let image = open("minimal");
+    let manifest = image.manifest();
+    let mut vm = Vm::builder(&image.file("")).cpus(2).disk_bytes(DISK_BYTES).start();
+    vm.wait_until_booted(BOOT);
+
+    it_says_what_it_is(&vm, &manifest);
+    it_holds_only_what_a_container_host_needs(&vm);
+    nobody_logs_in_by_password(&vm);
+    what_is_verified_cannot_be_written(&vm);
+    the_store_has_grown_to_the_disk(&vm);
+    scanners_see_what_is_installed(&vm, &manifest);
+    every_program_finds_its_libraries(&vm);
+    services_are_as_expected(&vm);
+    a_container_runs(&vm);
+
+    vm.run("echo kept > /etc/kept && echo kept > /var/lib/kept && sync");
+    vm.reboot();
+    vm.wait_until_booted(BOOT);
+    assert_eq!(vm.run("cat /etc/kept /var/lib/kept"), "kept\nkept");
+    assert!(vm.run("docker image ls").contains("preon-base"), "images survive a reboot");
+    vm.power_off();
+}
+
+fn it_says_what_it_is(vm: &Vm, manifest: &Manifest) {
+    let release = vm.run("cat /etc/os-release");
+    let (version, build) = (&manifest.version, &manifest.build_id);
+    let fields = ["NAME=\"Preon OS\"", "ID=preon", "ID_LIKE=debian"].map(str::to_owned);
+    let built = [format!("VERSION_ID={version}"), format!("BUILD_ID={build}")];
+    let plain = release.replace('"', "");
+    for field in fields.iter().chain(&built) {
+        let field = field.replace('"', "");
+        assert!(plain.lines().any(|line| line == field), "{field}\n{release}");
+    }
+    assert_eq!(vm.run("uname -r"), manifest.kernel.release);
+    assert_eq!(vm.run("date +%Z"), "UTC");
+    assert_eq!(vm.run("cat /proc/modules"), "", "the kernel has no modules");
+}
+
+fn it_holds_only_what_a_container_host_needs(vm: &Vm) {
+    for name in ["perl", "python3", "dpkg", "apt-get", "gcc", "cc", "ld", "make"] {
+        assert!(vm.try_run(&format!("command -v {name}")).is_err(), "{name} is there");
+    }
+}
+
+fn nobody_logs_in_by_password(vm: &Vm) {
+    for line in vm.run("cat /etc/shadow").lines() {
+        let fields: Vec<&str> = line.split(':').collect();
+        assert!(fields[1].starts_with(['!', '*']), "a password: {line}");
+        assert!(["", "99999"].contains(&fields[4]), "it expires: {line}");
+    }
+    let sshd = vm.run("/usr/sbin/sshd -T");
+    for setting in ["passwordauthentication no", "kbdinteractiveauthentication no"] {
+        assert!(sshd.lines().any(|line| line == setting), "{sshd}");
+    }
+}
+
+fn what_is_verified_cannot_be_written(vm: &Vm) {
+    for path in ["/usr/bin/new", "/new"] {
+        let error = vm.try_run(&format!("touch {path}")).expect_err(path);
+        assert!(error.output.contains("Read-only"), "{error}");
+    }
+}
+
+fn the_store_has_grown_to_the_disk(vm: &Vm) {
+    let size: u64 =
+        vm.run("df --block-size=1 --output=size /var | tail -n 1").trim().parse().unwrap();
+    assert!(size > DISK_BYTES * 9 / 10 - (128 << 20), "{size}");
+}
+
+fn scanners_see_what_is_installed(vm: &Vm, manifest: &Manifest) {
+    let status = vm.run("cat /var/lib/dpkg/status");
+    for package in &manifest.packages {
+        let stanza = status.split("\n\n").find(|stanza| {
+            stanza.lines().any(|line| line.strip_prefix("Package: ") == Some(&package.name))
+        });
+        let version = format!("Version: {}", package.debian_version);
+        let stanza = stanza.unwrap_or_else(|| panic!("{} is not listed", package.name));
+        assert!(stanza.lines().any(|line| line == version), "{version}\n{stanza}");
+    }
+}
+
+fn every_program_finds_its_libraries(vm: &Vm) {
+    let ask = "for file in /usr/bin/* /usr/sbin/* /usr/lib/systemd/systemd*; do \
+               test -f $file -a -x $file && /usr/lib64/ld-linux-x86-64.so.2 --list $file 2>&1 | \
+               grep -q 'not found' && echo $file; done; true";
+    assert_eq!(vm.run(ask), "");
+}
+
+fn services_are_as_expected(vm: &Vm) {
+    for unit in ["docker.service", "systemd-networkd", "systemd-resolved", "systemd-timesyncd"] {
+        let state = vm.try_run(&format!("systemctl is-active {unit}"));
+        assert!(state.is_ok(), "{unit}: {state:?}");
+    }
+    assert_eq!(vm.run("systemctl is-enabled docker.service"), "enabled");
+    assert!(vm.run("resolvectl dns").contains("10.0.2.3"), "the name server that DHCP gave");
+    let limits = vm.run("systemd-analyze cat-config systemd/journald.conf");
+    assert!(limits.lines().any(|line| line.starts_with("SystemMaxUse=")), "{limits}");
+    assert_eq!(
+        vm.run("locale charmap 2>&1 || echo $LANG").to_uppercase().replace("C.", ""),
+        "UTF-8"
+    );
+}
+
+fn a_container_runs(vm: &Vm) {
+    let archive = Path::new(env!("CARGO_MANIFEST_DIR")).join("../out/oci/preon-base.tar");
+    vm.copy_in(&archive, "/var/tmp/image.tar");
+    let loaded = vm.run("docker load --input /var/tmp/image.tar && rm /var/tmp/image.tar");
+    let name = loaded.lines().find_map(|line| line.strip_prefix("Loaded image: ")).expect(&loaded);
+    let profile = vm.run(&format!(
+        "docker run --rm {name} /bin/sh -c 'cat /proc/self/attr/current; grep Seccomp: /proc/self/status'"
+    ));
+    assert!(profile.contains("docker-default (enforce)"), "{profile}");
+    assert!(profile.contains("Seccomp:\t2"), "{profile}");
+    let published = format!("docker run -d --rm -p 8080:80 --name there {name} sleep 300");
+    vm.run(&published);
+    assert!(vm.run("nft list ruleset").contains("8080"), "the port is forwarded by nftables");
+    vm.run("docker kill there");
+}

@@ -1,0 +1,189 @@
+//! What the tests know of an image that `forge image build` left in `out/`: its files, read here
+//! without any of the product's own code.
+
+use std::fs::{self, File};
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+/// An image in `out/`.
+#[derive(Debug)]
+pub struct Image {
+    folder: PathBuf,
+}
+
+/// The part of a manifest that tests look at.
+#[derive(Debug, Deserialize)]
+pub struct Manifest {
+    /// `VERSION_ID`.
+    pub version: String,
+    /// `BUILD_ID`.
+    pub build_id: String,
+    /// The kernel.
+    pub kernel: Kernel,
+    /// Lowest first.
+    pub layers: Vec<Layer>,
+    /// What is installed.
+    pub packages: Vec<Package>,
+}
+
+/// The kernel.
+#[derive(Debug, Deserialize)]
+pub struct Kernel {
+    /// What `uname -r` prints.
+    pub release: String,
+}
+
+/// One layer.
+#[derive(Debug, Deserialize)]
+pub struct Layer {
+    /// The digest that names both of its files.
+    pub erofs: String,
+    /// The root of its hash tree.
+    pub root_hash: String,
+}
+
+/// One package.
+#[derive(Debug, Deserialize)]
+pub struct Package {
+    /// Its name.
+    pub name: String,
+    /// Debian's version.
+    pub debian_version: String,
+}
+
+/// A partition: its place on the disk in bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct Partition {
+    /// Where it begins.
+    pub start: u64,
+    /// How long it is.
+    pub size: u64,
+}
+
+/// The image `name` in `out/`.
+///
+/// # Panics
+///
+/// If it was not built.
+pub fn open(name: &str) -> Image {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../out").join(name);
+    let folder = folder.canonicalize().unwrap_or_else(|_| {
+        panic!("build it first: cargo run --release -p forge -- image build {name}")
+    });
+    Image { folder }
+}
+
+impl Image {
+    /// One of its files.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
+    /// Its manifest.
+    ///
+    /// # Panics
+    ///
+    /// If it cannot be read.
+    pub fn manifest(&self) -> Manifest {
+        json(&fs::read(self.file("manifest.json")).expect("the manifest"))
+    }
+
+    /// A layer's EROFS file and its hash tree.
+    pub fn layer(&self, layer: &Layer) -> (PathBuf, PathBuf) {
+        let file = |ending: &str| self.file(&format!("layers/{}.{ending}", layer.erofs));
+        (file("erofs"), file("verity"))
+    }
+
+    /// The partitions of its disk, as sfdisk sees them.
+    ///
+    /// # Panics
+    ///
+    /// If sfdisk cannot read the disk.
+    pub fn partitions(&self) -> Vec<Partition> {
+        #[derive(Deserialize)]
+        struct Answer {
+            partitiontable: Table,
+        }
+        #[derive(Deserialize)]
+        struct Table {
+            sectorsize: u64,
+            partitions: Vec<Row>,
+        }
+        #[derive(Deserialize)]
+        struct Row {
+            start: u64,
+            size: u64,
+        }
+        let disk = self.file("disk.raw");
+        let table: Answer = json(run(Command::new("sfdisk").arg("--json").arg(disk)).as_bytes());
+        let Table { sectorsize, partitions } = table.partitiontable;
+        let bytes =
+            |row: &Row| Partition { start: row.start * sectorsize, size: row.size * sectorsize };
+        partitions.iter().map(bytes).collect()
+    }
+
+    /// Copies a partition to a file of its own.
+    ///
+    /// # Panics
+    ///
+    /// If that fails.
+    pub fn extract(&self, partition: Partition, target: &Path) {
+        let mut disk = File::open(self.file("disk.raw")).expect("the disk");
+        disk.seek(SeekFrom::Start(partition.start)).expect("the partition's start");
+        let mut file = File::create(target).expect("a temporary file");
+        let mut left = partition.size;
+        let mut buffer = vec![0; 1 << 20];
+        while left > 0 {
+            let length = left.min(buffer.len() as u64) as usize;
+            disk.read_exact(&mut buffer[..length]).expect("the partition's bytes");
+            if buffer[..length].iter().all(|&byte| byte == 0) {
+                file.seek_relative(length as i64).expect("a hole");
+            } else {
+                file.write_all(&buffer[..length]).expect("room for the partition");
+            }
+            left -= length as u64;
+        }
+        file.set_len(partition.size).expect("the partition's length");
+    }
+}
+
+/// Where the first 4096 bytes of `file` lie on `disk`.
+///
+/// # Panics
+///
+/// If they are not there, or not at the start of any 4096-byte block.
+pub fn find_block(disk: &Path, file: &Path) -> u64 {
+    let mut wanted = [0; 4096];
+    File::open(file).and_then(|mut file| file.read_exact(&mut wanted)).expect("the file's start");
+    let mut disk = std::io::BufReader::with_capacity(1 << 20, File::open(disk).expect("the disk"));
+    let mut block = [0; 4096];
+    let mut position = 0;
+    loop {
+        disk.read_exact(&mut block).expect("the file's first block somewhere on the disk");
+        if block == wanted {
+            return position;
+        }
+        position += 4096;
+    }
+}
+
+/// Runs a command to its end and gives back what it prints.
+///
+/// # Panics
+///
+/// If it cannot be started or fails, with what it printed.
+pub fn run(command: &mut Command) -> String {
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command:?}: {}\n{printed}{errors}", output.status);
+    printed
+}
+
+fn json<T: DeserializeOwned>(bytes: &[u8]) -> T {
+    serde_json::from_slice(bytes).expect("the expected JSON")
+}
