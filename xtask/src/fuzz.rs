@@ -32,11 +32,12 @@ impl Fuzz {
             bail!("there is no such target; there are: {}", all.replace('\n', " "));
         }
         let time = format!("-max_total_time={}", self.seconds);
-        let limits = ["--", &time, "-timeout=10", "-rss_limit_mb=2048", "-verbosity=0"];
+        let limits = ["--", &time, "-timeout=10", "-rss_limit_mb=2048"];
         for target in targets {
             eprintln!("fuzzing {target} for {} s", self.seconds);
             let run = ["fuzz", "run", "--sanitizer", "none", target];
-            command::run(&mut cargo_nightly(&[&run[..], &limits].concat()))?;
+            // What it prints matters only when it fails; then the input that did it is named there.
+            command::read(&mut cargo_nightly(&[&run[..], &limits].concat()))?;
         }
         Ok(())
     }

@@ -91,19 +91,3 @@ fn disk_used(path: &Path) -> Result<f64> {
     let metadata = path.metadata().with_context(|| format!("cannot read {}", path.display()))?;
     Ok(metadata.blocks() as f64 * 512.0 / 1e6)
 }
-#[cfg(test)]
-mod scratch {
-    #[test]
-    #[ignore]
-    fn scratch_rival() {
-        println!("{:?}", super::rival::disk());
-    }
-    #[test]
-    #[ignore]
-    fn scratch_boot() {
-        let disk = std::env::var("SCRATCH_DISK").unwrap();
-        let counting = std::env::var("SCRATCH_COUNT").is_ok();
-        let m = super::measure::boot(disk.as_ref(), "/tmp/tk/busybox.tar".as_ref(), counting);
-        println!("{m:?}");
-    }
-}
