@@ -6,6 +6,7 @@ mod esp;
 mod filesystem;
 mod initrd;
 mod layout;
+mod oci;
 mod show;
 
 use std::io::Write;
@@ -18,6 +19,7 @@ use crate::context::Context;
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
     Build(build::Build),
+    Oci(oci::Oci),
     Show(show::Show),
 }
 
@@ -25,6 +27,7 @@ impl Command {
     pub(crate) fn run(self, context: &Context, out: &mut dyn Write) -> Result<(), Failure> {
         match self {
             Self::Build(command) => command.run(context, out),
+            Self::Oci(command) => command.run(context, out),
             Self::Show(command) => command.run(context, out),
         }
     }

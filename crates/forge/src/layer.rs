@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::cache::Kind;
 use crate::context::Context;
 use crate::curate::{self, Curated, Origin};
-use crate::recipe::{ImageDefinition, Preset, Recipes};
+use crate::recipe::{ImageDefinition, Preset, Recipe, Recipes};
 use crate::supply::{Purpose, Supply};
 use crate::tools::ToolRoot;
 
@@ -73,7 +73,7 @@ impl Layer {
 /// # Errors
 ///
 /// What reading recipes and lock, fetching and curating fail with.
-pub(crate) fn curated(
+fn curated(
     context: &Context,
     name: &str,
 ) -> Result<(ImageDefinition, Vec<(Curated, String)>), Failure> {
@@ -107,8 +107,28 @@ pub(crate) fn curated(
 
 /// The packages of our own that an image asks for.
 fn own(definition: &ImageDefinition, recipes: &Recipes) -> BTreeSet<PackageName> {
-    let is_own = |name: &&PackageName| recipes.for_package(name).is_some_and(|r| r.is_own());
+    let is_own = |name: &&PackageName| recipes.for_package(name).is_some_and(Recipe::is_own);
     definition.packages.iter().filter(is_own).cloned().collect()
+}
+
+/// An image's definition, and what composing it asks for.
+pub(crate) struct Described {
+    /// What `os/images` says.
+    pub(crate) definition: ImageDefinition,
+    /// The curated packages and all that decides the bytes.
+    pub(crate) request: Request,
+}
+
+/// Fetches and curates the packages of the image `name`.
+///
+/// # Errors
+///
+/// What reading recipes and lock, fetching and curating fail with.
+pub(crate) fn described(context: &Context, name: &str) -> Result<Described, Failure> {
+    let (definition, packages) = curated(context, name)?;
+    let epoch = Supply::open(context)?.lock.epoch();
+    let request = request(name, &definition, &packages, epoch);
+    Ok(Described { definition, request })
 }
 
 /// The layer of the image `name`; composed now unless the cache has it.
@@ -117,9 +137,7 @@ fn own(definition: &ImageDefinition, recipes: &Recipes) -> BTreeSet<PackageName>
 ///
 /// What curating and composing fail with.
 pub(crate) fn layer(context: &Context, tools: &ToolRoot, name: &str) -> Result<Layer, Failure> {
-    let (definition, packages) = curated(context, name)?;
-    let epoch = Supply::open(context)?.lock.epoch();
-    let request = request(name, &definition, &packages, epoch);
+    let Described { request, .. } = described(context, name)?;
     let mut hasher = Hasher::default();
     hasher.field(METHOD).field(tools.identity().as_bytes());
     hasher.field(compose::inputs_digest(&request).as_bytes());

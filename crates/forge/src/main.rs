@@ -8,6 +8,7 @@ mod curate;
 mod image;
 mod kernel;
 mod layer;
+mod oci;
 mod programs;
 mod progress;
 mod recipe;

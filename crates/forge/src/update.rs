@@ -13,7 +13,7 @@ use packages::lock::{Change, Lock, Locked, Set};
 use packages::resolve::{self, Pins, Request, SolveError, Universe, Without};
 
 use crate::context::Context;
-use crate::recipe::{DEFAULT_SUITE, ImageDefinition, Recipes};
+use crate::recipe::{DEFAULT_SUITE, ImageDefinition, Recipe, Recipes};
 use crate::supply::{self, Purpose};
 use crate::tools::{Definition, Tools};
 
@@ -29,7 +29,7 @@ pub(crate) struct Update {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum UpdateError {
     #[error("cannot choose the packages of {purpose}")]
-    Solve { purpose: String, source: SolveError },
+    Solve { purpose: String, source: Box<SolveError> },
     #[error("the archive has no package {package}, which {purpose} asks for")]
     Missing { package: PackageName, purpose: String },
     #[error("no recipe covers {package}, which {purpose} asks for")]
@@ -163,7 +163,7 @@ fn image_request(
             without.of.insert(package.clone(), left_out.clone());
         }
     }
-    let only = recipes.iter().flat_map(|recipe| recipe.packages()).cloned().collect();
+    let only = recipes.iter().flat_map(Recipe::packages).cloned().collect();
     Ok(Request { install, without, only: Some(only), recommends: false })
 }
 

@@ -8,16 +8,12 @@ use base::Explain;
 use base::file::FileError;
 use formats::Guid;
 use formats::gpt::{self, Partition, Table};
+use generations::PARTITION_TYPE as DATA;
 use sys::block;
 use sys::efi::{self, VariableError};
 
 use crate::command_line::CommandLine;
 use crate::log;
-
-/// The type of the partition that holds the data filesystem.
-const DATA: Guid = Guid::from_bytes([
-    0x9c, 0x3a, 0xd1, 0xa8, 0x70, 0xf3, 0x4f, 0xa1, 0x8e, 0xf4, 0x0a, 0x5e, 0x7f, 0x6d, 0x2c, 0x11,
-]);
 
 /// How long disks may take to appear. Controllers and buses are probed while we run already.
 const PATIENCE: Duration = Duration::from_secs(30);

@@ -23,8 +23,6 @@ pub(crate) enum Content<'a> {
     Folder,
     /// The content of a file of this machine.
     File(&'a Path),
-    /// These bytes.
-    Bytes(&'a [u8]),
 }
 
 /// A filesystem to be made.
@@ -99,7 +97,6 @@ fn write_tar(plan: &Plan<'_>, path: &Path) -> io::Result<u64> {
         header.set_gid(0);
         let (size, mut reader): (u64, Box<dyn Read>) = match content {
             Content::Folder => (0, Box::new(io::empty())),
-            Content::Bytes(bytes) => (bytes.len() as u64, Box::new(*bytes)),
             Content::File(source) => {
                 let file = File::open(source)?;
                 (file.metadata()?.len(), Box::new(file))

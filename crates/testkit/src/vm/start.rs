@@ -1,0 +1,115 @@
+//! Starting a machine: the files that QEMU is told of, then QEMU.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use super::guest::Guest;
+use super::options::{self, Files};
+use super::{Acceleration, Builder, Vm, VmError, acceleration, chain, host};
+
+/// Where Debian's package ovmf puts the firmware.
+pub(super) const OVMF: &str = "/usr/share/OVMF";
+/// How long a proof of KVM may take. Real virtualisation needs a fifth of it.
+const PROOF: Duration = Duration::from_secs(60);
+
+impl Builder {
+    /// Starts the machine.
+    ///
+    /// # Errors
+    ///
+    /// [`VmError`]; nothing is left running.
+    pub fn try_start(&self) -> Result<Vm, VmError> {
+        let acceleration = self.acceleration.unwrap_or_else(|| {
+            acceleration::decide(|| {
+                let trial = self.launch(Acceleration::Kvm);
+                trial.is_ok_and(|mut vm| vm.answers(PROOF))
+            })
+        });
+        self.launch(acceleration)
+    }
+
+    /// Starts the machine.
+    ///
+    /// # Panics
+    ///
+    /// If it does not start.
+    #[track_caller]
+    pub fn start(&self) -> Vm {
+        self.try_start().unwrap_or_else(|error| panic!("{}", chain(&error)))
+    }
+
+    fn launch(&self, acceleration: Acceleration) -> Result<Vm, VmError> {
+        let folder = tempfile::Builder::new().prefix("vm-").tempdir();
+        let folder = folder.map_err(host("make a temporary folder"))?;
+        let files = self.prepare(folder.path())?;
+        let log = File::create(files.at("qemu.log")).map_err(host("create QEMU's log"))?;
+        let errors = log.try_clone().map_err(host("create QEMU's log"))?;
+        let qemu = Command::new("setpriv")
+            .args(["--pdeathsig", "KILL", "qemu-system-x86_64"])
+            .args(options::arguments(self, &files, acceleration))
+            .process_group(0) // Ctrl-C is for whoever started it, who then ends it in good order
+            .stdin(Stdio::null())
+            .stdout(log)
+            .stderr(errors)
+            .spawn()
+            .map_err(host("start QEMU"))?;
+        let guest = Guest::new(folder.path(), 0);
+        let mut vm = Vm { qemu, guest, files, ports: Vec::new(), acceleration, _folder: folder };
+        vm.find_ports()?;
+        let port = vm.forwarded(22).unwrap_or_default();
+        vm.guest = Guest::new(&vm.files.folder, port);
+        vm.guest.configure().map_err(host("write the configuration of ssh"))?;
+        Ok(vm)
+    }
+
+    /// Makes every file that QEMU's command line names.
+    fn prepare(&self, folder: &Path) -> Result<Files, VmError> {
+        let firmware = match &self.kernel {
+            Some(_) => None,
+            None => Some(firmware(folder)?),
+        };
+        let files = Files { folder: folder.to_owned(), firmware };
+        for (index, image) in std::iter::once(&self.disk).chain(&self.extra_disks).enumerate() {
+            let size = self.disk_bytes.filter(|_| index == 0);
+            overlay(image, &files.at(&options::overlay(index)), size)?;
+        }
+        let key = Guest::prepare(folder).map_err(host("make an SSH key"))?;
+        let key = ("ssh.authorized_keys.root".to_owned(), key);
+        for (index, (name, content)) in self.credentials.iter().chain([&key]).enumerate() {
+            let text = options::credential_string(name, content);
+            fs::write(files.at(&options::credential_file(index)), text)
+                .map_err(host("write a credential"))?;
+        }
+        Ok(files)
+    }
+}
+
+/// Copies the firmware's variables into `folder` and returns the path of its code.
+fn firmware(folder: &Path) -> Result<PathBuf, VmError> {
+    for size in ["_4M", ""] {
+        let file = |part: &str| Path::new(OVMF).join(format!("OVMF_{part}{size}.fd"));
+        if file("CODE").exists() {
+            let copied = fs::copy(file("VARS"), folder.join("vars.fd"));
+            return copied.map(|_| file("CODE")).map_err(host("copy the firmware's variables"));
+        }
+    }
+    Err(VmError::NoFirmware)
+}
+
+/// Makes a copy-on-write file over `image`.
+fn overlay(image: &Path, file: &Path, bytes: Option<u64>) -> Result<(), VmError> {
+    let image = fs::canonicalize(image).map_err(|_| VmError::NoImage(image.to_owned()))?;
+    let mut create = Command::new("qemu-img");
+    create.args(["create", "-q", "-f", "qcow2", "-F", "raw", "-b"]).arg(&image).arg(file);
+    create.args(bytes.map(|bytes| bytes.to_string()));
+    let output = create.output().map_err(host("start qemu-img"))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let why = String::from_utf8_lossy(&output.stderr).into_owned();
+    Err(host("make a copy-on-write disk")(io::Error::other(why)))
+}
