@@ -173,8 +173,10 @@ fn choose_set(
     request: &Request,
     lock: &mut Lock,
 ) -> Result<(), Failure> {
-    let solution = resolve::solve(universe, request)
-        .map_err(|source| UpdateError::Solve { purpose: purpose.name.clone(), source })?;
+    let solution = resolve::solve(universe, request).map_err(|source| UpdateError::Solve {
+        purpose: purpose.name.clone(),
+        source: Box::new(source),
+    })?;
     let mut packages = BTreeSet::new();
     for stanza in &solution.packages {
         let name = stanza.package_name()?;
