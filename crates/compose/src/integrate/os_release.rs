@@ -72,7 +72,7 @@ fn text(product: &Product) -> Result<String, OsReleaseError> {
     Ok(format!(
         "PRETTY_NAME=\"Preon OS {version} ({image})\"\nNAME=\"Preon OS\"\nID=preon\nID_LIKE=debian\n\
          VERSION_ID=\"{version}\"\nBUILD_ID=\"{build_id}\"\nIMAGE_ID=\"{image}\"\n\
-         IMAGE_VERSION=\"{version}\"\nVARIANT_ID=\"{image}\"\n"
+         IMAGE_VERSION=\"{version}\"\nVARIANT_ID=\"{image}\"\nDEFAULT_HOSTNAME=preon\n"
     ))
 }
 
@@ -100,6 +100,7 @@ mod tests {
             "ID_LIKE=debian",
             "VERSION_ID=\"0.1\"",
             "BUILD_ID=\"7\"",
+            "DEFAULT_HOSTNAME=preon",
         ] {
             assert!(text.lines().any(|found| found == line), "{line} in {text}");
         }
