@@ -5,6 +5,7 @@
 //!
 //! Source: deb(5).
 
+mod ahead;
 mod compression;
 mod entry;
 mod write;
@@ -18,6 +19,7 @@ use base::Explain;
 use base::file::FileError;
 use formats::ar;
 
+use ahead::Ahead;
 pub use entry::{BadEntry, Entry, Kind};
 pub use write::Writer;
 
@@ -187,9 +189,14 @@ impl Deb {
             .ok_or_else(|| flaw(Flaw::NoArchive("data")))?;
         let mut archive = tar::Archive::new(compression::Bounded::new(reader, limits.bytes));
         let mut seen = entry::Seen::default();
-        for raw in archive.entries().map_err(unpack)? {
+        let mut ahead = Ahead::default();
+        for raw in archive.entries().map_err(unpack)?.raw(true) {
             let mut raw = raw.map_err(unpack)?;
-            let Some(entry) = entry::read(&mut raw).map_err(unpack)? else { continue };
+            if ahead.take(&mut raw).map_err(unpack)? {
+                continue;
+            }
+            let ahead = std::mem::take(&mut ahead);
+            let Some(entry) = entry::read(raw.header(), ahead).map_err(unpack)? else { continue };
             seen.admit(&entry, limits.entries).map_err(|bad| flaw(bad.into()))?;
             visit(&entry, &mut raw)?;
         }
@@ -229,9 +236,14 @@ fn control_files(member: &str, packed: &[u8]) -> Result<BTreeMap<String, Vec<u8>
     let reader = reader.ok_or(Flaw::NoArchive("control"))?;
     let mut archive = tar::Archive::new(compression::Bounded::new(reader, CONTROL_LIMIT));
     let mut files = BTreeMap::new();
-    for raw in archive.entries().map_err(unpack)? {
+    let mut ahead = Ahead::default();
+    for raw in archive.entries().map_err(unpack)?.raw(true) {
         let mut raw = raw.map_err(unpack)?;
-        let Some(entry) = entry::read(&mut raw).map_err(unpack)? else { continue };
+        if ahead.take(&mut raw).map_err(unpack)? {
+            continue;
+        }
+        let ahead = std::mem::take(&mut ahead);
+        let Some(entry) = entry::read(raw.header(), ahead).map_err(unpack)? else { continue };
         if entry.kind != Kind::File {
             continue;
         }

@@ -1,9 +1,12 @@
 //! One file of a package, as its tar archive describes it, and what no such file may be.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
-use std::io::{self, Read};
+use std::io;
 
-use tar::EntryType;
+use tar::{EntryType, Header};
+
+use super::ahead::Ahead;
 
 /// One file, folder or link of a package.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -98,21 +101,32 @@ pub enum BadEntry {
     /// More files than the limit allows.
     #[error("it holds more than {0} files")]
     TooMany(usize),
+    /// An extended header is broken.
+    #[error("an extended header in it is broken")]
+    Record,
+    /// An extended header says something that no package needs.
+    #[error("an extended header in it sets `{0}`")]
+    Key(String),
+    /// An extended header or a name of this many bytes.
+    #[error("a header in it is {0} bytes long")]
+    LongHeader(u64),
 }
 
-/// Reads what the tar header says. `None` for the root folder itself.
-pub(super) fn read<R: Read>(raw: &mut tar::Entry<'_, R>) -> io::Result<Option<Entry>> {
-    let Some(path) = path(&raw.path_bytes()).map_err(io::Error::other)? else { return Ok(None) };
-    let kind = kind(raw, &path)?;
-    let xattrs = xattrs(raw)?;
-    let header = raw.header();
+/// Reads what the tar header says, and what went `ahead` of it. `None` for the root folder itself.
+pub(super) fn read(header: &Header, ahead: Ahead) -> io::Result<Option<Entry>> {
+    let Ahead { path: longer, target, mut xattrs } = ahead;
+    let bytes = longer.map_or_else(|| header.path_bytes(), Cow::Owned);
+    let Some(path) = path(&bytes).map_err(io::Error::other)? else { return Ok(None) };
+    let target = target.map(Cow::Owned).or_else(|| header.link_name_bytes());
+    let kind = kind(header, &path, &target.unwrap_or_default())?;
+    xattrs.sort();
     let number = |value: u64| u32::try_from(value).map_err(io::Error::other);
     Ok(Some(Entry {
         mode: header.mode()? & 0o7777,
         uid: number(header.uid()?)?,
         gid: number(header.gid()?)?,
         mtime: header.mtime()?,
-        size: if kind == Kind::File { raw.size() } else { 0 },
+        size: if kind == Kind::File { header.entry_size()? } else { 0 },
         path,
         kind,
         xattrs,
@@ -137,16 +151,12 @@ fn path(bytes: &[u8]) -> Result<Option<String>, BadEntry> {
     Ok(Some(inner.to_owned()))
 }
 
-fn kind<R: Read>(raw: &tar::Entry<'_, R>, path: &str) -> io::Result<Kind> {
-    let header = raw.header();
-    let target = || {
-        let bytes = raw.link_name_bytes().unwrap_or_default();
-        match String::from_utf8(bytes.into_owned()) {
-            Ok(text) if text.is_empty() => Err(BadEntry::NoTarget(path.to_owned())),
-            Ok(text) if text.chars().any(char::is_control) => Err(BadEntry::NotText(path.into())),
-            Ok(text) => Ok(text),
-            Err(_) => Err(BadEntry::NotText(path.to_owned())),
-        }
+fn kind(header: &Header, path: &str, target: &[u8]) -> io::Result<Kind> {
+    let target = || match std::str::from_utf8(target) {
+        Ok("") => Err(BadEntry::NoTarget(path.to_owned())),
+        Ok(text) if text.chars().any(char::is_control) => Err(BadEntry::NotText(path.into())),
+        Ok(text) => Ok(text.to_owned()),
+        Err(_) => Err(BadEntry::NotText(path.to_owned())),
     };
     let device = || -> io::Result<(u32, u32)> {
         Ok((header.device_major()?.unwrap_or(0), header.device_minor()?.unwrap_or(0)))
@@ -175,23 +185,6 @@ fn kind<R: Read>(raw: &tar::Entry<'_, R>, path: &str) -> io::Result<Kind> {
         }
     })
 }
-
-/// The extended attributes, as GNU tar and bsdtar write them into PAX headers.
-fn xattrs<R: Read>(raw: &mut tar::Entry<'_, R>) -> io::Result<Vec<(String, Vec<u8>)>> {
-    let mut xattrs = Vec::new();
-    for extension in raw.pax_extensions()?.into_iter().flatten() {
-        let extension = extension?;
-        let key = extension.key().map_err(io::Error::other)?;
-        if let Some(name) = key.strip_prefix(XATTR) {
-            xattrs.push((name.to_owned(), extension.value_bytes().to_vec()));
-        }
-    }
-    xattrs.sort();
-    Ok(xattrs)
-}
-
-/// What precedes the name of an extended attribute in a PAX header.
-pub(super) const XATTR: &str = "SCHILY.xattr.";
 
 /// The paths that came so far, to judge the next one by.
 #[derive(Default)]

@@ -18,6 +18,9 @@ fn entry(path: &str, kind: Kind) -> Entry {
 const CONTROL: &str = "Package: demo\nVersion: 1-1\nArchitecture: all\n\
                        Maintainer: Nobody <nobody@example.org>\nDescription: a demo\n";
 
+/// A binary value with the end of a line in it, and what looks like a record after that.
+const CAPABILITY: &[u8] = b"\x01\0\xff\n19 path=etc/passwd\n";
+
 fn written(level: i32) -> Vec<u8> {
     let mut writer = Writer::new(level, 1_700_000_000).unwrap();
     let long = format!("usr/{}", "long/".repeat(30).trim_end_matches('/'));
@@ -27,7 +30,7 @@ fn written(level: i32) -> Vec<u8> {
     add(&entry("usr/again", Kind::HardLink("usr/file".into())), "");
     add(&entry("usr/link", Kind::Symlink("/etc/x".into())), "");
     add(&Entry { size: 1, ..entry(&long, Kind::File) }, "x");
-    let capability = ("security.capability".to_owned(), vec![1, 0, 255]);
+    let capability = ("security.capability".to_owned(), CAPABILITY.to_vec());
     add(&Entry { xattrs: vec![capability], ..entry("usr/ping", Kind::File) }, "");
     writer.finish(&Control::parse(CONTROL).unwrap()).unwrap()
 }
@@ -56,7 +59,7 @@ fn a_written_package_reads_back() {
     assert_eq!(all[1].0.mode, 0o4755);
     assert_eq!(all[2].0.kind, Kind::HardLink("usr/file".into()));
     assert_eq!(all[3].0.kind, Kind::Symlink("/etc/x".into()));
-    assert_eq!(all[5].0.xattrs, [("security.capability".to_owned(), vec![1, 0, 255])]);
+    assert_eq!(all[5].0.xattrs, [("security.capability".to_owned(), CAPABILITY.to_vec())]);
 }
 
 #[test]
@@ -134,7 +137,7 @@ fn reason(error: &DebError) -> String {
 
 #[test]
 fn entries_that_no_package_may_hold_are_refused() {
-    use tar::EntryType::{Directory, Link, Regular, Symlink};
+    use tar::EntryType::{Directory, Link, Regular, Symlink, XHeader};
     #[rustfmt::skip]
     let cases: &[(&[Raw<'_>], &str)] = &[
         (&[(b"./../etc/x", Regular, b"")],       "the path `./../etc/x` leads outside of the package"),
@@ -149,6 +152,10 @@ fn entries_that_no_package_may_hold_are_refused() {
         (&[(b"./a", Link, b"./b")],              "`a` is a hard link to `b`, which is no earlier plain file"),
         (&[(b"./a", Symlink, b"")],              "`a` is a link without a target"),
         (&[(b"./a", tar::EntryType::new(b'V'), b"")], "`a` is of the unknown kind 'V'"),
+        (&[(b"./p", XHeader, b"17 path=../etc/x\n"), (b"./a", Regular, b"")], "the path `../etc/x` leads outside of the package"),
+        (&[(b"./p", XHeader, b"7 a=b\n"), (b"./a", Regular, b"")],  "an extended header in it is broken"),
+        (&[(b"./p", XHeader, b"9 size=9\n"), (b"./a", Regular, b"")], "an extended header in it sets `size`"),
+        (&[(b"./p", XHeader, &[0; (1 << 20) + 1])],                 "a header in it is 1048577 bytes long"),
     ];
     for (entries, message) in cases {
         let error = listed(&hostile(entries, "data.tar")).unwrap_err();

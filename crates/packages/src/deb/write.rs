@@ -5,7 +5,8 @@ use std::io::{self, Read};
 use formats::ar;
 use tar::{EntryType, Header};
 
-use super::entry::{Entry, Kind, XATTR};
+use super::ahead::XATTR;
+use super::entry::{Entry, Kind};
 use crate::control::Control;
 
 /// A package in the making: files are added one by one, then it is finished with its control
