@@ -81,6 +81,14 @@ impl Explain for ChildError {
     }
 }
 
+impl ChildError {
+    /// Whether the program failed because a disk is full.
+    pub fn is_disk_full(&self) -> bool {
+        // strerror(3) of ENOSPC in the locale that [`Program::command`] sets.
+        matches!(self, Self::Failed { output, .. } if output.contains("No space left on device"))
+    }
+}
+
 fn quoted(output: &str) -> String {
     output.lines().map(|line| format!("\n  | {line}")).collect()
 }

@@ -29,15 +29,19 @@ impl FileError {
 impl Explain for FileError {
     fn hint(&self) -> Option<String> {
         match self.source.kind() {
-            io::ErrorKind::StorageFull => {
-                Some(format!("free space on the disk that holds {}", self.path.display()))
-            }
+            io::ErrorKind::StorageFull => Some(free_space(&self.path)),
             io::ErrorKind::PermissionDenied => {
                 Some(format!("check who may access {}", self.path.display()))
             }
             _ => None,
         }
     }
+}
+
+/// The hint where the disk that holds `path` is full.
+pub fn free_space(path: &Path) -> String {
+    let folder = if path.is_dir() { path } else { parent(path) };
+    format!("free space on the disk that holds {}", folder.display())
 }
 
 /// Reads the whole file at `path`.
@@ -173,6 +177,32 @@ pub fn create_folder<E: From<FileError>>(
     result
 }
 
+/// Removes what [`Staged`] and [`create_folder`] have begun in `folder` and never finished: their
+/// process was killed. Call it only where no process is at work there.
+///
+/// # Errors
+///
+/// [`FileError`] naming what cannot be read or removed.
+pub fn remove_unfinished(folder: &Path) -> Result<(), FileError> {
+    let entries = match fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries.map_err(FileError::at("read", folder))?,
+    };
+    for entry in entries {
+        let entry = entry.map_err(FileError::at("read", folder))?;
+        let name = entry.file_name();
+        let name = name.as_encoded_bytes();
+        if name.starts_with(b".") && name.ends_with(b".part") {
+            let path = entry.path();
+            let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
+            let removed =
+                if is_folder { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+            removed.map_err(FileError::at("remove", path))?;
+        }
+    }
+    Ok(())
+}
+
 fn parent(path: &Path) -> &Path {
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
@@ -220,6 +250,19 @@ mod tests {
         Staged::create(&path).unwrap().write_all(b"half").unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"old");
         assert_eq!(names(dir.path()), ["state"]);
+    }
+
+    #[test]
+    fn what_a_killed_process_began_is_removed_and_nothing_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name);
+        replace(&path("file"), b"whole").unwrap();
+        std::mem::forget(Staged::create(&path("file")).unwrap());
+        create_dir_all(&beside(&path("folder")).join("half")).unwrap();
+        assert_eq!(names(dir.path()).len(), 3);
+        remove_unfinished(dir.path()).unwrap();
+        assert_eq!(names(dir.path()), ["file"]);
+        remove_unfinished(&path("absent")).unwrap();
     }
 
     #[test]

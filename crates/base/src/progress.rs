@@ -1,5 +1,6 @@
 //! How libraries tell what takes long. Programs decide what is shown: bars, lines or nothing.
 
+use std::io::{self, Read};
 use std::sync::Arc;
 
 /// Receives what goes on; shared between threads.
@@ -22,8 +23,10 @@ pub trait Task: Send + Sync {
 pub enum Unit {
     /// Bytes.
     Bytes,
-    /// Things: files, packages.
-    Items,
+    /// Things, by their plural: `files`, `packages`.
+    Count(&'static str),
+    /// It is one thing that takes its time.
+    Nothing,
 }
 
 /// Shows nothing.
@@ -44,3 +47,24 @@ impl Task for Silent {
 
 /// A progress that several owners hold.
 pub type Shared = Arc<dyn Progress>;
+
+/// A reader whose bytes count as done when they are read.
+pub struct Metered<'a, R> {
+    reader: R,
+    task: &'a dyn Task,
+}
+
+impl<'a, R: Read> Metered<'a, R> {
+    /// Reads from `reader` and tells `task`.
+    pub fn new(reader: R, task: &'a dyn Task) -> Self {
+        Self { reader, task }
+    }
+}
+
+impl<R: Read> Read for Metered<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.reader.read(buffer)?;
+        self.task.advance(count as u64);
+        Ok(count)
+    }
+}

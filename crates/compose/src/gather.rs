@@ -113,7 +113,8 @@ pub fn gather(
             return Err(GatherError::Twice(name));
         }
     }
-    let task = progress.begin("unpacking packages", Some(inputs.len() as u64), Unit::Items);
+    let task =
+        progress.begin("unpacking packages", Some(inputs.len() as u64), Unit::Count("packages"));
     let mut tree = Tree::default();
     let mut conflicts = Vec::new();
     let mut gathered = Vec::new();

@@ -4,12 +4,12 @@ mod archive;
 mod erofs;
 
 use std::fs::File;
-use std::io::{BufReader, BufWriter, Write};
+use std::io::{BufReader, BufWriter, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use base::child::{ChildError, Program};
-use base::file::{FileError, Staged};
-use base::progress::{Progress, Unit};
+use base::file::{self, FileError, Staged};
+use base::progress::{Metered, Progress, Silent, Task, Unit};
 use base::{Digest, Explain};
 use formats::guid::Guid;
 use formats::manifest;
@@ -88,12 +88,13 @@ impl Explain for LayerError {
         match self {
             Self::Compression(_) => Some("write it as `zstd,12`, `lz4hc,9` or `lz4`".into()),
             Self::File(error) => error.hint(),
-            Self::Erofs { path, source: ChildError::Failed { output, .. } }
-                if output.contains("No space left") =>
-            {
-                Some(format!("free space on the disk that holds {}", path.display()))
-            }
+            Self::Erofs { path, source } if source.is_disk_full() => Some(file::free_space(path)),
             Self::Erofs { source, .. } => source.hint(),
+            Self::Verity { path, source: VerityError::Write(error) }
+                if error.kind() == ErrorKind::StorageFull =>
+            {
+                Some(file::free_space(path))
+            }
             Self::Verity { .. } => None,
         }
     }
@@ -117,12 +118,15 @@ pub fn make(tree: &Tree, order: Order<'_>, progress: &dyn Progress) -> Result<Ma
     };
     erofs::make(tree, recipe, staged.path(), progress)
         .map_err(|source| LayerError::Erofs { path: erofs_path.clone(), source })?;
-    let (erofs, erofs_bytes) = measure(staged.path(), progress)?;
+    let (erofs, erofs_bytes) = measure(staged.path(), "hashing the layer", progress)?;
 
     let mut tree_file = Staged::create(&verity_path)?;
-    let root_hash = hash(staged.path(), (erofs, erofs_bytes), &mut tree_file)
-        .map_err(|error| error.about(&erofs_path))?;
-    let (verity, verity_bytes) = measure(tree_file.path(), progress)?;
+    let task = progress.begin("making the hash tree", Some(erofs_bytes), Unit::Bytes);
+    let source = Source { path: staged.path(), digest: erofs, bytes: erofs_bytes };
+    let root_hash =
+        hash(source, &mut tree_file, task.as_ref()).map_err(|error| error.about(&erofs_path))?;
+    drop(task);
+    let (verity, verity_bytes) = measure(tree_file.path(), "", &Silent)?;
     tree_file.commit()?;
     if let Err(error) = staged.commit() {
         // A hash tree without its data is of no use; the error that is returned matters more.
@@ -156,13 +160,12 @@ fn check(algorithm: &str) -> Result<(), LayerError> {
     }
 }
 
-fn measure(path: &Path, progress: &dyn Progress) -> Result<(Digest, u64), FileError> {
+fn measure(path: &Path, what: &str, progress: &dyn Progress) -> Result<(Digest, u64), FileError> {
     let read = |error| FileError::at("read", path)(error);
     let file = File::open(path).map_err(read)?;
     let bytes = file.metadata().map_err(read)?.len();
-    let task = progress.begin("hashing the layer", Some(bytes), Unit::Bytes);
-    let digest = Digest::of_reader(file).map_err(read)?;
-    task.advance(bytes);
+    let task = progress.begin(what, Some(bytes), Unit::Bytes);
+    let digest = Digest::of_reader(Metered::new(file, task.as_ref())).map_err(read)?;
     Ok((digest, bytes))
 }
 
@@ -181,16 +184,24 @@ impl HashError {
     }
 }
 
-/// Writes the hash tree of the EROFS file at `path`, whose digest is the salt.
-fn hash(path: &Path, of: (Digest, u64), output: &mut Staged) -> Result<Digest, HashError> {
-    let (salt, bytes) = of;
+/// The file that a hash tree is made of.
+#[derive(Clone, Copy)]
+struct Source<'a> {
+    path: &'a Path,
+    digest: Digest,
+    bytes: u64,
+}
+
+/// Writes the hash tree of an EROFS file, whose digest is the salt.
+fn hash(source: Source<'_>, output: &mut Staged, task: &dyn Task) -> Result<Digest, HashError> {
+    let Source { path, digest: salt, bytes } = source;
     let superblock =
         Superblock::new(bytes, salt, Guid::from_digest(&salt)).map_err(HashError::Verity)?;
     let file = File::open(path).map_err(|e| HashError::File(FileError::at("read", path)(e)))?;
     let target = output.path().to_owned();
     let mut output = BufWriter::new(output);
     let root = superblock
-        .write_tree(BufReader::with_capacity(1 << 20, file), &mut output)
+        .write_tree(BufReader::with_capacity(1 << 20, Metered::new(file, task)), &mut output)
         .map_err(HashError::Verity)?;
     output.flush().map_err(|e| HashError::File(FileError::at("write", target)(e)))?;
     Ok(root)

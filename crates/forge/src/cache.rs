@@ -1,7 +1,7 @@
 //! What is kept between builds: one folder outside the checkout, everything in it named by the
 //! digest of what it was made from, so that nothing in it is ever wrong, only unused.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -14,6 +14,11 @@ use crate::context::Context;
 #[derive(Clone, Debug)]
 pub(crate) struct Cache {
     folder: PathBuf,
+}
+
+/// Somebody uses the cache: what is unfinished in it must stay.
+pub(crate) struct InUse {
+    _lock: File,
 }
 
 /// What the cache holds, one folder each.
@@ -53,6 +58,29 @@ impl Cache {
     /// The cache in `folder`, which need not exist yet.
     pub(crate) fn new(folder: PathBuf) -> Self {
         Self { folder }
+    }
+
+    /// Says that the cache is in use, for as long as the result lives. Whoever comes while nobody
+    /// else uses it removes what killed processes left unfinished there and in the folders `out`.
+    ///
+    /// # Errors
+    ///
+    /// [`FileError`] if the folder cannot be used.
+    pub(crate) fn enter(&self, out: &[PathBuf]) -> Result<InUse, FileError> {
+        file::create_dir_all(&self.folder)?;
+        let path = self.folder.join("in-use");
+        let lock = File::create(&path).map_err(FileError::at("create", &path))?;
+        if lock.try_lock().is_ok() {
+            let archive = self.kind(Kind::Archive);
+            let mut folders = vec![archive.join("by-hash/sha256"), archive.join("releases")];
+            folders.extend(Kind::ALL.map(|kind| self.kind(kind)));
+            for folder in folders.iter().chain(out) {
+                file::remove_unfinished(folder)?;
+            }
+            lock.unlock().map_err(FileError::at("unlock", &path))?;
+        }
+        lock.lock_shared().map_err(FileError::at("lock", &path))?;
+        Ok(InUse { _lock: lock })
     }
 
     /// The folder of one kind.

@@ -1,16 +1,20 @@
 //! What every command of `forge` needs: where the product's sources are, the cache, how progress
 //! is shown. The only place that reads the environment.
 
-use std::env;
 use std::path::{Path, PathBuf};
+use std::{env, fs};
 
 use base::file::{self, FileError};
 use base::progress::Shared;
 use base::{Explain, Failure};
+use packages::archive::Gone;
 use serde::Deserialize;
 
-use crate::cache::Cache;
+use crate::cache::{Cache, InUse};
 use crate::progress;
+
+/// Debian's keys, from the package debian-archive-keyring.
+const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
 /// Options that every command takes.
 #[derive(Debug, clap::Args)]
@@ -18,9 +22,15 @@ pub(crate) struct Options {
     /// Debian archive to use instead of the one in this machine's APT sources
     #[arg(long, global = true, value_name = "URI")]
     archive: Option<String>,
+    /// Keys that must have signed the archive [default: those of debian-archive-keyring]
+    #[arg(long, global = true, value_name = "FILE")]
+    keyring: Option<PathBuf>,
     /// Use only what the cache holds; fail rather than download
     #[arg(long, global = true)]
     offline: bool,
+    /// Fail where a package of os/packages.lock is gone, rather than take a newer one
+    #[arg(long, global = true)]
+    release: bool,
     /// Folder of the cache [default: ~/.cache/preon]
     #[arg(long, global = true, value_name = "FOLDER", env = "PREON_CACHE")]
     cache: Option<PathBuf>,
@@ -32,6 +42,8 @@ pub(crate) struct Options {
 struct Configuration {
     /// As `--archive`.
     archive: Option<String>,
+    /// As `--keyring`.
+    keyring: Option<PathBuf>,
     /// As `--cache`.
     cache: Option<PathBuf>,
 }
@@ -42,12 +54,17 @@ pub(crate) struct Context {
     pub(crate) root: PathBuf,
     /// What is kept between builds.
     pub(crate) cache: Cache,
+    _in_use: InUse,
     /// How progress is shown.
     pub(crate) progress: Shared,
     /// The archive's URI where the user gave one.
     pub(crate) archive: Option<String>,
+    /// Whose signature the archive's indexes must carry.
+    pub(crate) keyring: PathBuf,
     /// Whether downloading is forbidden.
     pub(crate) offline: bool,
+    /// What to do about a locked package that the archive has no more.
+    pub(crate) gone: Gone,
     /// The HTTP proxy, if there is one.
     pub(crate) proxy: Option<String>,
     /// Where cargo keeps the crates that it has fetched.
@@ -71,7 +88,9 @@ impl Explain for ContextError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::NoSources(_) => Some("run forge inside a checkout of Preon OS".into()),
-            Self::Configuration { .. } => Some("it knows the keys `archive` and `cache`".into()),
+            Self::Configuration { .. } => {
+                Some("it knows the keys `archive`, `keyring` and `cache`".into())
+            }
             Self::NoCache => Some("set HOME, or CARGO_HOME and --cache".into()),
             Self::File(error) => error.hint(),
         }
@@ -92,12 +111,16 @@ impl Context {
             .or(configuration.cache)
             .or_else(home_cache)
             .ok_or(ContextError::NoCache)?;
+        let (root, cache) = (find_root()?, Cache::new(cache));
         Ok(Self {
-            root: find_root()?,
-            cache: Cache::new(cache),
+            _in_use: cache.enter(&outputs(&root)?)?,
+            root,
+            cache,
             progress: progress::for_stderr(),
             archive: options.archive.or(configuration.archive),
+            keyring: options.keyring.or(configuration.keyring).unwrap_or_else(|| KEYRING.into()),
             offline: options.offline,
+            gone: if options.release { Gone::Fail } else { Gone::TakeNewest },
             proxy: env::var("http_proxy").ok().filter(|proxy| !proxy.is_empty()),
             cargo_home: cargo_home().ok_or(ContextError::NoCache)?,
         })
@@ -107,6 +130,18 @@ impl Context {
     pub(crate) fn out(&self, image: &str) -> PathBuf {
         self.root.join("out").join(image)
     }
+}
+
+/// The folders in which results are.
+fn outputs(root: &Path) -> Result<Vec<PathBuf>, FileError> {
+    let out = root.join("out");
+    if !out.is_dir() {
+        return Ok(Vec::new());
+    }
+    let entries = fs::read_dir(&out).map_err(FileError::at("read", &out))?;
+    let paths = entries.map(|entry| Ok(entry.map_err(FileError::at("read", &out))?.path()));
+    let paths: Result<Vec<_>, FileError> = paths.collect();
+    Ok(paths?.into_iter().filter(|path| path.is_dir()).collect())
 }
 
 fn configuration() -> Result<Configuration, ContextError> {

@@ -217,7 +217,8 @@ pub(crate) fn curate_all(
     cache: &Path,
     progress: &dyn Progress,
 ) -> Result<Vec<Curated>, CurateError> {
-    let task = progress.begin("curate packages", Some(inputs.len() as u64), Unit::Items);
+    let task =
+        progress.begin("curating packages", Some(inputs.len() as u64), Unit::Count("packages"));
     let results: Vec<_> = inputs
         .par_iter()
         .map(|input| {

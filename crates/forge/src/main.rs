@@ -3,11 +3,13 @@
 //! Each command is a file: its arguments, its doc comments as help text, one call into a library.
 
 mod cache;
+mod completion;
 mod context;
 mod curate;
 mod image;
 mod kernel;
 mod layer;
+mod man;
 mod oci;
 mod programs;
 mod progress;
@@ -49,16 +51,20 @@ enum Command {
     /// Show or clear what is kept between builds
     #[command(subcommand)]
     Cache(cache::Command),
+    Completion(completion::Completion),
+    Man(man::Man),
 }
 
 impl Forge {
     fn run(self, out: &mut dyn Write) -> Result<(), Failure> {
-        let context = Context::open(self.options)?;
+        let context = || Context::open(self.options);
         match self.command {
-            Command::Image(command) => command.run(&context, out),
-            Command::Kernel(command) => command.run(&KernelShop::new(&context), out),
-            Command::Update(command) => command.run(&context, out),
-            Command::Cache(command) => command.run(&context, out),
+            Command::Image(command) => command.run(&context()?, out),
+            Command::Kernel(command) => command.run(&KernelShop::new(&context()?), out),
+            Command::Update(command) => command.run(&context()?, out),
+            Command::Cache(command) => command.run(&context()?, out),
+            Command::Completion(command) => command.run(out),
+            Command::Man(command) => command.run(out),
         }
     }
 }

@@ -14,7 +14,7 @@ use std::path::Path;
 
 use base::digest::Hasher;
 use base::file::{FileError, Staged};
-use base::progress::Progress;
+use base::progress::{Progress, Unit};
 use base::{Digest, Explain};
 use compose::gather::{self, GatherError};
 use compose::integrate::{self, IntegrateError};
@@ -104,7 +104,7 @@ pub(crate) fn make(
     };
     let findings = integrate::integrate(&mut tree, &gathered, &image, product)
         .map_err(|error| OciError::Integrate(Box::new(error)))?;
-    let task = progress.begin("packing the container image", None, base::progress::Unit::Items);
+    let task = progress.begin("packing the container image", None, Unit::Nothing);
     let made = write(&tree, definition, (name, &product.version), out)?;
     drop(task);
     Ok((made, findings))

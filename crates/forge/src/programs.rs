@@ -54,7 +54,7 @@ pub(crate) fn preon_init(context: &Context) -> Result<PathBuf, Failure> {
     let root = ToolRoot::open(context, "build")?;
     let key = key(context, &root, &CRATES)?;
     let folder = context.cache.folder(Kind::Programs, &key, |folder| {
-        let task = context.progress.begin("compiling preon-init", None, Unit::Items);
+        let task = context.progress.begin("compiling preon-init", None, Unit::Nothing);
         fetch(context, NAME)?;
         let target = folder.join("target");
         file::create_dir_all(&target)?;

@@ -1,45 +1,63 @@
 //! What `forge` shows of long work: bars on a terminal, plain lines elsewhere.
 
+mod lines;
+
 use std::io::IsTerminal;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use base::ByteSize;
 use base::progress::{Progress, Shared, Task, Unit};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
+use lines::Lines;
+
 /// The progress that suits standard error.
 pub(crate) fn for_stderr() -> Shared {
-    if std::io::stderr().is_terminal() { Arc::new(Bars::default()) } else { Arc::new(Lines) }
+    if std::io::stderr().is_terminal() {
+        Arc::new(Bars::default())
+    } else {
+        Arc::new(Lines::new(std::io::stderr()))
+    }
 }
 
 /// One bar a task, removed when the task ends.
 #[derive(Default)]
 struct Bars(MultiProgress);
 
-impl Progress for Bars {
-    fn begin(&self, what: &str, total: Option<u64>, unit: Unit) -> Box<dyn Task> {
+/// What a bar shows. A task whose amount is not known has a spinner.
+fn template(total: Option<u64>, unit: Unit) -> String {
+    let amount = match (unit, total) {
+        (Unit::Bytes, Some(_)) => {
+            "{decimal_bytes}/{decimal_total_bytes} {decimal_bytes_per_sec}".to_owned()
+        }
+        (Unit::Bytes, None) => "{decimal_bytes}".to_owned(),
+        (Unit::Count(things), Some(_)) => format!("{{pos}}/{{len}} {things}"),
+        (Unit::Count(things), None) => format!("{{pos}} {things}"),
+        (Unit::Nothing, _) => String::new(),
+    };
+    let gauge = if total.is_some() { "[{bar:30}]" } else { "{spinner}" };
+    format!("{{msg:40!}} {gauge} {amount} {{elapsed}}")
+}
+
+impl Bars {
+    fn bar(&self, what: &str, total: Option<u64>, unit: Unit) -> ProgressBar {
         let bar = match total {
             Some(total) => ProgressBar::new(total),
             None => ProgressBar::new_spinner(),
         };
-        let amount = match (unit, total) {
-            (Unit::Bytes, Some(_)) => {
-                "{decimal_bytes}/{decimal_total_bytes} {decimal_bytes_per_sec}"
-            }
-            (Unit::Bytes, None) => "{decimal_bytes}",
-            (Unit::Items, Some(_)) => "{pos}/{len}",
-            (Unit::Items, None) => "{pos}",
-        };
-        let gauge = if total.is_some() { "[{bar:30}]" } else { "{spinner}" };
-        let template = format!("{{msg:40!}} {gauge} {amount} {{elapsed}}");
-        if let Ok(style) = ProgressStyle::with_template(&template) {
+        if let Ok(style) = ProgressStyle::with_template(&template(total, unit)) {
             bar.set_style(style.progress_chars("=> "));
         }
         bar.set_message(what.to_owned());
+        self.0.add(bar)
+    }
+}
+
+impl Progress for Bars {
+    fn begin(&self, what: &str, total: Option<u64>, unit: Unit) -> Box<dyn Task> {
+        let bar = self.bar(what, total, unit);
         bar.enable_steady_tick(Duration::from_millis(200));
-        Box::new(Bar(self.0.add(bar)))
+        Box::new(Bar(bar))
     }
 
     fn note(&self, line: &str) {
@@ -62,49 +80,34 @@ impl Drop for Bar {
     }
 }
 
-/// A line when a task begins, one when it ends, if it took more than a moment.
-struct Lines;
+#[cfg(test)]
+mod tests {
+    use indicatif::{InMemoryTerm, ProgressDrawTarget};
 
-impl Progress for Lines {
-    fn begin(&self, what: &str, _: Option<u64>, unit: Unit) -> Box<dyn Task> {
-        eprintln!("{what} …");
-        Box::new(Line {
-            what: what.to_owned(),
-            unit,
-            done: AtomicU64::new(0),
-            since: Instant::now(),
-        })
-    }
+    use super::*;
 
-    fn note(&self, line: &str) {
-        eprintln!("{line}");
-    }
-}
-
-struct Line {
-    what: String,
-    unit: Unit,
-    done: AtomicU64,
-    since: Instant,
-}
-
-impl Task for Line {
-    fn advance(&self, amount: u64) {
-        self.done.fetch_add(amount, Ordering::Relaxed);
-    }
-}
-
-impl Drop for Line {
-    fn drop(&mut self) {
-        let seconds = self.since.elapsed().as_secs_f32();
-        if seconds < 2.0 {
-            return;
+    #[test]
+    fn a_terminal_shows_a_bar_with_the_amount_that_is_gone_with_its_task() {
+        let screen = InMemoryTerm::new(10, 120);
+        let target = ProgressDrawTarget::term_like(Box::new(screen.clone()));
+        let bars = Bars(MultiProgress::with_draw_target(target));
+        #[rustfmt::skip]
+        let cases = [
+            (Some(2_000_000), Unit::Bytes,          1_000_000, ["[===============>", "1.00 MB/2.00 MB"]),
+            (Some(4),         Unit::Count("files"), 3,         ["[======================>", "3/4 files"]),
+            (None,            Unit::Nothing,        0,         ["working", "0s"]),
+        ];
+        for (total, unit, done, expected) in cases {
+            let bar = bars.bar("working", total, unit);
+            let task = Bar(bar.clone());
+            task.advance(done);
+            bar.force_draw();
+            let shown = screen.contents();
+            for text in expected {
+                assert!(shown.contains(text), "{shown}");
+            }
+            drop(task);
+            assert_eq!(screen.contents(), "");
         }
-        let done = self.done.load(Ordering::Relaxed);
-        let amount = match self.unit {
-            Unit::Bytes => ByteSize(done).to_string(),
-            Unit::Items => done.to_string(),
-        };
-        eprintln!("{} … {amount} in {seconds:.0} s", self.what);
     }
 }

@@ -6,23 +6,25 @@ use std::process::Command;
 
 use base::child::Program;
 
-/// A folder of this machine that a program inside a root sees.
+/// A file or folder of this machine that a program inside a root sees.
 #[derive(Clone, Debug)]
 pub(crate) struct Bind {
-    outside: PathBuf,
-    inside: String,
+    /// Where it is.
+    pub(crate) outside: PathBuf,
+    /// Where the program sees it.
+    pub(crate) inside: &'static str,
     writable: bool,
 }
 
 impl Bind {
     /// Seen at `inside`, which must be below `/build`; cannot be written.
-    pub(crate) fn read_only(outside: &Path, inside: impl Into<String>) -> Self {
-        Self { outside: outside.to_owned(), inside: inside.into(), writable: false }
+    pub(crate) fn read_only(outside: &Path, inside: &'static str) -> Self {
+        Self { outside: outside.to_owned(), inside, writable: false }
     }
 
     /// Seen at `inside`, which must be below `/build`.
-    pub(crate) fn writable(outside: &Path, inside: impl Into<String>) -> Self {
-        Self { outside: outside.to_owned(), inside: inside.into(), writable: true }
+    pub(crate) fn writable(outside: &Path, inside: &'static str) -> Self {
+        Self { outside: outside.to_owned(), inside, writable: true }
     }
 }
 
@@ -47,7 +49,7 @@ pub(crate) fn command(root: &Path, program: &str, inside: &Inside<'_>) -> Comman
     command.args(["--tmpfs", "/build"]);
     for bind in inside.binds {
         command.arg(if bind.writable { "--bind" } else { "--ro-bind" });
-        command.arg(&bind.outside).arg(&bind.inside);
+        command.arg(&bind.outside).arg(bind.inside);
     }
     for (name, value) in inside.environment {
         command.args(["--setenv", name, value]);

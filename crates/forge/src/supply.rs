@@ -7,7 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use base::digest::Hasher;
 use base::{Digest, Explain, Failure};
 use formats::PackageName;
-use packages::archive::{Archive, Fetched, Gone, Options};
+use packages::archive::{Archive, Fetched, Options};
 use packages::fetch::{FetchOptions, Fetcher};
 use packages::lock::{Lock, Set};
 use packages::release::Keyring;
@@ -17,9 +17,6 @@ use crate::cache::Kind;
 use crate::context::Context;
 use crate::recipe::{ImageDefinition, Recipes};
 use crate::tools::Definition;
-
-/// Whose signature the archive's indexes must carry.
-const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
 /// The packages of `os/packages.lock`.
 pub(crate) struct Supply {
@@ -119,8 +116,8 @@ impl Supply {
         hasher.finish()
     }
 
-    /// Fetches the packages `names`. Where the archive has only a newer version than the lock,
-    /// that one is taken, and said so.
+    /// Fetches the packages `names`. Where the archive has only a newer version than the lock, a
+    /// development build takes that one, and says so; a release build fails.
     ///
     /// # Errors
     ///
@@ -130,16 +127,7 @@ impl Supply {
         context: &Context,
         names: &BTreeSet<PackageName>,
     ) -> Result<Vec<Fetched>, Failure> {
-        let fetched = archive(context)?.download_locked(&self.lock, names, Gone::TakeNewest)?;
-        for package in &fetched {
-            if let Some(locked) = &package.replaces {
-                let (name, now) = (&package.name, &package.locked.version);
-                context.progress.note(&format!(
-                    "note: the archive no longer has {name} {locked}; {now} is taken instead"
-                ));
-            }
-        }
-        Ok(fetched)
+        Ok(archive(context)?.download_locked(&self.lock, names, context.gone)?)
     }
 }
 
@@ -165,7 +153,7 @@ pub(crate) fn archive(context: &Context) -> Result<Archive, Failure> {
     Ok(Archive::open(Options {
         sources,
         fetcher,
-        verify: Box::new(Keyring::load(Path::new(KEYRING))?),
+        verify: Box::new(Keyring::load(&context.keyring)?),
         now,
         offline: context.offline,
         progress: context.progress.clone(),

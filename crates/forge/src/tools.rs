@@ -14,7 +14,7 @@ use base::digest::Hasher;
 use base::file::{self, FileError};
 use base::progress::Unit;
 use base::{Digest, Explain, Failure};
-use formats::PackageName;
+use formats::{PackageName, Version};
 use serde::Deserialize;
 
 use crate::cache::Kind;
@@ -94,6 +94,7 @@ impl Definition {
 pub(crate) struct ToolRoot {
     folder: PathBuf,
     identity: Digest,
+    versions: BTreeMap<PackageName, Version>,
 }
 
 impl ToolRoot {
@@ -110,7 +111,10 @@ impl ToolRoot {
         let key = definition.key(&supply.digest(set));
         let kept = context.cache.path(Kind::Roots, &key);
         if kept.is_dir() {
-            return Ok(Self { folder: kept, identity: key });
+            let versions = set.packages.iter().filter_map(|name| {
+                Some((name.clone(), supply.lock.packages.get(name)?.version.clone()))
+            });
+            return Ok(Self { folder: kept, identity: key, versions: versions.collect() });
         }
         let debs = supply.fetch(context, &set.packages)?;
         // What was fetched may be newer than the lock.
@@ -121,7 +125,8 @@ impl ToolRoot {
         let identity = definition.key(&digests.finish());
         let folder = context.cache.folder(Kind::Roots, &identity, |folder| {
             let what = format!("unpacking the {name} root");
-            let task = context.progress.begin(&what, Some(debs.len() as u64), Unit::Items);
+            let task =
+                context.progress.begin(&what, Some(debs.len() as u64), Unit::Count("packages"));
             for deb in &debs {
                 unpack::unpack(&deb.path, folder)?;
                 task.advance(1);
@@ -129,12 +134,18 @@ impl ToolRoot {
             finish(folder, &definition)?;
             Ok(())
         })?;
-        Ok(Self { folder, identity })
+        let versions = debs.into_iter().map(|deb| (deb.name, deb.locked.version)).collect();
+        Ok(Self { folder, identity, versions })
     }
 
     /// What the root was made from: equal for equal roots.
     pub(crate) fn identity(&self) -> Digest {
         self.identity
+    }
+
+    /// The version of a package in it.
+    pub(crate) fn version(&self, package: &str) -> Option<&Version> {
+        self.versions.get(package)
     }
 
     /// A file of the root, by its path from the root's `/`.

@@ -85,7 +85,7 @@ fn choose(context: &Context, recipes: &Recipes, contents: &Contents) -> Result<L
     let images = images(context)?;
     let tools = Tools::load(&context.root)?.roots;
     let total = images.len() + tools.len();
-    let task = context.progress.begin("choosing packages", Some(total as u64), Unit::Items);
+    let task = context.progress.begin("choosing packages", Some(total as u64), Unit::Count("sets"));
 
     let pins = Pins { base: Some(DEFAULT_SUITE.to_owned()), ..Pins::default() };
     let debian = Universe::new(&contents.indexes, &pins)?;

@@ -9,9 +9,8 @@ use base::{Digest, Explain, Failure};
 use crate::cache::Kind;
 use crate::context::Context;
 use crate::kernel::Workshop;
-use crate::kernel::build::{self, Sandbox, Source};
+use crate::kernel::build::{Sandbox, Source};
 use crate::sandbox::{Bind, Inside};
-use crate::supply::Supply;
 use crate::tools::ToolRoot;
 
 /// The Debian package that holds the source, in the tool root `kernel-source`.
@@ -60,24 +59,17 @@ impl Workshop for KernelShop<'_> {
 
     fn source(&self) -> Result<Source, Failure> {
         let root = ToolRoot::open(self.context, "kernel-source")?;
-        let supply = Supply::open(self.context)?;
-        let locked = supply.lock.packages.get(SOURCE_PACKAGE).ok_or(NoSource)?;
         Ok(Source {
             archive: root.file(&format!("usr/src/{SOURCE_PACKAGE}.tar.xz")),
-            version: locked.version.to_string(),
+            version: root.version(SOURCE_PACKAGE).ok_or(NoSource)?.to_string(),
             digest: root.identity(),
         })
     }
 }
 
 impl Sandbox for ToolRoot {
-    fn command(&self, program: &str, binds: &[build::Bind<'_>]) -> Command {
-        let bind = |bind: &build::Bind<'_>| match bind.writable {
-            true => Bind::writable(bind.host, bind.inside),
-            false => Bind::read_only(bind.host, bind.inside),
-        };
-        let binds: Vec<_> = binds.iter().map(bind).collect();
-        ToolRoot::command(self, program, &Inside { binds: &binds, ..Inside::default() })
+    fn command(&self, program: &str, binds: &[Bind]) -> Command {
+        ToolRoot::command(self, program, &Inside { binds, ..Inside::default() })
     }
 
     fn identity(&self) -> Digest {

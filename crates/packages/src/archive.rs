@@ -274,7 +274,7 @@ impl Archive {
         let paths = self.download(&[stanza])?;
         let path = paths.into_iter().next().ok_or_else(error)?;
         let (old, new) = (&locked.version, &newest.version);
-        let line = format!("{name} {old} is gone from the archive: {new} is used instead");
+        let line = format!("note: {name} {old} is gone from the archive: {new} is used instead");
         self.options.progress.note(&line);
         Ok(Fetched { name: name.clone(), locked: newest, path, replaces: Some(old.clone()) })
     }

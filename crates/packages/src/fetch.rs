@@ -247,31 +247,53 @@ impl Fetcher {
         progress: &dyn Progress,
         tolerated: impl Fn(&FetchError) -> bool + Sync,
     ) -> Vec<Option<Result<PathBuf, FetchError>>> {
-        let total = wanted.iter().map(|wanted| wanted.size).sum();
+        // What is cached is neither fetched nor counted as fetched.
+        let cached = self.each(wanted, |wanted| {
+            self.cache.get(&wanted.digest).map_err(FetchError::from).transpose()
+        });
+        let is_missing = |(wanted, cached): (_, &Option<_>)| cached.is_none().then_some(wanted);
+        let missing: Vec<&Wanted> = wanted.iter().zip(&cached).filter_map(is_missing).collect();
+        if missing.is_empty() {
+            return cached;
+        }
+        let total = missing.iter().map(|wanted| wanted.size).sum();
         let task = progress.begin("fetching packages", Some(total), Unit::Bytes);
-        let results: Vec<_> = wanted.iter().map(|_| Mutex::new(None)).collect();
-        let next = AtomicUsize::new(0);
         let stop = AtomicBool::new(false);
-        let work = || {
-            while !stop.load(Ordering::Relaxed) {
+        let fetched = self.each(&missing, |wanted| {
+            if stop.load(Ordering::Relaxed) {
+                return None;
+            }
+            let result = self.fetch(wanted, task.as_ref());
+            if result.as_ref().is_err_and(|error| !tolerated(error)) {
+                stop.store(true, Ordering::Relaxed);
+            }
+            Some(result)
+        });
+        let mut fetched = fetched.into_iter();
+        cached.into_iter().map(|result| result.or_else(|| fetched.next().flatten())).collect()
+    }
+
+    /// Does `work` on each item, several at once; the results are in the order of the items.
+    fn each<T: Sync, R: Send>(&self, items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+        let results: Vec<_> = items.iter().map(|_| Mutex::new(None)).collect();
+        let next = AtomicUsize::new(0);
+        let run = || {
+            loop {
                 let at = next.fetch_add(1, Ordering::Relaxed);
-                let (Some(wanted), Some(slot)) = (wanted.get(at), results.get(at)) else { break };
-                let result = self.fetch(wanted, task.as_ref());
-                if result.as_ref().is_err_and(|error| !tolerated(error)) {
-                    stop.store(true, Ordering::Relaxed);
-                }
+                let (Some(item), Some(slot)) = (items.get(at), results.get(at)) else { break };
+                let result = work(item);
                 *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
             }
         };
         thread::scope(|scope| {
-            let helpers = self.options.parallel.min(wanted.len()).saturating_sub(1);
+            let helpers = self.options.parallel.min(items.len()).saturating_sub(1);
             for _ in 0..helpers {
-                scope.spawn(work);
+                scope.spawn(run);
             }
-            work();
+            run();
         });
-        let taken = results.into_iter().map(Mutex::into_inner);
-        taken.map(|result| result.unwrap_or_else(PoisonError::into_inner)).collect()
+        let done = results.into_iter().map(Mutex::into_inner);
+        done.filter_map(|result| result.unwrap_or_else(PoisonError::into_inner)).collect()
     }
 
     /// Tries until it succeeds, an error is final or too many attempts in a row made no headway,

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use base::digest::Hasher;
 use base::file::{self, FileError};
-use base::progress::Unit;
+use base::progress::{Metered, Unit};
 use base::{ByteSize, Digest, Explain, Failure};
 use formats::guid::Guid;
 use formats::manifest::{self, Manifest};
@@ -44,8 +44,6 @@ struct Parts {
 pub(crate) enum BuildError {
     #[error("cannot assemble the unified kernel image")]
     Uki(#[from] uki::UkiError),
-    #[error("cannot compress {}", path.display())]
-    Compress { path: PathBuf, source: std::io::Error },
 }
 
 impl Explain for BuildError {}
@@ -129,7 +127,7 @@ fn write(context: &Context, tools: &ToolRoot, parts: &Parts, folder: &Path) -> R
     file::replace(&folder.join("preon.efi"), &parts.uki)?;
     file::replace(&folder.join("loader.efi"), &parts.loader)?;
 
-    let task = context.progress.begin("writing the disk", None, Unit::Items);
+    let task = context.progress.begin("writing the disk", None, Unit::Nothing);
     let data = folder.join("data.ext4");
     let identity = identity(parts);
     write_data(tools, parts, &files, &data)?;
@@ -210,14 +208,15 @@ fn copy(from: &Path, to: &Path) -> Result<(), FileError> {
 /// What people download: the disk with its holes and zeros gone.
 fn compress(context: &Context, raw: &Path) -> Result<(), Failure> {
     let target = raw.with_extension("raw.zst");
-    let task = context.progress.begin("compressing the disk", None, Unit::Bytes);
     let work = || -> std::io::Result<()> {
+        let disk = File::open(raw)?;
+        let size = disk.metadata()?.len();
+        let task = context.progress.begin("compressing the disk", Some(size), Unit::Bytes);
         let mut encoder = zstd::Encoder::new(File::create(&target)?, 12)?;
         encoder.long_distance_matching(true)?;
         encoder.include_checksum(true)?;
-        task.advance(std::io::copy(&mut File::open(raw)?, &mut encoder)?);
+        std::io::copy(&mut Metered::new(disk, task.as_ref()), &mut encoder)?;
         encoder.finish()?.sync_all()
     };
-    work().map_err(|source| BuildError::Compress { path: target.clone(), source })?;
-    Ok(())
+    Ok(work().map_err(FileError::at("compress", &target))?)
 }

@@ -15,6 +15,7 @@ use base::{Explain, child};
 
 use super::config::{BadConfig, Config, Difference, NotGranted};
 use super::fragment::{Wish, merged};
+use crate::sandbox::Bind;
 
 /// Raised when the steps below change what they make of the same inputs.
 const STEPS: u32 = 1;
@@ -26,20 +27,9 @@ const TIMESTAMP: &str = "2026-01-01";
 /// files only what is bound.
 pub(crate) trait Sandbox {
     /// A command that runs `program` in the root, seeing `binds`; arguments can be added to it.
-    fn command(&self, program: &str, binds: &[Bind<'_>]) -> Command;
+    fn command(&self, program: &str, binds: &[Bind]) -> Command;
     /// Stands for all that lies in the root: another compiler has another identity.
     fn identity(&self) -> Digest;
-}
-
-/// A file or folder of the machine that is seen in a [`Sandbox`].
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Bind<'a> {
-    /// Where it is.
-    pub(crate) host: &'a Path,
-    /// Where the programs inside see it: a place below `/build`.
-    pub(crate) inside: &'a str,
-    /// Whether they may write there.
-    pub(crate) writable: bool,
 }
 
 /// The kernel's source, with Debian's patches.
@@ -321,33 +311,27 @@ impl<'a> Site<'a> {
 
     /// `tar`, which sees `archive` as `/build/source.tar.xz` and writes to the source's folder.
     fn tar(&self, archive: &Path) -> Command {
-        let source = self.source();
-        self.sandbox.command(
-            "tar",
-            &[
-                Bind { host: &source, inside: "/build/source", writable: true },
-                Bind { host: archive, inside: "/build/source.tar.xz", writable: false },
-            ],
-        )
+        let binds = [
+            Bind::writable(&self.source(), "/build/source"),
+            Bind::read_only(archive, "/build/source.tar.xz"),
+        ];
+        self.sandbox.command("tar", &binds)
     }
 
     /// `make`, for which source and objects lie in fixed places: their paths are part of the result.
     fn make(&self) -> Command {
-        let (source, out) = (self.source(), self.out());
-        let mut command = self.sandbox.command(
-            "make",
-            &[
-                Bind { host: &source, inside: "/build/source", writable: false },
-                Bind { host: &out, inside: "/build/out", writable: true },
-            ],
-        );
+        let binds = [
+            Bind::read_only(&self.source(), "/build/source"),
+            Bind::writable(&self.out(), "/build/out"),
+        ];
+        let mut command = self.sandbox.command("make", &binds);
         command.args(["-C", "/build/source", "O=/build/out"]);
         command
     }
 
     /// Unpacks the source, expands the fragments, and checks that all that was asked for came out.
     fn configure(&self, recipe: &Recipe, progress: &dyn Progress) -> Result<String, BuildError> {
-        let _task = progress.begin("configuring the kernel", None, Unit::Items);
+        let _task = progress.begin("configuring the kernel", None, Unit::Nothing);
         source::unpack(self, &recipe.source.archive)?;
         let asked = self.out().join("asked.config");
         file::replace(&asked, merged(&recipe.wishes).as_bytes())?;

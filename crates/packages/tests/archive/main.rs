@@ -237,5 +237,5 @@ fn a_locked_package_that_is_gone_is_replaced_in_development_and_an_error_in_a_re
         })
         .collect();
     assert_eq!(told, ["a 1 None", "b 2 Some(1)"]);
-    assert_eq!(client.notes(), ["b 1 is gone from the archive: 2 is used instead"]);
+    assert_eq!(client.notes(), ["note: b 1 is gone from the archive: 2 is used instead"]);
 }

@@ -18,6 +18,41 @@ use crate::server::Server;
 pub const NOW: u64 = 1_795_222_383 + 3600;
 pub const WEEK: u64 = 7 * 24 * 3600;
 
+/// A package of an archive.
+pub struct Package {
+    pub name: String,
+    pub version: String,
+    /// More lines of its stanza.
+    pub fields: String,
+    pub deb: Vec<u8>,
+}
+
+impl Package {
+    fn stanza(&self) -> String {
+        let Self { name, version, fields, deb } = self;
+        let (size, digest, file) = (deb.len(), Digest::of(deb), self.file());
+        format!(
+            "Package: {name}\nVersion: {version}\nArchitecture: amd64\n{fields}\
+             Filename: {file}\nSize: {size}\nSHA256: {digest}\n\n"
+        )
+    }
+
+    fn file(&self) -> String {
+        format!("pool/{}_{}.deb", self.name, self.version)
+    }
+}
+
+/// Packages that are no real ones, by name and version.
+fn mere(packages: &[(&str, &str)]) -> Vec<Package> {
+    let package = |(name, version): &(&str, &str)| Package {
+        name: (*name).to_owned(),
+        version: (*version).to_owned(),
+        fields: String::new(),
+        deb: format!("deb of {name} {version}").into_bytes(),
+    };
+    packages.iter().map(package).collect()
+}
+
 pub struct Repository {
     pub server: Server,
     suite: String,
@@ -29,34 +64,40 @@ pub struct Repository {
 impl Repository {
     /// An archive of one suite with these packages (name, version), made one hour before [`NOW`].
     pub fn start(suite: &str, packages: &[(&str, &str)]) -> Self {
-        let (key, _) = CertBuilder::new()
-            .add_userid("archive@example.org")
-            .set_creation_time(time(NOW - 52 * WEEK))
-            .add_signing_subkey()
-            .generate()
-            .unwrap();
-        let (server, signed, packed) = (Server::start(), String::new(), Digest::of(b""));
-        let mut repository = Self { server, suite: suite.to_owned(), key, signed, packed };
+        let mut repository = Self::empty(suite, NOW);
         repository.publish(packages, NOW - 3600);
         repository
     }
 
+    /// A server with nothing on it yet, and a key that is a year old at `now`.
+    pub fn empty(suite: &str, now: u64) -> Self {
+        let (key, _) = CertBuilder::new()
+            .add_userid("archive@example.org")
+            .set_creation_time(time(now - 52 * WEEK))
+            .add_signing_subkey()
+            .generate()
+            .unwrap();
+        let (server, signed, packed) = (Server::start(), String::new(), Digest::of(b""));
+        Self { server, suite: suite.to_owned(), key, signed, packed }
+    }
+
     /// Replaces the packages; `date` is that of the release.
     pub fn publish(&mut self, packages: &[(&str, &str)], date: u64) {
-        let mut index = String::new();
-        for (name, version) in packages {
-            let deb = format!("deb of {name} {version}");
-            let file = format!("pool/{name}_{version}.deb");
-            index += &format!("Package: {name}\nVersion: {version}\nArchitecture: amd64\n");
-            index += &format!("Filename: {file}\nSize: {}\n", deb.len());
-            index += &format!("SHA256: {}\n\n", Digest::of(deb.as_bytes()));
-            self.server.put(&format!("debian/{file}"), deb);
+        let suite = self.suite.clone();
+        self.publish_in(("debian", &suite), &mere(packages), date);
+    }
+
+    /// Replaces the packages of a suite of the archive in the folder `root`.
+    pub fn publish_in(&mut self, (root, suite): (&str, &str), packages: &[Package], date: u64) {
+        let index: String = packages.iter().map(Package::stanza).collect();
+        for package in packages {
+            self.server.put(&format!("{root}/{}", package.file()), package.deb.clone());
         }
         let mut encoder = liblzma::write::XzEncoder::new(Vec::new(), 6);
         encoder.write_all(index.as_bytes()).unwrap();
         let packed = encoder.finish().unwrap();
         self.packed = Digest::of(&packed);
-        let mut release = format!("Origin: Test\nSuite: {0}\nCodename: {0}\n", self.suite);
+        let mut release = format!("Origin: Test\nSuite: {suite}\nCodename: {suite}\n");
         release += &format!("Date: {}\nValid-Until: {}\n", rfc2822(date), rfc2822(date + WEEK));
         release += "Acquire-By-Hash: yes\nSHA256:\n";
         for (bytes, name) in [(index.as_bytes(), "Packages"), (&packed, "Packages.xz")] {
@@ -64,9 +105,10 @@ impl Repository {
             release += &format!(" {digest} {size} main/binary-amd64/{name}\n");
         }
         self.signed = self.sign(&release, date);
-        self.server.put(&self.by_hash(), packed);
-        let path = format!("debian/dists/{}/InRelease", self.suite);
-        self.server.put(&path, self.signed.clone());
+        let folder = format!("{root}/dists/{suite}");
+        let path = format!("{folder}/main/binary-amd64/by-hash/SHA256/{}", self.packed);
+        self.server.put(&path, packed);
+        self.server.put(&format!("{folder}/InRelease"), self.signed.clone());
     }
 
     /// The `InRelease` file.

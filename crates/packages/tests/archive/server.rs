@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
 use std::thread::{self, JoinHandle};
 
 /// How a file is served wrongly.
@@ -33,13 +33,21 @@ struct State {
     faults: BTreeMap<String, Fault>,
     /// Path and first byte of each request.
     requests: Vec<(String, usize)>,
+    /// How many requests have come to their [`Fault::Stall`].
+    stalled: usize,
     stop: bool,
+}
+
+#[derive(Default)]
+struct Shared {
+    state: Mutex<State>,
+    changed: Condvar,
 }
 
 /// The server; it stops when dropped.
 pub struct Server {
     address: SocketAddr,
-    state: Arc<Mutex<State>>,
+    shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -47,21 +55,21 @@ impl Server {
     pub fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let state = Arc::new(Mutex::new(State::default()));
-        let shared = Arc::clone(&state);
+        let shared = Arc::<Shared>::default();
+        let theirs = Arc::clone(&shared);
         let thread = thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                if shared.lock().unwrap().stop {
+                if theirs.state.lock().unwrap().stop {
                     break;
                 }
-                let shared = Arc::clone(&shared);
+                let shared = Arc::clone(&theirs);
                 thread::spawn(move || {
                     // A client that went away is no concern of the server's.
                     let _ = answer(&stream, &shared);
                 });
             }
         });
-        Self { address, state, thread: Some(thread) }
+        Self { address, shared, thread: Some(thread) }
     }
 
     /// The URI of the server's root.
@@ -70,26 +78,38 @@ impl Server {
     }
 
     pub fn put(&self, path: &str, bytes: impl Into<Vec<u8>>) {
-        self.state.lock().unwrap().files.insert(path.to_owned(), bytes.into());
+        self.shared.state.lock().unwrap().files.insert(path.to_owned(), bytes.into());
     }
 
     pub fn remove(&self, path: &str) {
-        self.state.lock().unwrap().files.remove(path);
+        self.shared.state.lock().unwrap().files.remove(path);
     }
 
     pub fn fault(&self, path: &str, fault: Fault) {
-        self.state.lock().unwrap().faults.insert(path.to_owned(), fault);
+        self.shared.state.lock().unwrap().faults.insert(path.to_owned(), fault);
+    }
+
+    /// Serves the file as it is from now on.
+    pub fn heal(&self, path: &str) {
+        self.shared.state.lock().unwrap().faults.remove(path);
+    }
+
+    /// Waits until a client waits for a server that stalls.
+    pub fn wait_for_stall(&self) {
+        let Shared { state, changed } = &*self.shared;
+        let waits = |state: &mut State| state.stalled == 0;
+        drop(changed.wait_while(state.lock().unwrap(), waits).unwrap());
     }
 
     /// The requests since the last call: path and first byte.
     pub fn requests(&self) -> Vec<(String, usize)> {
-        std::mem::take(&mut self.state.lock().unwrap().requests)
+        std::mem::take(&mut self.shared.state.lock().unwrap().requests)
     }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
-        self.state.lock().unwrap().stop = true;
+        self.shared.state.lock().unwrap().stop = true;
         let _ = TcpStream::connect(self.address); // wakes the thread up
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
@@ -98,7 +118,7 @@ impl Drop for Server {
 }
 
 /// Reads one request and answers it; the connection is then closed.
-fn answer(mut stream: &TcpStream, state: &Mutex<State>) -> std::io::Result<()> {
+fn answer(mut stream: &TcpStream, shared: &Shared) -> std::io::Result<()> {
     let mut reader = BufReader::new(stream);
     let mut line = String::new();
     reader.read_line(&mut line)?;
@@ -116,7 +136,7 @@ fn answer(mut stream: &TcpStream, state: &Mutex<State>) -> std::io::Result<()> {
         }
     }
     let (content, fault) = {
-        let mut state = state.lock().unwrap();
+        let mut state = shared.state.lock().unwrap();
         state.requests.push((path.clone(), start));
         let fault = state.faults.get(&path).copied();
         if matches!(
@@ -157,6 +177,8 @@ fn answer(mut stream: &TcpStream, state: &Mutex<State>) -> std::io::Result<()> {
         _ => stream.write_all(rest)?,
     }
     if matches!(fault, Some(Fault::Stall(_))) {
+        shared.state.lock().unwrap().stalled += 1;
+        shared.changed.notify_all();
         stream.read_to_end(&mut Vec::new())?; // until the client closes the connection
     }
     Ok(())

@@ -41,7 +41,7 @@ pub(super) fn compile(
         ),
         "bzImage",
     ]);
-    let task = progress.begin("compiling the kernel", Some(OBJECTS), Unit::Items);
+    let task = progress.begin("compiling the kernel", Some(OBJECTS), Unit::Count("files"));
     let (status, output) =
         watch(make, task.as_ref()).map_err(|source| BuildError::Start { source })?;
     if !status.success() {

@@ -25,7 +25,7 @@ case "$0 $*" in
 esac"#;
 
 impl Sandbox for Fake {
-    fn command(&self, program: &str, binds: &[Bind<'_>]) -> Command {
+    fn command(&self, program: &str, binds: &[Bind]) -> Command {
         let names = BTreeMap::from([
             ("/build/source", "SOURCE"),
             ("/build/out", "OUT"),
@@ -36,7 +36,7 @@ impl Sandbox for Fake {
         command.envs([("CONFIG", self.config), ("COMPILE", self.compile), ("TAR", self.tar)]);
         for bind in binds {
             if let Some(name) = names.get(bind.inside) {
-                command.env(name, bind.host);
+                command.env(name, &bind.outside);
             }
         }
         command
