@@ -1,0 +1,186 @@
+//! A checkout of a small product in a scratch folder, with an archive and a cache of its own.
+
+use std::fs;
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use packages::control::Control;
+use packages::deb::{Entry, Kind, Writer};
+
+use crate::repository::{Package, Repository, WEEK};
+use crate::server::Fault;
+
+pub struct Checkout {
+    folder: tempfile::TempDir,
+    pub archive: Repository,
+    pub now: u64,
+}
+
+/// What a run of forge printed.
+pub struct Printed {
+    /// `None` if it was killed.
+    pub code: Option<i32>,
+    pub out: String,
+    pub err: String,
+}
+
+/// The suite with the packages; the two beside it are empty.
+const SUITE: &str = "trixie";
+/// Where the index of that suite is.
+pub const IN_RELEASE: &str = "debian/dists/trixie/InRelease";
+
+/// A package of plain files, by path and text, that says `fields` beside its name.
+pub fn package((name, version): (&str, &str), fields: &str, files: &[(&str, &str)]) -> Package {
+    let mut writer = Writer::new(1, 0).unwrap();
+    for (path, text) in files {
+        let entry = Entry {
+            path: (*path).to_owned(),
+            kind: Kind::File,
+            mode: 0o755,
+            uid: 0,
+            gid: 0,
+            mtime: 0,
+            xattrs: Vec::new(),
+            size: text.len() as u64,
+        };
+        writer.add(&entry, &mut text.as_bytes()).unwrap();
+    }
+    let fields: String = fields.lines().map(|line| format!("{line}\n")).collect();
+    let control = format!(
+        "Package: {name}\nVersion: {version}\nArchitecture: amd64\nMaintainer: x <x@example.org>\n{fields}\
+         Description: x\n"
+    );
+    let deb = writer.finish(&Control::parse(&control).unwrap()).unwrap();
+    Package { name: name.to_owned(), version: version.to_owned(), fields, deb }
+}
+
+impl Checkout {
+    /// A product whose container image and whose image `demo` are made of all `packages`, each with
+    /// a recipe.
+    pub fn new(packages: &[Package]) -> Self {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+        let archive = Repository::empty(SUITE, now);
+        let mut checkout = Self { folder: tempfile::tempdir().unwrap(), archive, now };
+        checkout.publish(packages);
+        let names: Vec<_> = packages.iter().map(|package| package.name.as_str()).collect();
+        for name in &names {
+            checkout.write(&format!("os/packages/{name}/recipe.toml"), "summary = \"x\"\n");
+        }
+        checkout.write("os/tools.toml", "[root]\n");
+        checkout.choose(&names);
+        checkout
+    }
+
+    /// Lets both images be made of these packages.
+    fn choose(&self, names: &[&str]) {
+        let definition = format!("summary = \"x\"\npackages = {names:?}\n");
+        self.write("os/images/oci.toml", &definition);
+        self.write("os/images/demo.toml", &definition);
+    }
+
+    /// A product of the package `demo` whose image tools are the package `mkfs`.
+    pub fn with_tools(demo: Package, mkfs: Package) -> Self {
+        let checkout = Self::new(&[demo, mkfs]);
+        let tools = "[root.image]\nsummary = \"x\"\npackages = [\"mkfs\"]\n";
+        checkout.write("os/tools.toml", tools);
+        checkout.choose(&["demo"]);
+        checkout
+    }
+
+    /// Replaces the packages in the archive. Files of older versions stay on the server.
+    pub fn publish(&mut self, packages: &[Package]) {
+        let date = self.now - 3600;
+        self.archive.publish_in(("debian-security", "trixie-security"), &[], date);
+        self.archive.publish_in(("debian", "trixie-updates"), &[], date);
+        self.archive.publish_in(("debian", SUITE), packages, date);
+        fs::write(self.path("keyring.pgp"), self.archive.keyring()).unwrap();
+    }
+
+    /// Lets the server misbehave for the file at `path`.
+    pub fn fault(&self, path: &str, fault: Fault) {
+        self.archive.server.fault(path, fault);
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    pub fn write(&self, path: &str, text: &str) {
+        let path = self.path(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+
+    pub fn lock(&self) -> String {
+        fs::read_to_string(self.path("os/packages.lock")).unwrap_or_default()
+    }
+
+    /// Starts forge; its cache is `cache` in the checkout.
+    pub fn start(&self, words: &[&str]) -> Child {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_forge"));
+        command.env_clear().env("PATH", "/usr/bin:/bin").env("HOME", self.folder.path());
+        command.env("PREON_CACHE", self.path("cache")).current_dir(self.folder.path()).args(words);
+        command.arg("--archive").arg(format!("{}/debian", self.archive.server.uri()));
+        command.arg("--keyring").arg(self.path("keyring.pgp"));
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.spawn().unwrap()
+    }
+
+    pub fn forge(&self, words: &[&str]) -> Printed {
+        Printed::of(self.start(words))
+    }
+
+    /// Every unfinished file and folder below the checkout.
+    pub fn unfinished(&self) -> Vec<PathBuf> {
+        let is_unfinished = |path: &PathBuf| path.to_string_lossy().ends_with(".part");
+        below(self.folder.path()).into_iter().filter(is_unfinished).collect()
+    }
+
+    /// What lies in a folder of the checkout.
+    pub fn names(&self, folder: &str) -> Vec<String> {
+        let Ok(entries) = self.path(folder).read_dir() else { return Vec::new() };
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+    }
+
+    /// The dates of a suite that expired a week ago, signed by the archive's own key.
+    pub fn expire(&mut self, packages: &[Package]) {
+        self.archive.publish_in(("debian", SUITE), packages, self.now - 2 * WEEK);
+    }
+}
+
+impl Printed {
+    pub fn of(child: Child) -> Self {
+        let output = child.wait_with_output().unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        assert!(output.status.signal().is_none_or(|signal| signal == 9), "{}", output.status);
+        Self { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
+    }
+
+    /// What it printed, of a run that succeeded.
+    pub fn good(self) -> Self {
+        assert_eq!(self.code, Some(0), "{}", self.err);
+        self
+    }
+
+    /// The error of a run that failed and said what to do.
+    pub fn error(self) -> String {
+        assert_eq!(self.code, Some(1), "{}", self.err);
+        let start = self.err.find("error: ").unwrap_or_else(|| panic!("no error in {}", self.err));
+        assert!(self.err[start..].contains("\nhint: "), "no hint in {}", self.err);
+        self.err[start..].to_owned()
+    }
+}
+
+fn below(folder: &Path) -> Vec<PathBuf> {
+    let mut paths = Vec::new();
+    for entry in folder.read_dir().unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            paths.extend(below(&path));
+        }
+        paths.push(path);
+    }
+    paths
+}
