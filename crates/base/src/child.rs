@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::io;
+use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
 
 use crate::Explain;
@@ -99,7 +100,7 @@ fn quoted(output: &str) -> String {
 ///
 /// [`ChildError`], with the last 20 lines that it printed.
 pub fn run(command: &mut Command) -> Result<Vec<u8>, ChildError> {
-    let program = command.get_program().to_string_lossy().into_owned();
+    let program = program_of(command);
     let output = match command.stdin(Stdio::null()).output() {
         Ok(output) => output,
         Err(source) => return Err(ChildError::Start { program, source }),
@@ -110,6 +111,20 @@ pub fn run(command: &mut Command) -> Result<Vec<u8>, ChildError> {
     let text = [output.stdout, output.stderr].concat();
     let printed = last_lines(&String::from_utf8_lossy(&text), 20);
     Err(ChildError::Failed { program, status: output.status, output: printed })
+}
+
+/// What `command` runs, for people: where it calls a program of another root through that root's
+/// loader, the program.
+pub fn program_of(command: &Command) -> String {
+    let called = Path::new(command.get_program());
+    let is_loader =
+        called.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"ld-linux"));
+    let mut words = command.get_args();
+    let mut program = called.as_os_str();
+    if is_loader && words.next().is_some_and(|word| word == "--library-path") {
+        program = words.nth(1).unwrap_or(program);
+    }
+    program.to_string_lossy().into_owned()
 }
 
 /// The last `count` lines of `text`.
@@ -133,6 +148,15 @@ mod tests {
         let error = run(Program::new("sh").command().args(["-c", "echo broken >&2; exit 3"]));
         let text = error.unwrap_err().to_string();
         assert_eq!(text, "sh failed with exit status: 3\n  | broken");
+    }
+
+    #[test]
+    fn a_program_behind_a_loader_is_named() {
+        let mut words = vec!["/root/ld-linux-x86-64.so.2", "--library-path", "/root", "/root/mkfs"];
+        let mut command = Program::from_words(words.clone()).command();
+        assert_eq!(program_of(command.arg("-x")), "/root/mkfs");
+        words.truncate(1);
+        assert_eq!(program_of(&Program::from_words(words).command()), "/root/ld-linux-x86-64.so.2");
     }
 
     #[test]

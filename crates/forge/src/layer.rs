@@ -214,3 +214,6 @@ fn request(
     request.product.build_id = compose::inputs_digest(&request).short();
     request
 }
+
+#[cfg(test)]
+mod tests;

@@ -15,6 +15,8 @@ mod programs;
 mod progress;
 mod recipe;
 mod sandbox;
+#[cfg(test)]
+mod scratch;
 mod supply;
 mod tools;
 mod update;

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use base::Digest;
-use base::child::{ChildError, Program, last_lines};
+use base::child::{ChildError, Program, last_lines, program_of};
 use base::progress::{Progress, Task, Unit};
 use formats::guid::Guid;
 
@@ -35,7 +35,7 @@ pub(super) fn make(
     progress: &dyn Progress,
 ) -> Result<(), ChildError> {
     let mut command = command(recipe, output);
-    let program = command.get_program().to_string_lossy().into_owned();
+    let program = program_of(&command);
     let mut child = match command.spawn() {
         Ok(child) => child,
         Err(source) => return Err(ChildError::Start { program, source }),

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use base::digest::Hasher;
 use base::file::{self, FileError};
-use base::progress::{Metered, Unit};
+use base::progress::{Metered, Progress, Unit};
 use base::{ByteSize, Digest, Explain, Failure};
 use formats::guid::Guid;
 use formats::manifest::{self, Manifest};
@@ -53,25 +53,29 @@ impl Build {
         let target = context.out(&self.name);
         let tools = ToolRoot::open(context, "image")?;
         let parts = parts(context, &tools, &self.name)?;
-        let staging = target.with_extension("part");
-        if staging.exists() {
-            fs::remove_dir_all(&staging).map_err(FileError::at("remove", &staging))?;
-        }
-        let written = write(context, &tools, &parts, &staging);
-        if let Err(error) = written {
-            // What failed matters more than a leftover that cannot be removed.
-            let _ = fs::remove_dir_all(&staging);
-            return Err(error);
-        }
-        if target.exists() {
-            fs::remove_dir_all(&target).map_err(FileError::at("remove", &target))?;
-        }
-        fs::rename(&staging, &target).map_err(FileError::at("create", &target))?;
+        put(&target, |folder| write(context.progress.as_ref(), &tools, &parts, folder))?;
         let layer = ByteSize(parts.layer.layer.erofs_bytes);
         writeln!(out, "{}: layer {layer}, build {}", target.display(), parts.manifest.build_id)
             .map_err(FileError::at("write to", "standard output"))?;
         Ok(())
     }
+}
+
+/// Replaces the folder `target` by what `write` writes into a folder that is not there yet.
+fn put(target: &Path, write: impl FnOnce(&Path) -> Result<(), Failure>) -> Result<(), Failure> {
+    let staging = target.with_extension("part");
+    if staging.exists() {
+        fs::remove_dir_all(&staging).map_err(FileError::at("remove", &staging))?;
+    }
+    if let Err(error) = write(&staging) {
+        // What failed matters more than a leftover that cannot be removed.
+        let _ = fs::remove_dir_all(&staging);
+        return Err(error);
+    }
+    if target.exists() {
+        fs::remove_dir_all(target).map_err(FileError::at("remove", target))?;
+    }
+    Ok(fs::rename(&staging, target).map_err(FileError::at("create", target))?)
 }
 
 fn parts(context: &Context, tools: &ToolRoot, name: &str) -> Result<Parts, Failure> {
@@ -113,7 +117,12 @@ fn parts(context: &Context, tools: &ToolRoot, name: &str) -> Result<Parts, Failu
 }
 
 /// Writes everything into `folder`, which is not there yet.
-fn write(context: &Context, tools: &ToolRoot, parts: &Parts, folder: &Path) -> Result<(), Failure> {
+fn write(
+    progress: &dyn Progress,
+    tools: &ToolRoot,
+    parts: &Parts,
+    folder: &Path,
+) -> Result<(), Failure> {
     let layers = folder.join("layers");
     file::create_dir_all(&layers)?;
     let digest = parts.layer.layer.erofs;
@@ -127,7 +136,7 @@ fn write(context: &Context, tools: &ToolRoot, parts: &Parts, folder: &Path) -> R
     file::replace(&folder.join("preon.efi"), &parts.uki)?;
     file::replace(&folder.join("loader.efi"), &parts.loader)?;
 
-    let task = context.progress.begin("writing the disk", None, Unit::Nothing);
+    let task = progress.begin("writing the disk", None, Unit::Nothing);
     let data = folder.join("data.ext4");
     let identity = identity(parts);
     write_data(tools, parts, &files, &data)?;
@@ -136,7 +145,7 @@ fn write(context: &Context, tools: &ToolRoot, parts: &Parts, folder: &Path) -> R
     layout::write(&disk, &raw)?;
     fs::remove_file(&data).map_err(FileError::at("remove", &data))?;
     drop(task);
-    compress(context, &raw)
+    compress(progress, &raw)
 }
 
 /// What the disk's names follow from.
@@ -206,12 +215,12 @@ fn copy(from: &Path, to: &Path) -> Result<(), FileError> {
 }
 
 /// What people download: the disk with its holes and zeros gone.
-fn compress(context: &Context, raw: &Path) -> Result<(), Failure> {
+fn compress(progress: &dyn Progress, raw: &Path) -> Result<(), Failure> {
     let target = raw.with_extension("raw.zst");
     let work = || -> std::io::Result<()> {
         let disk = File::open(raw)?;
         let size = disk.metadata()?.len();
-        let task = context.progress.begin("compressing the disk", Some(size), Unit::Bytes);
+        let task = progress.begin("compressing the disk", Some(size), Unit::Bytes);
         let mut encoder = zstd::Encoder::new(File::create(&target)?, 12)?;
         encoder.long_distance_matching(true)?;
         encoder.include_checksum(true)?;
@@ -220,3 +229,6 @@ fn compress(context: &Context, raw: &Path) -> Result<(), Failure> {
     };
     Ok(work().map_err(FileError::at("compress", &target))?)
 }
+
+#[cfg(test)]
+mod tests;

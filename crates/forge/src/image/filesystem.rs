@@ -6,7 +6,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use base::child::{self, ChildError, Program};
-use base::file::FileError;
+use base::file::{self, FileError};
 use base::{ByteSize, Explain};
 use formats::guid::Guid;
 
@@ -47,7 +47,7 @@ pub(crate) enum FilesystemError {
 impl Explain for FilesystemError {
     fn hint(&self) -> Option<String> {
         match self {
-            Self::Make { .. } => None,
+            Self::Make { path, source } => source.is_disk_full().then(|| file::free_space(path)),
             Self::File(error) => error.hint(),
         }
     }
