@@ -8,11 +8,12 @@ use anyhow::{Context, Result, bail};
 use crate::command;
 
 /// Package and what it is for. Tools that shape bytes are not here: forge brings its own.
-const PACKAGES: [(&str, &str); 17] = [
+const PACKAGES: [(&str, &str); 18] = [
     ("apt-utils", "apt-ftparchive makes archives for tests"),
     ("binutils", "readelf, for tests of programs in the image"),
     ("bubblewrap", "runs the compiler's root without privileges"),
     ("build-essential", "linker and C compiler for Rust crates"),
+    ("cpio", "the second opinion on our initrd archives"),
     ("cryptsetup-bin", "veritysetup checks our verity trees"),
     ("debian-archive-keyring", "the archive's keys"),
     ("dosfstools", "fsck.vfat checks the ESP"),

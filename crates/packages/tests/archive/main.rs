@@ -163,6 +163,21 @@ fn an_expired_release_is_refused() {
 }
 
 #[test]
+fn a_server_that_stalls_or_cuts_the_release_short_is_given_up_and_nothing_is_kept() {
+    for (fault, message) in [
+        (Fault::Stall(10), "InRelease: the server sent nothing for 0.2 s"),
+        (Fault::Cut(10), "cannot fetch http"),
+    ] {
+        let repository = Repository::start("sid", &[("a", "1")]);
+        repository.server.fault(IN_RELEASE, fault);
+        let client = Client::new();
+        let text = text(&all(&client.archive(&repository)).unwrap_err());
+        assert!(text.contains(message), "{text}");
+        assert!(!client.folder.path().join("cache").exists(), "something was kept");
+    }
+}
+
+#[test]
 fn the_release_of_another_suite_is_refused() {
     let repository = Repository::start("sid", &[("a", "1")]);
     repository.server.put("debian/dists/experimental/InRelease", repository.signed());
