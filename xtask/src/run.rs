@@ -29,6 +29,9 @@ pub(crate) struct Run {
     /// The host's memory in megabytes
     #[arg(long, default_value_t = 1024)]
     memory: u32,
+    /// The host's disk in gigabytes; only what is written takes room here
+    #[arg(long, default_value_t = 8)]
+    disk: u64,
 }
 
 /// What the container says: a program of the shell alone, without single quotes.
@@ -51,6 +54,7 @@ impl Run {
 
         let folder = command::workspace().join("out").join(IMAGE);
         let mut machine = Vm::builder(&folder).cpus(2).memory_mb(self.memory);
+        machine = machine.disk_bytes(self.disk * 1_000_000_000);
         machine = machine.forward(self.ssh_port, 22);
         for &(here, there) in &self.forward {
             machine = machine.forward(here, there);
@@ -80,6 +84,8 @@ fn tell(stop: &Sender<()>) {
 
 /// Builds the image and the container image.
 pub(crate) fn build() -> Result<()> {
+    // By itself first: the compiler's own progress is shown.
+    command::run(&mut command::cargo(&["build", "--release", "-p", "forge"]))?;
     command::run(&mut command::forge(&["image", "build", IMAGE]))?;
     command::run(&mut command::forge(&["image", "oci"]))
 }
