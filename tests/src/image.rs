@@ -1,8 +1,16 @@
 //! What the tests know of an image that `forge image build` left in `out/`: its files, read here
 //! without any of the product's own code.
 
+pub mod debian;
+pub mod differences;
+pub mod forge;
+pub mod recipes;
+pub mod tree;
+
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -28,6 +36,8 @@ pub struct Manifest {
     pub layers: Vec<Layer>,
     /// What is installed.
     pub packages: Vec<Package>,
+    /// What decided the bytes beside them, by name.
+    pub tools: BTreeMap<String, String>,
 }
 
 /// The kernel.
@@ -96,6 +106,37 @@ impl Image {
     pub fn layer(&self, layer: &Layer) -> (PathBuf, PathBuf) {
         let file = |ending: &str| self.file(&format!("layers/{}.{ending}", layer.erofs));
         (file("erofs"), file("verity"))
+    }
+
+    /// Unpacks its only layer: what the host sees at `/usr`. Owned by whoever does it, unless that
+    /// is root.
+    ///
+    /// # Panics
+    ///
+    /// If that fails.
+    pub fn unpack(&self, target: &Path) {
+        let manifest = self.manifest();
+        let [layer] = manifest.layers.as_slice() else { panic!("one layer") };
+        let mut fsck = forge::fsck_erofs(&manifest);
+        run(fsck.arg(format!("--extract={}", target.display())).arg(self.layer(layer).0));
+    }
+
+    /// A tar archive of its only layer, owners and attributes included, in `folder`.
+    ///
+    /// # Panics
+    ///
+    /// If that fails.
+    pub fn archive(&self, folder: &Path) -> PathBuf {
+        const SCRIPT: &str = r#"cd "$0" && "$@" && tar --xattrs --format=pax --numeric-owner \
+            -cf layer.tar -C tree . && rm -r tree"#;
+        let manifest = self.manifest();
+        let [layer] = manifest.layers.as_slice() else { panic!("one layer") };
+        let fsck = forge::fsck_erofs(&manifest);
+        let mut command = as_root("sh");
+        command.args(["-c", SCRIPT]).arg(folder).arg(fsck.get_program()).args(fsck.get_args());
+        command.args(["--xattrs", "--extract=tree"]).arg(self.layer(layer).0);
+        run(&mut command);
+        folder.join("layer.tar")
     }
 
     /// The partitions of its disk, as sfdisk sees them.
@@ -169,6 +210,16 @@ pub fn find_block(disk: &Path, file: &Path) -> u64 {
         }
         position += 4096;
     }
+}
+
+/// A command that may give files to other users: root's, or one in a namespace that has them.
+fn as_root(program: &str) -> Command {
+    if fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0) {
+        return Command::new(program);
+    }
+    let mut command = Command::new("unshare");
+    command.args(["--user", "--map-auto", "--map-root-user", "--", program]);
+    command
 }
 
 /// Runs a command to its end and gives back what it prints.

@@ -1,7 +1,6 @@
 //! `cargo xtask bench NAME`: our figures beside those of what Debian offers for the same.
 
 mod boot;
-mod debian;
 mod resolve;
 
 use anyhow::Result;

@@ -22,7 +22,16 @@ pub(crate) fn program(name: &str, arguments: &[&str]) -> Command {
 /// `cargo` as it was called for this program.
 pub(crate) fn cargo(arguments: &[&str]) -> Command {
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
-    program(&cargo, arguments)
+    let mut command = program(&cargo, arguments);
+    // What cargo tells us of this package is not for the next: build scripts that read it (ring's)
+    // would run again each time, and half of forge be compiled again.
+    for (name, _) in std::env::vars_os() {
+        let name = name.to_string_lossy();
+        if ["CARGO_PKG_", "CARGO_MANIFEST_"].iter().any(|start| name.starts_with(start)) {
+            command.env_remove(&*name);
+        }
+    }
+    command
 }
 
 /// `cargo` of the toolchain `nightly`, which fuzzing needs.

@@ -3,6 +3,7 @@
 //! It knows no product code: a virtual machine boots whatever image it is given, and is judged by
 //! what an operator would see.
 
+pub mod debian;
 mod namespace;
 pub mod vm;
 pub mod wait;

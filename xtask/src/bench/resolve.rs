@@ -10,8 +10,9 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 
-use super::{Pair, Row, debian};
+use super::{Pair, Row};
 use crate::command;
+use testkit::debian;
 
 /// What is asked for, on a system that has nothing.
 const REQUEST: [&str; 3] = ["docker.io", "systemd", "openssh-server"];

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use serde::Deserialize;
+use testkit::debian;
 
-use crate::bench::debian;
 use crate::{command, progress, run};
 
 /// What Debian needs besides, to boot: ours has its own kernel, initrd and network settings.

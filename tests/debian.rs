@@ -1,0 +1,189 @@
+//! The composed tree beside Debian's own installation of the same packages: dpkg, with all
+//! maintainer scripts run. What differs is on a list with its reason: in the recipes, or in
+//! differences.toml.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::LazyLock;
+
+use system_tests::differences::{self, Difference, List, What};
+use system_tests::recipes::Recipes;
+use system_tests::tree::{self, Archive, Kind, Tree};
+use system_tests::{Image, debian, open};
+
+/// Where the layer keeps the defaults of `/etc`.
+const DEFAULTS: &str = "/share/preon/etc/";
+/// dpkg's lists of the files of each package.
+const LISTS: &str = "/var/lib/dpkg/info/";
+
+/// What both sides are.
+struct Systems {
+    debian: Archive,
+    ours: Archive,
+    /// Packages by the path of a file of theirs, on Debian's side.
+    owners: BTreeMap<String, Vec<String>>,
+    /// The packages in the image.
+    packages: BTreeSet<String>,
+    list: List,
+}
+
+static SYSTEMS: LazyLock<Systems> = LazyLock::new(|| {
+    let image = open("minimal");
+    let manifest = image.manifest();
+    let installed = debian::installation(&manifest, Path::new(env!("CARGO_TARGET_TMPDIR")));
+    let accounts = |path: &str| ["passwd", "group"].iter().any(|name| path.ends_with(name));
+    let mut debian = tree::read(&installed, |path| {
+        path.starts_with(LISTS) && path.ends_with(".list") || accounts(path)
+    });
+    tree::name_owners(&mut debian.tree, &debian.texts["/etc/passwd"], &debian.texts["/etc/group"]);
+    debian.tree = units(debian.tree);
+    let list = Path::new(env!("CARGO_MANIFEST_DIR")).join("differences.toml");
+    Systems {
+        owners: owners(&debian),
+        ours: ours(&image),
+        packages: manifest.packages.into_iter().map(|package| package.name).collect(),
+        list: List::load(&list),
+        debian,
+    }
+});
+
+/// The layer, at the paths that the host sees.
+fn ours(image: &Image) -> Archive {
+    let folder = tempfile::tempdir().unwrap();
+    let Archive { tree, texts } = tree::read(&image.archive(folder.path()), |path| {
+        path.starts_with(DEFAULTS) && (path.ends_with("/passwd") || path.ends_with("/group"))
+    });
+    let host = |path: &str| match path.strip_prefix(DEFAULTS) {
+        Some(default) => format!("/etc/{default}"),
+        None if path == DEFAULTS.trim_end_matches('/') => "/etc".to_owned(),
+        None => format!("/usr{}", path.trim_end_matches('/')),
+    };
+    let texts: BTreeMap<_, _> = texts.into_iter().map(|(path, text)| (host(&path), text)).collect();
+    let mut tree = tree.into_iter().map(|(path, node)| (host(&path), node)).collect();
+    tree::name_owners(&mut tree, &texts["/etc/passwd"], &texts["/etc/group"]);
+    Archive { tree: units(tree), texts }
+}
+
+/// With the links that enable units all in one place: Debian's tools make them in `/etc`, we in
+/// `/usr`, where each generation has its own.
+fn units(tree: Tree) -> Tree {
+    let place = |path: &str, kind: &mut Kind| -> Option<String> {
+        let Kind::Link(target) = kind else { return None };
+        let rest = path.strip_prefix("/usr/lib").or(path.strip_prefix("/etc"))?;
+        let rest = rest.strip_prefix("/systemd/")?;
+        if !rest.starts_with("system/") && !rest.starts_with("user/") {
+            return None;
+        }
+        *target = target.rsplit('/').next().unwrap_or_default().to_owned();
+        Some(format!("/etc/systemd/{rest}"))
+    };
+    let is_emptied = |path: &str, kind: &Kind| {
+        let emptied = [".wants", ".requires"].iter().any(|ending| path.ends_with(ending));
+        emptied && path.contains("/systemd/") && *kind == Kind::Folder
+    };
+    let pairs = tree.into_iter().filter(|(path, node)| !is_emptied(path, &node.kind));
+    let placed = pairs.map(|(path, mut node)| {
+        let placed = place(&path, &mut node.kind);
+        (placed.unwrap_or(path), node)
+    });
+    placed.collect()
+}
+
+fn owners(debian: &Archive) -> BTreeMap<String, Vec<String>> {
+    let mut owners: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (list, text) in &debian.texts {
+        let Some(name) = list.strip_prefix(LISTS) else { continue };
+        let name = name.trim_end_matches(".list");
+        let package = name.split(':').next().unwrap_or(name);
+        for path in text.lines() {
+            owners.entry(merged(path)).or_default().push(package.to_owned());
+        }
+    }
+    owners
+}
+
+/// `/lib/x` is `/usr/lib/x`.
+fn merged(path: &str) -> String {
+    let first = path.split('/').nth(1).unwrap_or_default();
+    let merged = ["bin", "sbin", "lib", "lib64"].contains(&first);
+    if merged { format!("/usr{path}") } else { path.to_owned() }
+}
+
+impl Systems {
+    /// The packages that only Debian's side holds.
+    fn only_debian(&self) -> BTreeSet<&str> {
+        let installed: BTreeSet<_> = self.owners.values().flatten().map(String::as_str).collect();
+        installed.into_iter().filter(|name| !self.packages.contains(*name)).collect()
+    }
+
+    /// Whether the recipes say why: the package is left out, or the file, or it is one of ours.
+    fn is_declared(&self, difference: &Difference, recipes: &Recipes) -> bool {
+        // A link that enables a unit may be a package's own: then it lies in /usr.
+        let path = &difference.path;
+        let unit =
+            path.strip_prefix("/etc/systemd/").map(|unit| format!("/usr/lib/systemd/{unit}"));
+        let is_left_out = |path: &String| {
+            let left_out =
+                |package: &String| !self.packages.contains(package) || recipes.drops(package, path);
+            self.owners.get(path).is_some_and(|owners| owners.iter().all(left_out))
+        };
+        let missing = difference.what == What::Missing;
+        missing && [Some(path), unit.as_ref()].into_iter().flatten().any(is_left_out)
+            || recipes.replaces(difference)
+    }
+}
+
+#[test]
+fn every_difference_to_debians_own_installation_has_its_reason() {
+    let recipes = Recipes::load();
+    let mut differences = differences::compare(&SYSTEMS.debian.tree, &SYSTEMS.ours.tree);
+    differences.retain(|difference| !SYSTEMS.is_declared(difference, &recipes));
+    let useless = SYSTEMS.list.take(&mut differences);
+    let text: Vec<_> = differences.iter().map(ToString::to_string).collect();
+    assert!(text.is_empty(), "{} without a reason:\n{}", text.len(), text.join("\n"));
+    assert!(useless.is_empty(), "differences.toml has what there is not: {useless:#?}");
+}
+
+#[test]
+fn every_package_that_only_debians_own_installation_needs_has_its_reason() {
+    let recipes = Recipes::load();
+    let only = SYSTEMS.only_debian();
+    let listed: BTreeSet<_> = SYSTEMS.list.packages.keys().map(String::as_str).collect();
+    let unlisted: BTreeSet<_> =
+        only.iter().copied().filter(|name| !recipes.without(name)).collect();
+    assert_eq!(unlisted, listed);
+}
+
+/// The lines of passwd(5) or group(5) by name. Numbers that Debian leaves to chance are left out:
+/// ours are fixed.
+fn accounts(text: &str) -> BTreeMap<&str, String> {
+    let is_chance = |number: u32| (100..60000).contains(&number);
+    let line = |line| {
+        let fields: Vec<_> = str::split(line, ':').collect();
+        let told = fields.iter().skip(2).map(|field| match field.parse() {
+            Ok(number) if is_chance(number) => "a number".to_owned(),
+            Ok(_) => (*field).to_owned(),
+            Err(_) => merged(field),
+        });
+        (fields[0], told.collect::<Vec<_>>().join(":"))
+    };
+    text.lines().map(line).collect()
+}
+
+#[test]
+fn every_account_of_debians_own_installation_is_there() {
+    let mut differing = BTreeMap::new();
+    for file in ["/etc/passwd", "/etc/group"] {
+        let theirs = accounts(&SYSTEMS.debian.texts[file]);
+        let ours = accounts(&SYSTEMS.ours.texts[file]);
+        for (name, line) in theirs {
+            let our = ours.get(name);
+            if our != Some(&line) {
+                differing.insert(name, format!("{file}: {line:?} there, {our:?} here"));
+            }
+        }
+    }
+    let listed: BTreeSet<_> = SYSTEMS.list.accounts.keys().map(String::as_str).collect();
+    let names: BTreeSet<_> = differing.keys().copied().collect();
+    assert_eq!(names, listed, "{differing:#?}");
+}

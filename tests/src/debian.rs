@@ -1,0 +1,78 @@
+//! Debian's own installation of the packages of an image: dpkg, with all scripts run.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde::Deserialize;
+use sha2::{Digest, Sha256};
+
+use crate::{Manifest, forge, run};
+
+/// Rises when the installation would be another one for the same packages.
+const METHOD: &str = "1";
+
+/// `os/packages.lock`, as far as it matters here.
+#[derive(Debug, Deserialize)]
+struct Lock {
+    packages: BTreeMap<String, Locked>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Locked {
+    version: String,
+    sha256: String,
+}
+
+/// A tar archive of Debian with the packages of the image in the versions of the image, and what
+/// Debian's scripts need beside them. Made once for each list of packages, kept in `folder`.
+///
+/// # Panics
+///
+/// If mmdebstrap cannot make it.
+pub fn installation(manifest: &Manifest, folder: &Path) -> PathBuf {
+    let theirs = manifest.packages.iter().filter(|package| !package.name.starts_with("preon-"));
+    let wanted: Vec<_> =
+        theirs.map(|package| format!("{}={}", package.name, package.debian_version)).collect();
+    let digest = Sha256::digest(format!("{METHOD} {wanted:?}"));
+    let name: String = digest[..8].iter().map(|byte| format!("{byte:02x}")).collect();
+    let archive = folder.join(format!("debian-{name}.tar"));
+    if archive.exists() {
+        return archive;
+    }
+    fs::create_dir_all(folder).expect("a folder for the installation");
+    let staging = tempfile::tempdir_in(folder).expect("a temporary folder");
+    let repository = staging.path().join("repository");
+    offer(manifest, &repository);
+    let result = staging.path().join("debian.tar");
+    let mut bootstrap = Command::new("mmdebstrap");
+    bootstrap
+        .args(["--variant=essential", "--format=tar", &format!("--include={}", wanted.join(","))])
+        .args([Path::new("trixie"), &result])
+        .arg(format!("deb [trusted=yes] copy:{} ./", repository.display()))
+        .args(testkit::debian::sources().expect("Debian's archive"));
+    run(&mut bootstrap);
+    fs::rename(&result, &archive).expect("the archive in its place");
+    archive
+}
+
+/// Makes a repository of the packages that forge has fetched: the archive may no longer have them.
+fn offer(manifest: &Manifest, folder: &Path) {
+    fs::create_dir(folder).expect("a folder for packages");
+    let lock = Path::new(env!("CARGO_MANIFEST_DIR")).join("../os/packages.lock");
+    let lock = fs::read_to_string(lock).expect("the lock");
+    let lock: Lock = toml::from_str(&lock).unwrap_or_else(|error| panic!("{error}"));
+    let fetched = forge::cache().join("archive/by-hash/sha256");
+    for package in &manifest.packages {
+        let locked = lock.packages.get(&package.name);
+        let locked = locked.filter(|locked| locked.version == package.debian_version);
+        let Some(file) = locked.map(|locked| fetched.join(&locked.sha256)) else { continue };
+        if file.exists() {
+            let copy = folder.join(format!("{}.deb", package.name));
+            fs::copy(&file, copy).expect("a copy of a package");
+        }
+    }
+    let index = run(Command::new("apt-ftparchive").args(["packages", "."]).current_dir(folder));
+    fs::write(folder.join("Packages"), index).expect("the repository's index");
+}
