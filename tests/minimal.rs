@@ -47,7 +47,7 @@ fn it_says_what_it_is(vm: &Vm, manifest: &Manifest) {
     }
     assert_eq!(vm.run("uname -r"), manifest.kernel.release);
     assert_eq!(vm.run("date +%Z"), "UTC");
-    assert_eq!(vm.run("cat /proc/modules"), "", "the kernel has no modules");
+    assert!(vm.try_run("test -e /proc/modules").is_err(), "the kernel can load modules");
 }
 
 fn it_holds_only_what_a_container_host_needs(vm: &Vm) {
