@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -43,14 +44,17 @@ pub fn installation(manifest: &Manifest, folder: &Path) -> PathBuf {
     }
     fs::create_dir_all(folder).expect("a folder for the installation");
     let staging = tempfile::tempdir_in(folder).expect("a temporary folder");
-    let repository = staging.path().join("repository");
-    offer(manifest, &repository);
+    // Where mmdebstrap's users can come: without root, it has some in a namespace.
+    let everybody = fs::Permissions::from_mode(0o755);
+    let repository = tempfile::Builder::new().permissions(everybody).tempdir();
+    let repository = repository.expect("a temporary folder");
+    offer(manifest, repository.path());
     let result = staging.path().join("debian.tar");
     let mut bootstrap = Command::new("mmdebstrap");
     bootstrap
         .args(["--variant=essential", "--format=tar", &format!("--include={}", wanted.join(","))])
         .args([Path::new("trixie"), &result])
-        .arg(format!("deb [trusted=yes] copy:{} ./", repository.display()))
+        .arg(format!("deb [trusted=yes] copy:{} ./", repository.path().display()))
         .args(testkit::debian::sources().expect("Debian's archive"));
     run(&mut bootstrap);
     fs::rename(&result, &archive).expect("the archive in its place");
@@ -59,7 +63,6 @@ pub fn installation(manifest: &Manifest, folder: &Path) -> PathBuf {
 
 /// Makes a repository of the packages that forge has fetched: the archive may no longer have them.
 fn offer(manifest: &Manifest, folder: &Path) {
-    fs::create_dir(folder).expect("a folder for packages");
     let lock = Path::new(env!("CARGO_MANIFEST_DIR")).join("../os/packages.lock");
     let lock = fs::read_to_string(lock).expect("the lock");
     let lock: Lock = toml::from_str(&lock).unwrap_or_else(|error| panic!("{error}"));

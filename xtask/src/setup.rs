@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use crate::command;
 
 /// Package and what it is for. Tools that shape bytes are not here: forge brings its own.
-const PACKAGES: [(&str, &str); 18] = [
+const PACKAGES: [(&str, &str); 19] = [
     ("apt-utils", "apt-ftparchive makes archives for tests"),
     ("binutils", "readelf, for tests of programs in the image"),
     ("bubblewrap", "runs the compiler's root without privileges"),
@@ -27,6 +27,7 @@ const PACKAGES: [(&str, &str); 18] = [
     ("qemu-system-x86", "virtual machines"),
     ("qemu-utils", "copy-on-write disks"),
     ("socat", "the serial console of a virtual machine"),
+    ("uidmap", "owners of files in plain Debian systems, where it is not root who tests"),
 ];
 
 /// What the machine is.
