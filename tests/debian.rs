@@ -64,8 +64,8 @@ fn ours(image: &Image) -> Archive {
     Archive { tree: units(tree), texts }
 }
 
-/// With the links that enable units all in one place: Debian's tools make them in `/etc`, we in
-/// `/usr`, where each generation has its own.
+/// With the links that enable units all in one place: some are a package's own and lie in `/usr`,
+/// others are made in `/etc`.
 fn units(tree: Tree) -> Tree {
     let place = |path: &str, kind: &mut Kind| -> Option<String> {
         let Kind::Link(target) = kind else { return None };
