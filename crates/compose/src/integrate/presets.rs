@@ -1,7 +1,8 @@
-//! Which units run: presets to enablement links below `/usr`.
+//! Which units run: presets to enablement links.
 //!
-//! What `systemctl preset-all` would do at the first boot in `/etc` is done here as the vendor's
-//! own links, so that `/etc` stays empty and a later image can change its mind.
+//! What `systemctl preset-all` would do at the first boot in `/etc` is done here in the defaults
+//! that `/etc` is laid over: `systemctl` sees what is enabled and can disable it, the host's own
+//! `/etc` stays empty, and a later image can change its mind.
 
 mod rules;
 
@@ -30,6 +31,14 @@ impl Manager {
         match self {
             Self::System => "usr/lib/systemd/system",
             Self::User => "usr/lib/systemd/user",
+        }
+    }
+
+    /// Where enabling makes links; below the defaults for `/etc`.
+    fn links(self) -> &'static str {
+        match self {
+            Self::System => "usr/share/preon/etc/systemd/system",
+            Self::User => "usr/share/preon/etc/systemd/user",
         }
     }
 
@@ -137,9 +146,9 @@ pub fn enable(tree: &mut Tree, manager: Manager) -> Result<Vec<Finding>, PresetE
             _ => instances.iter().for_each(|instance| work.enable(&name, Some(instance))),
         }
     }
-    let Work { links, findings, folder, .. } = work;
-    for (at, (target, unit)) in links {
-        link(tree, (folder, &at), target, unit)?;
+    let Work { links, findings, .. } = work;
+    for (place, unit) in links {
+        link(tree, manager, &place, unit)?;
     }
     Ok(findings)
 }
@@ -161,31 +170,31 @@ fn units(tree: &Tree, manager: Manager) -> Result<BTreeMap<String, Install>, Fil
     Ok(units)
 }
 
-/// Makes one link: `at` is the folder of units and the place in it.
-fn link(
-    tree: &mut Tree,
-    at: (&str, &str),
-    target: String,
-    unit: String,
-) -> Result<(), PresetError> {
-    let (folder, place) = at;
-    let path = UsrPath::new(&format!("{folder}/{place}"))?;
-    match tree.get(path.as_str()) {
-        None => Ok(tree.add(path, Node::symlink(target, Origin::Composed))?),
-        Some(Node { kind: Kind::Symlink(old), .. }) if *old == target => Ok(()),
-        // A package holds the link itself, perhaps in other words: what it leads to counts.
+/// Makes the link to `unit` at `place`, relative to the folder of links, unless a package holds
+/// it among the units.
+fn link(tree: &mut Tree, manager: Manager, place: &str, unit: String) -> Result<(), PresetError> {
+    let taken = |unit, origin: &Origin| {
+        let (alias, origin) = (place.to_owned(), origin.clone());
+        Err(PresetError::AliasTaken { unit, alias, origin })
+    };
+    let vendor = format!("{}/{place}", manager.units());
+    match tree.get(&vendor) {
+        None => {}
         Some(Node { kind: Kind::Symlink(_), origin, .. }) => {
-            let found = tree.resolve(&path.to_string()).map(|(path, _)| path.name());
+            let found = tree.resolve(&vendor).map(|(path, _)| path.name());
             if place.contains('/') || found == Some(unit.as_str()) {
                 return Ok(());
             }
-            Err(PresetError::AliasTaken { unit, alias: place.to_owned(), origin: origin.clone() })
+            return taken(unit, origin);
         }
-        Some(node) => Err(PresetError::AliasTaken {
-            unit,
-            alias: place.to_owned(),
-            origin: node.origin.clone(),
-        }),
+        Some(node) => return taken(unit, &node.origin),
+    }
+    let target = format!("/{}/{unit}", manager.units());
+    let path = UsrPath::new(&format!("{}/{place}", manager.links()))?;
+    match tree.get(path.as_str()) {
+        None => Ok(tree.add(path, Node::symlink(target, Origin::Composed))?),
+        Some(Node { kind: Kind::Symlink(old), .. }) if *old == target => Ok(()),
+        Some(node) => taken(unit, &node.origin),
     }
 }
 
@@ -193,8 +202,8 @@ fn link(
 struct Work {
     units: BTreeMap<String, Install>,
     folder: &'static str,
-    /// Place below the folder of units → target and the unit that wants it.
-    links: BTreeMap<String, (String, String)>,
+    /// Place below the folder of links → the unit it leads to.
+    links: BTreeMap<String, String>,
     done: BTreeSet<(String, Option<String>)>,
     findings: Vec<Finding>,
 }
@@ -262,13 +271,12 @@ impl Work {
             let Some(by) = self.expand(by, &name) else { continue };
             // A template without an instance can only be wanted by a template.
             if !template || matches!(unit::parts(&by), (_, Some(""), _)) {
-                let link = (format!("../{unit}"), unit.to_owned());
-                self.links.insert(format!("{by}.{folder}/{name}"), link);
+                self.links.insert(format!("{by}.{folder}/{name}"), unit.to_owned());
             }
         }
         for alias in &install.aliases {
             if let Some(alias) = self.expand(alias, &name).filter(|alias| *alias != unit) {
-                self.links.insert(alias, (unit.to_owned(), unit.to_owned()));
+                self.links.insert(alias, unit.to_owned());
             }
         }
         for also in &install.also {

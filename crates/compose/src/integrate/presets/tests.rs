@@ -1,6 +1,7 @@
 use super::*;
 
 const UNITS: &str = "usr/lib/systemd/system";
+const LINKS: &str = "usr/share/preon/etc/systemd/system";
 const PRESETS: &str = "usr/lib/systemd/system-preset";
 
 fn tree(files: &[(&str, &str, &str)]) -> Tree {
@@ -19,14 +20,17 @@ fn wanted(by: &str) -> String {
     format!("[Install]\nWantedBy={by}\n")
 }
 
-/// The links in the folder of units that were not there before.
+/// The links in the defaults for `/etc`; each leads to a unit by its absolute path.
 fn new_links(files: &[(&str, &str, &str)]) -> (Vec<String>, Vec<String>) {
     let before = tree(files);
     let mut after = before.clone();
     let findings = enable(&mut after, Manager::System).unwrap();
-    let links = after.below(UNITS).filter(|(path, _)| before.get(path.as_str()).is_none());
+    let links = after.below(LINKS).filter(|(path, _)| before.get(path.as_str()).is_none());
     let links = links.filter_map(|(path, node)| match &node.kind {
-        Kind::Symlink(target) => Some(format!("{} -> {target}", &path.as_str()[UNITS.len() + 1..])),
+        Kind::Symlink(target) => {
+            let unit = target.strip_prefix(&format!("/{UNITS}/")).unwrap();
+            Some(format!("{} -> {unit}", &path.as_str()[LINKS.len() + 1..]))
+        }
         _ => None,
     });
     (links.collect(), findings.iter().map(ToString::to_string).collect())
@@ -44,7 +48,7 @@ fn the_first_rule_in_order_of_file_names_decides() {
         (UNITS, "c.service", &multi),
         (UNITS, "d.service", &multi),
     ]);
-    assert_eq!(links, ["multi-user.target.wants/b.service -> ../b.service"]);
+    assert_eq!(links, ["multi-user.target.wants/b.service -> b.service"]);
     assert_eq!(findings, [""; 0]);
 }
 
@@ -63,9 +67,9 @@ fn a_unit_without_a_rule_is_enabled_with_all_that_it_asks_for() {
     assert_eq!(
         links,
         [
-            "sockets.target.wants/a.socket -> ../a.socket",
-            "x.target.wants/a.service -> ../a.service",
-            "y.service.requires/a.service -> ../a.service",
+            "sockets.target.wants/a.socket -> a.socket",
+            "x.target.wants/a.service -> a.service",
+            "y.service.requires/a.service -> a.service",
             "z.service -> a.service",
         ]
     );
@@ -83,9 +87,9 @@ fn templates_are_enabled_by_instance() {
     assert_eq!(
         links,
         [
-            "dev-S0.device.wants/serial@S0.service -> ../serial@.service",
-            "dev-S1.device.wants/serial@S1.service -> ../serial@.service",
-            "getty.target.wants/getty@tty1.service -> ../getty@.service",
+            "dev-S0.device.wants/serial@S0.service -> serial@.service",
+            "dev-S1.device.wants/serial@S1.service -> serial@.service",
+            "getty.target.wants/getty@tty1.service -> getty@.service",
             "x-serial-S0.service -> serial@.service",
             "x-serial-S1.service -> serial@.service",
         ]
@@ -98,7 +102,7 @@ fn a_drop_in_changes_what_enabling_means() {
         (UNITS, "a.service", &wanted("x.target")),
         (UNITS, "a.service.d/10.conf", "[Install]\nWantedBy=\nWantedBy=y.target"),
     ]);
-    assert_eq!(links, ["y.target.wants/a.service -> ../a.service"]);
+    assert_eq!(links, ["y.target.wants/a.service -> a.service"]);
 }
 
 #[test]
@@ -108,7 +112,7 @@ fn a_dangling_alias_is_reported_and_stops_nothing() {
         (UNITS, "masked.service", "-> /dev/null"),
         (UNITS, "a.service", &wanted("x.target")),
     ]);
-    assert_eq!(links, ["x.target.wants/a.service -> ../a.service"]);
+    assert_eq!(links, ["x.target.wants/a.service -> a.service"]);
     let text = "the unit runlevel1.target is a link to rescue.target, which is not there";
     assert_eq!(findings, [text]);
 }
