@@ -28,7 +28,11 @@ impl Test {
     pub(crate) fn add_to(&self, steps: &mut Steps) {
         steps.run_counting("tests", |tally| {
             let all = ["test", "--workspace", "--exclude", SYSTEM, "--no-fail-fast"];
-            tally.cargo_test(&mut cargo(&[&all, self.arguments()].concat()))
+            let mut command = cargo(&[&all, self.arguments()].concat());
+            if self.nightly {
+                command.env("PREON_APT_SAMPLES", "1000");
+            }
+            tally.cargo_test(&mut command)
         });
         let built = steps.run("image", run::build);
         steps.run_counting("system tests", |tally| {

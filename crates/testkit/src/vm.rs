@@ -98,20 +98,6 @@ impl Vm {
         Builder::new(&folder.join("disk.raw"))
     }
 
-    /// Boots the image `name` as the build left it in `out/`, with two processors, and waits until
-    /// it is up.
-    ///
-    /// # Panics
-    ///
-    /// If that fails.
-    #[track_caller]
-    pub fn boot(name: &str) -> Self {
-        let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-        let mut vm = Self::builder(&workspace.join("out").join(name)).start();
-        vm.wait_until_booted(Duration::from_secs(300));
-        vm
-    }
-
     /// Waits until systemd says that everything has started, and SSH answers.
     ///
     /// # Panics
