@@ -78,7 +78,7 @@ fn curated(
     name: &str,
 ) -> Result<(ImageDefinition, Vec<(Curated, String)>), Failure> {
     let recipes = Recipes::load(&context.root.join("os/packages"))?;
-    let definition = ImageDefinition::load(&context.root.join(format!("os/images/{name}.toml")))?;
+    let definition = definition(context, name)?;
     let supply = Supply::open(context)?;
     let set = supply.set(&Purpose::image(name, &definition, &recipes))?;
     let fetched = supply.fetch(context, &set.packages)?;
@@ -103,6 +103,15 @@ fn curated(
         (package, suite)
     });
     Ok((definition, with_suite.collect()))
+}
+
+/// What `os/images` says about the image `name`.
+///
+/// # Errors
+///
+/// If there is none, or it is malformed.
+pub(crate) fn definition(context: &Context, name: &str) -> Result<ImageDefinition, Failure> {
+    Ok(ImageDefinition::load(&context.root.join(format!("os/images/{name}.toml")))?)
 }
 
 /// The packages of our own that an image asks for.
@@ -211,7 +220,9 @@ fn request(
         },
     };
     // What the build is called follows from all else that it is made of.
-    request.product.build_id = compose::inputs_digest(&request).short();
+    let mut hasher = Hasher::default();
+    hasher.field(METHOD).field(compose::inputs_digest(&request).as_bytes());
+    request.product.build_id = hasher.finish().short();
     request
 }
 

@@ -85,6 +85,9 @@ fn parts(context: &Context, tools: &ToolRoot, name: &str) -> Result<Parts, Failu
     let init = file::read(&programs::preon_init(context)?)?;
     let initrd = initrd::make(&init).map_err(FileError::at("pack", "preon-init"))?;
     let release = kernel.release()?;
+    let words =
+        [kernel::command_line(&context.root)?, layer::definition(context, name)?.command_line];
+    let command_line = words.join(" ").trim_end().to_owned();
     let stub = file::read(&tools.file("usr/lib/systemd/boot/efi/linuxx64.efi.stub"))?;
     let os_release = format!(
         "NAME=\"Preon OS\"\nID=preon\nID_LIKE=debian\nVERSION_ID={release}\nPRETTY_NAME=\"Preon OS (Linux {release})\"\n"
@@ -93,7 +96,7 @@ fn parts(context: &Context, tools: &ToolRoot, name: &str) -> Result<Parts, Failu
         stub: &stub,
         kernel: &file::read(&kernel.image())?,
         initrd: &initrd,
-        command_line: &kernel::command_line(&context.root)?,
+        command_line: &command_line,
         os_release: &os_release,
         release: &release,
     })

@@ -25,7 +25,7 @@ pub(crate) struct ImageDefinition {
     /// How much is compressed at once, in bytes.
     #[serde(default)]
     pub(crate) cluster_bytes: ClusterBytes,
-    /// The kernel's command line.
+    /// What the kernel's command line has beside the words of `os/kernel/cmdline`, after them.
     #[serde(default)]
     pub(crate) command_line: String,
     /// Which units start, whatever recipes say.
