@@ -10,7 +10,7 @@ use crate::command;
 /// Package and what it is for. Tools that shape bytes are not here: forge brings its own.
 const PACKAGES: [(&str, &str); 19] = [
     ("apt-utils", "apt-ftparchive makes archives for tests"),
-    ("binutils", "readelf, for tests of programs in the image"),
+    ("binutils", "objdump, the second opinion on our unified kernel images"),
     ("bubblewrap", "runs the compiler's root without privileges"),
     ("build-essential", "linker and C compiler for Rust crates"),
     ("cpio", "the second opinion on our initrd archives"),
@@ -19,7 +19,7 @@ const PACKAGES: [(&str, &str); 19] = [
     ("dosfstools", "fsck.vfat checks the ESP"),
     ("e2fsprogs", "e2fsck checks the store's filesystem"),
     ("fdisk", "sfdisk checks the partition table"),
-    ("gpgv", "the second opinion on signatures"),
+    ("gpgv", "APT verifies with it what tests and benches fetch by APT"),
     ("mmdebstrap", "plain Debian systems to compare with"),
     ("mtools", "reads and writes files on FAT disks"),
     ("openssh-client", "commands in virtual machines"),

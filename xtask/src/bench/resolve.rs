@@ -9,10 +9,10 @@ use std::process::Command;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
+use testkit::debian;
 
 use super::{Pair, Row};
 use crate::command;
-use testkit::debian;
 
 /// What is asked for, on a system that has nothing.
 const REQUEST: [&str; 3] = ["docker.io", "systemd", "openssh-server"];
