@@ -28,9 +28,13 @@ fn the_minimal_host_runs_containers_and_keeps_its_state() {
     a_container_runs(&vm);
 
     vm.run("echo kept > /etc/kept && echo kept > /var/lib/kept && sync");
+    vm.run("systemctl disable systemd-timesyncd");
     vm.reboot();
     vm.wait_until_booted(BOOT);
     assert_eq!(vm.run("cat /etc/kept /var/lib/kept"), "kept\nkept");
+    let state = vm
+        .run("systemctl is-enabled systemd-timesyncd; systemctl is-active systemd-timesyncd; true");
+    assert_eq!(state, "disabled\ninactive", "an operator's word on a unit holds over a reboot");
     assert!(vm.run("docker image ls").contains("preon-base"), "images survive a reboot");
     vm.power_off();
 }
@@ -46,6 +50,7 @@ fn it_says_what_it_is(vm: &Vm, manifest: &Manifest) {
         assert!(plain.lines().any(|line| line == field), "{field}\n{release}");
     }
     assert_eq!(vm.run("uname -r"), manifest.kernel.release);
+    assert_eq!(vm.run("hostname"), "preon");
     assert_eq!(vm.run("date +%Z"), "UTC");
     assert!(vm.try_run("test -e /proc/modules").is_err(), "the kernel can load modules");
 }

@@ -7,7 +7,7 @@
 mod integration;
 mod links;
 mod relations;
-mod scripts;
+pub(crate) mod scripts;
 mod select;
 mod tree;
 
@@ -27,6 +27,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::recipe::{Recipe, Recipes, Script};
+use scripts::Standing;
 use tree::Tree;
 
 /// Rises when the same package and recipe would give other bytes than before.
@@ -92,8 +93,8 @@ pub(crate) enum CurateError {
 /// What is wrong with one package, or with what its recipe says.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Problem {
-    #[error("nobody has said what replaces its {script}; it begins:{begins}")]
-    Script { script: Script, begins: String },
+    #[error("{}; it begins:{begins}", not_reviewed(*script, *standing))]
+    Script { script: Script, standing: Standing, begins: String },
     #[error("it has files outside of /usr and /etc: {paths}")]
     Outside { paths: String },
     #[error("it has two files where merged /usr has one, at {path}")]
@@ -142,9 +143,14 @@ impl Problem {
     fn hint(&self, package: &PackageName, recipe: &Path) -> Option<String> {
         let recipe = recipe.display();
         match self {
-            Self::Script { script, .. } => Some(format!(
-                "read it (dpkg-deb --ctrl-tarfile), then write below [scripts] in {recipe}: \
-                 \"{package}/{script}\" = \"what replaces it\""
+            Self::Script { script, standing: Standing::Unanswered, .. } => Some(format!(
+                "read it (`forge review {package}`), write below [scripts] in {recipe}: \
+                 \"{package}/{script}\" = \"what replaces it\", \
+                 then run `forge review --accept {package}`"
+            )),
+            Self::Script { .. } => Some(format!(
+                "read it (`forge review {package}`), see whether [scripts] in {recipe} still says \
+                 what replaces it, then run `forge review --accept {package}`"
             )),
             Self::Outside { .. } => Some(format!(
                 "name them in `drop` in {recipe}; `tmpfiles` and `files/usr` replace them"
@@ -153,6 +159,15 @@ impl Problem {
             Self::File(error) => error.hint(),
             _ => None,
         }
+    }
+}
+
+/// What is wrong with a script that stands so.
+fn not_reviewed(script: Script, standing: Standing) -> String {
+    match standing {
+        Standing::Changed => format!("its {script} has changed since somebody read it"),
+        Standing::Unread => format!("nobody has noted that they read its {script}"),
+        _ => format!("nobody has said what replaces its {script}"),
     }
 }
 

@@ -14,6 +14,7 @@ mod oci;
 mod programs;
 mod progress;
 mod recipe;
+mod review;
 mod sandbox;
 #[cfg(test)]
 mod scratch;
@@ -50,6 +51,7 @@ enum Command {
     #[command(subcommand)]
     Kernel(kernel::Command),
     Update(update::Update),
+    Review(review::Review),
     /// Show or clear what is kept between builds
     #[command(subcommand)]
     Cache(cache::Command),
@@ -64,6 +66,7 @@ impl Forge {
             Command::Image(command) => command.run(&context()?, out),
             Command::Kernel(command) => command.run(&KernelShop::new(&context()?), out),
             Command::Update(command) => command.run(&context()?, out),
+            Command::Review(command) => command.run(&context()?, out),
             Command::Cache(command) => command.run(&context()?, out),
             Command::Completion(command) => command.run(out),
             Command::Man(command) => command.run(out),

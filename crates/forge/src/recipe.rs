@@ -7,6 +7,7 @@ mod account;
 mod folder;
 mod image;
 mod paths;
+mod reviewed;
 mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,6 +21,7 @@ pub(crate) use account::{AccountName, AccountPath, Group, User};
 pub(crate) use folder::{Content, Recipes, files_below};
 pub(crate) use image::ImageDefinition;
 pub(crate) use paths::{HostPath, Pattern, canonical};
+pub(crate) use reviewed::{Reviewed, script_digest};
 pub(crate) use words::{LinkTarget, Preset, Reason, Script, ScriptKey, TmpfilesLine, Waiver};
 
 /// The suite that packages come from unless their recipe says otherwise; it includes the updates
@@ -108,12 +110,14 @@ pub(crate) struct Recipe {
     pub(crate) name: PackageName,
     /// Its folder.
     pub(crate) folder: PathBuf,
-    /// What changes when anything in its folder or in `defaults.toml` does.
+    /// What changes when anything in its folder, in `defaults.toml` or of its scripts' review does.
     pub(crate) digest: Digest,
     /// What it says.
     pub(crate) declared: Declaration,
     /// What holds for every recipe.
     pub(crate) defaults: std::sync::Arc<Defaults>,
+    /// Which texts of its packages' scripts were read.
+    pub(crate) reviewed: Reviewed,
 }
 
 impl Recipe {

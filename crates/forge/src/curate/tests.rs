@@ -7,6 +7,7 @@ use packages::deb::{Kind, Limits};
 use tar::{EntryType, Header};
 
 use super::*;
+use crate::recipe::script_digest;
 
 /// One file of a package to be made.
 struct File<'a> {
@@ -116,6 +117,19 @@ impl Bench {
         fs::write(&path, &bytes).unwrap();
         let origin = Origin::Debian { deb: path, digest: Digest::of(&bytes) };
         self.inputs.push(Input { name: name.parse().unwrap(), origin });
+    }
+
+    /// Notes that the scripts of the packages are read as they are now.
+    fn accept_scripts(&self) {
+        let folder = self.dir.path().join("packages");
+        let mut reviewed = Recipes::load(&folder).unwrap().reviewed().clone();
+        for Input { name, origin } in &self.inputs {
+            let Origin::Debian { deb, .. } = origin else { continue };
+            for (key, text) in scripts::keyed(Deb::open(deb).unwrap().scripts(), name) {
+                reviewed.accept(key, script_digest(text));
+            }
+        }
+        reviewed.save(&folder).unwrap();
     }
 
     fn cache(&self) -> PathBuf {
@@ -338,12 +352,42 @@ fn every_script_needs_a_reason() {
         let defaults = "[scripts]\nprerm = \"nothing\"";
         let mut bench = Bench::new(&[("a/recipe.toml", &recipe), ("defaults.toml", defaults)]);
         bench.scripted("a", &[POSTINST, PRERM]);
+        bench.accept_scripts();
         let complaint = bench.run().err().map(|error| render(&error));
         assert_eq!(complaint.is_some(), missing.is_some(), "{line}");
         let Some((script, complaint)) = missing.zip(complaint) else { continue };
         let begins = format!("its {script}; it begins:\n  | adduser --system a\n");
         assert!(complaint.contains(&begins), "{complaint}");
         assert!(complaint.contains("\"a/postinst\" = \"what replaces it\""), "{complaint}");
+    }
+}
+
+#[test]
+fn a_script_that_changed_since_it_was_read_is_refused() {
+    let recipe = format!("{PLAIN}[scripts]\npostinst = \"x\"\n");
+    let read = ("postinst", "#!/bin/sh\n# Automatically added by dh_a/1\nrm a\n");
+    #[rustfmt::skip]
+    let cases = [
+        // its text in the next version                          what is complained about
+        ("#!/bin/sh\n# Automatically added by dh_a/2\nrm a\n", None),
+        ("#!/bin/sh\n# Automatically added by dh_a/1\nrm b\n", Some("its postinst has changed since somebody read it")),
+        ("#!/bin/sh\nrm a\nadduser b\n",                       Some("  | adduser b\n")),
+    ];
+    for (text, expected) in cases {
+        let mut bench = Bench::new(&[("a/recipe.toml", &recipe)]);
+        bench.scripted("a", &[read]);
+        let unread = bench.complaint();
+        assert!(unread.contains("nobody has noted that they read its postinst"), "{unread}");
+        bench.accept_scripts();
+        bench.run().unwrap();
+
+        bench.inputs.clear();
+        bench.scripted("a", &[("postinst", text)]);
+        let complaint = bench.run().err().map(|error| render(&error));
+        assert_eq!(complaint.is_some(), expected.is_some(), "{text}: {complaint:?}");
+        let Some((complaint, expected)) = complaint.zip(expected) else { continue };
+        assert!(complaint.contains(expected), "{complaint}");
+        assert!(complaint.contains("run `forge review --accept a`"), "{complaint}");
     }
 }
 

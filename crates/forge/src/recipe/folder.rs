@@ -13,6 +13,7 @@ use formats::PackageName;
 use serde::de::DeserializeOwned;
 
 use super::account::{AccountName, AccountNumber};
+use super::reviewed::Reviewed;
 use super::{Contradiction, Defaults, Recipe, contradiction};
 
 /// All recipes, by name.
@@ -21,6 +22,7 @@ pub(crate) struct Recipes {
     by_name: BTreeMap<PackageName, Recipe>,
     /// Which recipe covers a package.
     covering: BTreeMap<PackageName, PackageName>,
+    reviewed: Reviewed,
 }
 
 /// Why recipes could not be read.
@@ -80,12 +82,13 @@ impl Recipes {
             }
             false => (Defaults::default(), String::new()),
         };
-        let defaults = Arc::new(defaults);
+        let shared =
+            Shared { defaults: Arc::new(defaults), text, reviewed: Reviewed::load(folder)? };
         let mut recipes = Vec::new();
         for folder in folders(folder)? {
-            recipes.push(load_one(&folder, &defaults, &text)?);
+            recipes.push(load_one(&folder, &shared)?);
         }
-        let recipes = Self::of(recipes)?;
+        let recipes = Self { reviewed: shared.reviewed, ..Self::of(recipes)? };
         recipes.check_accounts()?;
         Ok(recipes)
     }
@@ -102,7 +105,12 @@ impl Recipes {
             }
         }
         let by_name = recipes.into_iter().map(|recipe| (recipe.name.clone(), recipe)).collect();
-        Ok(Self { by_name, covering })
+        Ok(Self { by_name, covering, reviewed: Reviewed::default() })
+    }
+
+    /// Which maintainer scripts were read.
+    pub(crate) fn reviewed(&self) -> &Reviewed {
+        &self.reviewed
     }
 
     /// The recipe that covers `package`, or that makes it.
@@ -177,11 +185,15 @@ fn folders(folder: &Path) -> Result<Vec<PathBuf>, FileError> {
     Ok(folders)
 }
 
-fn load_one(
-    folder: &Path,
-    defaults: &Arc<Defaults>,
-    defaults_text: &str,
-) -> Result<Recipe, RecipeError> {
+/// What lies beside the recipes' folders and concerns them all.
+struct Shared {
+    defaults: Arc<Defaults>,
+    /// The text of the defaults.
+    text: String,
+    reviewed: Reviewed,
+}
+
+fn load_one(folder: &Path, shared: &Shared) -> Result<Recipe, RecipeError> {
     let name = folder.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let name: PackageName = name.parse().map_err(|_| RecipeError::FolderName(folder.to_owned()))?;
     let path = folder.join("recipe.toml");
@@ -189,8 +201,19 @@ fn load_one(
     if let Some(source) = contradiction(&name, &declared) {
         return Err(RecipeError::Contradiction { path, source });
     }
-    let digest = digest(folder, defaults_text)?;
-    Ok(Recipe { name, folder: folder.to_owned(), digest, declared, defaults: defaults.clone() })
+    let mut recipe = Recipe {
+        name,
+        folder: folder.to_owned(),
+        digest: digest(folder, &shared.text)?,
+        declared,
+        defaults: shared.defaults.clone(),
+        reviewed: Reviewed::default(),
+    };
+    recipe.reviewed = shared.reviewed.of(recipe.packages());
+    let mut hasher = Hasher::default();
+    hasher.field(recipe.digest.as_bytes()).field(recipe.reviewed.lines().as_bytes());
+    recipe.digest = hasher.finish();
+    Ok(recipe)
 }
 
 /// Reads TOML and says where it is wrong.

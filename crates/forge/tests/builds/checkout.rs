@@ -31,6 +31,35 @@ const SUITE: &str = "trixie";
 /// Where the index of that suite is.
 pub const IN_RELEASE: &str = "debian/dists/trixie/InRelease";
 
+/// A package of nothing but a control file and the maintainer script `postinst`.
+pub fn scripted((name, version): (&str, &str), postinst: &str) -> Package {
+    let control = control((name, version), "");
+    let mut members = tar::Builder::new(Vec::new());
+    for (path, text) in [("./control", control.as_str()), ("./postinst", postinst)] {
+        let mut header = tar::Header::new_gnu();
+        header.set_uid(0);
+        header.set_gid(0);
+        header.set_mtime(0);
+        header.set_mode(0o755);
+        header.set_size(text.len() as u64);
+        members.append_data(&mut header, path, text.as_bytes()).unwrap();
+    }
+    let empty = tar::Builder::new(Vec::new()).into_inner().unwrap();
+    let mut deb = formats::ar::Writer::new(Vec::new()).unwrap();
+    deb.member("debian-binary", b"2.0\n").unwrap();
+    deb.member("control.tar", &members.into_inner().unwrap()).unwrap();
+    deb.member("data.tar", &empty).unwrap();
+    let (name, version, fields) = (name.to_owned(), version.to_owned(), String::new());
+    Package { name, version, fields, deb: deb.finish() }
+}
+
+fn control((name, version): (&str, &str), fields: &str) -> String {
+    format!(
+        "Package: {name}\nVersion: {version}\nArchitecture: amd64\nMaintainer: x <x@example.org>\n{fields}\
+         Description: x\n"
+    )
+}
+
 /// A package of plain files, by path and text, that says `fields` beside its name.
 pub fn package((name, version): (&str, &str), fields: &str, files: &[(&str, &str)]) -> Package {
     let mut writer = Writer::new(1, 0).unwrap();
@@ -48,10 +77,7 @@ pub fn package((name, version): (&str, &str), fields: &str, files: &[(&str, &str
         writer.add(&entry, &mut text.as_bytes()).unwrap();
     }
     let fields: String = fields.lines().map(|line| format!("{line}\n")).collect();
-    let control = format!(
-        "Package: {name}\nVersion: {version}\nArchitecture: amd64\nMaintainer: x <x@example.org>\n{fields}\
-         Description: x\n"
-    );
+    let control = control((name, version), &fields);
     let deb = writer.finish(&Control::parse(&control).unwrap()).unwrap();
     Package { name: name.to_owned(), version: version.to_owned(), fields, deb }
 }

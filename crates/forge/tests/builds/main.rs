@@ -12,7 +12,7 @@ mod server;
 
 use std::fs;
 
-use checkout::{Checkout, IN_RELEASE, Printed, package};
+use checkout::{Checkout, IN_RELEASE, Printed, package, scripted};
 use repository::{Package, Repository};
 use server::Fault;
 
@@ -83,6 +83,31 @@ fn a_recipe_that_cannot_be_satisfied_is_explained_and_the_lock_stays() {
     checkout.write("os/packages/demo/recipe.toml", "summary = \"x\"\ndorp = []\n");
     let error = checkout.forge(&["update"]).err;
     assert!(error.contains("recipe.toml:2") && error.contains('^'), "{error}");
+}
+
+#[test]
+fn a_maintainer_script_must_be_read_again_when_it_changes() {
+    let mut checkout = Checkout::new(&[scripted(("demo", "1"), "#!/bin/sh\nadduser a\n")]);
+    let recipe = "summary = \"x\"\n[scripts]\npostinst = \"the account\"\n";
+    checkout.write("os/packages/demo/recipe.toml", recipe);
+    checkout.forge(&["update"]).good();
+    let unread = checkout.forge(&["image", "oci"]).error();
+    assert!(unread.contains("nobody has noted that they read its postinst"), "{unread}");
+
+    let shown = checkout.forge(&["review"]).good().out;
+    assert!(shown.contains("demo/postinst of 1: not noted as read"), "{shown}");
+    assert!(shown.contains("  | adduser a\n") && shown.contains("1 scripts wait"), "{shown}");
+    checkout.forge(&["review", "--accept", "demo"]).good();
+    assert_eq!(checkout.forge(&["review"]).good().out, "every script was read\n");
+    let accepted = checkout.forge(&["image", "oci"]);
+    assert!(!accepted.err.contains("postinst"), "{}", accepted.err);
+
+    checkout.publish(&[scripted(("demo", "2"), "#!/bin/sh\nadduser b\n")]);
+    checkout.forge(&["update"]).good();
+    let changed = checkout.forge(&["image", "oci"]).error();
+    assert!(changed.contains("its postinst has changed since somebody read it"), "{changed}");
+    assert!(changed.contains("  | adduser b\n"), "{changed}");
+    assert!(changed.contains("forge review --accept demo"), "{changed}");
 }
 
 #[test]

@@ -12,6 +12,9 @@ use testkit::wait::until;
 /// Emulation that counts instructions is slow.
 const LIMIT: Duration = Duration::from_secs(1800);
 
+/// Room for the container's image.
+const DISK_BYTES: u64 = 6_000_000_000;
+
 /// The unit begins with the first ones of multi-user.target.
 const UNIT: &str = "\
 [Unit]
@@ -97,6 +100,7 @@ fn without_load(marks: &BTreeMap<String, f64>, mark: &str) -> f64 {
 /// Boots `disk`, runs a container from the image in `container`, and powers off.
 pub(super) fn boot(disk: &Path, container: &Path, counting: bool) -> Result<Marks> {
     let mut machine = Builder::new(disk)
+        .disk_bytes(DISK_BYTES)
         .extra_disk(container)
         .report()
         .credential("measure.script", SCRIPT.as_bytes())
