@@ -36,6 +36,7 @@ fn the_minimal_host_runs_containers_and_keeps_its_state() {
         .run("systemctl is-enabled systemd-timesyncd; systemctl is-active systemd-timesyncd; true");
     assert_eq!(state, "disabled\ninactive", "an operator's word on a unit holds over a reboot");
     assert!(vm.run("docker image ls").contains("preon-base"), "images survive a reboot");
+    nothing_went_wrong_on_the_console(&vm);
     vm.power_off();
 }
 
@@ -53,6 +54,18 @@ fn it_says_what_it_is(vm: &Vm, manifest: &Manifest) {
     assert_eq!(vm.run("hostname"), "preon");
     assert_eq!(vm.run("date +%Z"), "UTC");
     assert!(vm.try_run("test -e /proc/modules").is_err(), "the kernel can load modules");
+}
+
+/// What both boots and the restart between them have printed.
+fn nothing_went_wrong_on_the_console(vm: &Vm) {
+    let console = vm.console();
+    for complaint in ["FAILED", "Failed to initialize"] {
+        let lines: Vec<_> = console.lines().filter(|line| line.contains(complaint)).collect();
+        assert_eq!(lines, [""; 0]);
+    }
+    let rights = vm.run("grep CapBnd /proc/1/status");
+    let rights = u64::from_str_radix(rights.split_ascii_whitespace().nth(1).unwrap(), 16).unwrap();
+    assert_eq!(rights & (1 << 16), 0, "something may load modules, which this kernel cannot");
 }
 
 fn it_holds_only_what_a_container_host_needs(vm: &Vm) {

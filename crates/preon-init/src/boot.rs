@@ -8,7 +8,7 @@ use base::file::{self, FileError};
 use base::{ByteSize, Digest, Explain, Failure};
 use generations::stack::{self, Places};
 use generations::{Stack, Store};
-use sys::{Filesystem, Limits, block, efi, ext4, mount, root};
+use sys::{Filesystem, Limits, block, capability, efi, ext4, mount, root};
 
 use crate::command_line::CommandLine;
 use crate::{disk, grow, log};
@@ -72,6 +72,10 @@ pub(crate) fn run(words: &CommandLine) -> Result<Infallible, Failure> {
     log::info(&format!("attempt {attempts} to boot {generation}"));
 
     enter(sysroot)?;
+    if !capability::kernel_loads_modules() {
+        // The right is good for nothing here, and systemd would complain that it cannot use it.
+        capability::forbid_modules()?;
+    }
     Err(become_systemd(&stack).into())
 }
 

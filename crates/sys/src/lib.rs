@@ -1,5 +1,5 @@
-//! What we ask of the kernel: mounts, loop and verity devices, partitions, EFI variables, the
-//! console, a new root, reboot. The only crate with `unsafe`.
+//! What we ask of the kernel: mounts, loop and verity devices, partitions, EFI variables, rights,
+//! the console, a new root, reboot. The only crate with `unsafe`.
 //!
 //! Every function does one thing and says in its error what it attempted on which path. Decisions
 //! (which disk, which layers, in which order) are made by the callers.
@@ -7,6 +7,7 @@
 #![allow(unsafe_code)]
 
 pub mod block;
+pub mod capability;
 pub mod efi;
 pub mod ext4;
 mod ioctl;

@@ -191,8 +191,7 @@ mod tests {
 
     #[test]
     fn marks_are_read_among_what_the_firmware_prints() {
-        let report =
-            "\x1b[2JBdsDxe: starting\r\n\x1b[Hmark systemd 5.25 75 25\r\nmark docker 9 150 50\r\nmark x 1\r\n";
+        let report = "\x1b[2JBdsDxe: starting\r\n\x1b[Hmark systemd 5.25 75 25\r\nmark docker 9 150 50\r\nmark x 1\r\n";
         let expected = [("systemd".to_owned(), 4.25), ("docker".to_owned(), 7.0)];
         assert_eq!(marks(report), expected);
     }
