@@ -13,7 +13,7 @@ fuzz_target!(|disk: &[u8]| {
     let encoded = table.encode().expect("a table that was checked");
     let again = read(Cursor::new(encoded.start)).expect("what was written");
     assert_eq!(again, table);
-    let _ = table.grown(table.blocks.saturating_add(1));
+    let _ = table.grown(table.blocks.saturating_add(1), 1);
 });
 
 /// Puts the right checksums into the header at the start; nobody would guess them.

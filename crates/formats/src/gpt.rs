@@ -180,20 +180,25 @@ impl Table {
         }
     }
 
-    /// The table for the same disk after it has become `blocks` long: the partition that lies
-    /// last ends at the last usable block. It is the same table if nothing changes.
+    /// The table for the same disk after it has become `blocks` long: the partition `number` (from
+    /// 1) ends at the last usable block, if no other one lies behind it. It is the same table if
+    /// nothing changes.
     ///
     /// # Errors
     ///
     /// [`TableError::Outside`] if a partition would lie beyond the end, and
-    /// [`TableError::NothingToGrow`].
-    pub fn grown(&self, blocks: u64) -> Result<Self, TableError> {
+    /// [`TableError::NothingToGrow`] if there is no such partition.
+    pub fn grown(&self, blocks: u64, number: u32) -> Result<Self, TableError> {
         let mut grown = Self { blocks, ..self.clone() };
         grown.check()?;
         let end = grown.last_usable();
-        let partitions = grown.partitions.iter_mut().flatten();
-        let last = partitions.max_by_key(|partition| partition.last);
-        last.ok_or(TableError::NothingToGrow)?.last = end;
+        let furthest = grown.partitions.iter().flatten().map(|other| other.last).max();
+        let index = (number as usize).checked_sub(1);
+        let entry = index.and_then(|index| grown.partitions.get_mut(index)?.as_mut());
+        let entry = entry.ok_or(TableError::NothingToGrow)?;
+        if Some(entry.last) == furthest {
+            entry.last = end;
+        }
         Ok(grown)
     }
 }

@@ -66,10 +66,11 @@ pub(crate) fn run(words: &CommandLine) -> Result<Infallible, Failure> {
     // Here the manifest's signature will be verified, before anything of it is used.
     let (image, version, build) = (&manifest.image, &manifest.version, &manifest.build_id);
     log::info(&format!("{generation} ({image} {version} {build})"));
-    store.check(generation)?;
-    let stack = Stack::mount(&store, &manifest, Places { root: sysroot, run: &run, data: &data })?;
+    // Before anything of it can fail: a generation that cannot even be stacked has been tried, too.
     let attempts = store.count_attempt()?.attempts;
     log::info(&format!("attempt {attempts} to boot {generation}"));
+    store.check(generation)?;
+    let stack = Stack::mount(&store, &manifest, Places { root: sysroot, run: &run, data: &data })?;
 
     enter(sysroot)?;
     if !capability::kernel_loads_modules() {

@@ -1,5 +1,6 @@
 //! Which disk holds the store: the one that the boot loader came from.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -78,14 +79,23 @@ impl Disk {
 }
 
 /// The disk that the boot loader came from; without a boot loader, the one that the command line
-/// says. Waits for it to appear.
+/// says. Waits for it to appear; a copy of it that appears later is not noticed.
 pub(crate) fn find(words: &CommandLine) -> Result<Disk, FindError> {
     let partition = wanted_partition(words)?;
     let deadline = Instant::now() + PATIENCE;
+    let mut told = BTreeSet::new();
     loop {
         let names = block::disks(block::LIST.as_ref())?;
-        let tables: Vec<_> =
-            names.iter().filter_map(|name| Some((&**name, table(name)?))).collect();
+        let mut tables = Vec::new();
+        for name in &names {
+            match table(name) {
+                Some(Ok(table)) => tables.push((&**name, table)),
+                Some(Err(error)) if told.insert(name.clone()) => {
+                    log::info(&format!("{name}: {error}"));
+                }
+                _ => {}
+            }
+        }
         if let Some(disk) = pick(&tables, partition)? {
             return Ok(disk);
         }
@@ -106,10 +116,9 @@ fn wanted_partition(words: &CommandLine) -> Result<Guid, FindError> {
     text.parse().map_err(|_| FindError::Name { text, origin })
 }
 
-/// The partition table of a disk, if it has one that we understand.
-fn table(name: &str) -> Option<Table> {
-    let disk = File::open(Path::new("/dev").join(name)).ok()?;
-    gpt::read(disk).inspect_err(|error| log::info(&format!("{name}: {error}"))).ok()
+/// The partition table of a disk that can be opened, if we understand it.
+fn table(name: &str) -> Option<Result<Table, gpt::ReadError>> {
+    Some(gpt::read(File::open(Path::new("/dev").join(name)).ok()?))
 }
 
 /// The one disk with this partition, and the one data partition on it.

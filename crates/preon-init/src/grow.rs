@@ -37,16 +37,16 @@ impl Explain for GrowError {
     }
 }
 
-/// Lets the last partition of the disk, which is the data partition, end where the disk ends.
+/// Lets the data partition end where the disk ends, unless somebody has put another one behind it.
 pub(crate) fn grow(disk: &Disk) -> Result<(), GrowError> {
     let path = disk.path();
     let in_table = |source| GrowError::Table { disk: path.clone(), source };
-    let table = disk.table.grown(block::size(&path)? / BLOCK).map_err(in_table)?;
+    let table = disk.table.grown(block::size(&path)? / BLOCK, disk.number).map_err(in_table)?;
     write(&path, &table).map_err(in_table)??;
 
     let device = device(disk)?;
-    let entries = table.partitions.iter().flatten();
-    let Some(entry) = entries.max_by_key(|entry| entry.last) else { return Ok(()) };
+    let data = table.numbered().find(|(number, _)| *number == disk.number as usize);
+    let Some((_, entry)) = data else { return Ok(()) };
     let (start, length) = (entry.first.bytes(), entry.last.bytes() + BLOCK - entry.first.bytes());
     if block::size(&device)? < length {
         block::resize_partition(&path, Partition { number: disk.number, start, length })?;
@@ -122,7 +122,7 @@ mod tests {
     fn a_disk_that_became_longer_gets_its_table_at_both_ends() {
         let dir = tempfile::tempdir().unwrap();
         let path = disk(&dir);
-        let grown = table(8192).grown(16384).unwrap();
+        let grown = table(8192).grown(16384, 1).unwrap();
         write(&path, &grown).unwrap().unwrap();
         assert_eq!(gpt::read(File::open(&path).unwrap()).unwrap(), grown);
 
@@ -138,12 +138,12 @@ mod tests {
     fn a_power_cut_between_the_two_copies_leaves_a_table_that_grows_again() {
         let dir = tempfile::tempdir().unwrap();
         let path = disk(&dir);
-        let grown = table(8192).grown(16384).unwrap();
+        let grown = table(8192).grown(16384, 1).unwrap();
         let encoded = grown.encode().unwrap();
         let mut file = OpenOptions::new().read(true).write(true).open(&path).unwrap();
         update(&mut file, encoded.end_at.bytes(), &encoded.end).unwrap();
         let found = gpt::read(File::open(&path).unwrap()).unwrap();
         assert_eq!(found, table(8192));
-        assert_eq!(found.grown(16384).unwrap(), grown);
+        assert_eq!(found.grown(16384, 1).unwrap(), grown);
     }
 }

@@ -16,11 +16,23 @@ use base::explain::render;
 
 use crate::command_line::CommandLine;
 
+/// How long all of a boot may take here: a disk that never answers holds whoever reads it for ever.
+const DEADLINE: Duration = Duration::from_secs(600);
+
 /// How long a message stays to be read before the machine restarts.
 const DELAY: Duration = Duration::from_secs(10);
 
 fn main() {
     std::panic::set_hook(Box::new(panicked));
+    // Ends with this program: when systemd takes its place, or the machine restarts.
+    std::thread::spawn(|| {
+        std::thread::sleep(DEADLINE);
+        let seconds = DEADLINE.as_secs();
+        log::failure(&format!(
+            "error: the host is not up after {seconds} seconds\nhint: check the disk: something waits for it\n"
+        ));
+        restart();
+    });
     let Err(failure) = start();
     log::failure(&render(&*failure));
     restart();

@@ -76,15 +76,15 @@ fn a_table_grows_with_its_disk() {
     disk.resize(usize::try_from(length * BLOCK).unwrap(), 0);
     let found = read(Cursor::new(&disk)).unwrap();
     assert_eq!(found, old);
-    let new = found.grown(length).unwrap();
+    let new = found.grown(length, 2).unwrap();
     assert_eq!(new.partitions[0], old.partitions[0]);
     assert_eq!(new.partitions[1].as_ref().unwrap().last, Lba(length - 34));
     write(&new, &mut disk);
     assert_eq!(read(Cursor::new(&disk)).unwrap(), new);
-    assert_eq!(new.grown(length).unwrap(), new);
+    assert_eq!(new.grown(length, 2).unwrap(), new);
     let (verdict, _) = sfdisk(&disk);
     assert!(verdict.contains("No errors detected."), "{verdict}");
-    assert!(matches!(new.grown(20 * MIB), Err(TableError::Outside { number: 2, .. })));
+    assert!(matches!(new.grown(20 * MIB, 2), Err(TableError::Outside { number: 2, .. })));
 }
 
 #[test]
@@ -141,7 +141,16 @@ fn a_table_that_makes_no_sense_is_not_written() {
         assert_eq!(table.encode().unwrap_err().to_string(), message);
     }
     let empty = Table { partitions: vec![None], ..table() };
-    assert_eq!(empty.grown(20 * MIB), Err(TableError::NothingToGrow));
+    assert_eq!(empty.grown(20 * MIB, 1), Err(TableError::NothingToGrow));
+}
+
+#[test]
+fn a_partition_with_another_behind_it_does_not_grow_and_neither_does_the_other() {
+    let table = table();
+    assert_eq!(table.grown(40 * MIB, 1).unwrap(), Table { blocks: 40 * MIB, ..table.clone() });
+    for absent in [0, 3, u32::MAX] {
+        assert_eq!(table.grown(40 * MIB, absent), Err(TableError::NothingToGrow), "{absent}");
+    }
 }
 
 #[test]
