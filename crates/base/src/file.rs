@@ -4,6 +4,9 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{CWD, RenameFlags};
+use rustix::io::Errno;
+
 use crate::Explain;
 
 /// Something about a file failed: what was attempted, on which path, and why.
@@ -153,8 +156,8 @@ impl Drop for Staged {
 }
 
 /// Fills a folder and puts it at `target` when `fill` has succeeded; before that `target` is
-/// absent, after that it is complete. If `target` appeared meanwhile (another process made the
-/// same), theirs is kept.
+/// absent, after that it is complete, on the disk too. If `target` appeared meanwhile (another
+/// process made the same), theirs is kept.
 ///
 /// # Errors
 ///
@@ -163,18 +166,70 @@ pub fn create_folder<E: From<FileError>>(
     target: &Path,
     fill: impl FnOnce(&Path) -> Result<(), E>,
 ) -> Result<(), E> {
+    fill_folder(target, fill, |temporary| match fs::rename(temporary, target) {
+        Err(_) if target.is_dir() => Ok(()),
+        renamed => renamed,
+    })
+}
+
+/// Fills a folder and puts it at `target` when `fill` has succeeded, in place of the folder that is
+/// there: at every moment one of them is there, whole. Of two processes the last one wins.
+///
+/// # Errors
+///
+/// What `fill` fails with, or [`FileError`]; `target` is as it was then, and nothing is beside it.
+pub fn replace_folder<E: From<FileError>>(
+    target: &Path,
+    fill: impl FnOnce(&Path) -> Result<(), E>,
+) -> Result<(), E> {
+    fill_folder(target, fill, |temporary| {
+        loop {
+            let flags =
+                if target.exists() { RenameFlags::EXCHANGE } else { RenameFlags::NOREPLACE };
+            match rustix::fs::renameat_with(CWD, temporary, CWD, target, flags) {
+                // Somebody else made it, or took it away, since we looked.
+                Err(Errno::EXIST | Errno::NOENT) if temporary.exists() => {}
+                renamed => return Ok(renamed?),
+            }
+        }
+    })
+}
+
+/// Fills a folder beside `target`, brings it to the disk and lets `place` put it there. What `place`
+/// leaves beside it is removed.
+fn fill_folder<E: From<FileError>>(
+    target: &Path,
+    fill: impl FnOnce(&Path) -> Result<(), E>,
+    place: impl FnOnce(&Path) -> io::Result<()>,
+) -> Result<(), E> {
     create_dir_all(parent(target))?;
     let temporary = beside(target);
     let result = create_dir_all(&temporary).map_err(E::from).and_then(|()| fill(&temporary));
-    let result = result.and_then(|()| match fs::rename(&temporary, target) {
-        Err(_) if target.is_dir() => Ok(()),
-        renamed => renamed.map_err(|e| FileError::at("create", target)(e).into()),
+    let result = result.and_then(|()| {
+        let durable = || -> io::Result<()> {
+            // All of its files at once: one flush instead of thousands.
+            rustix::fs::syncfs(File::open(&temporary)?)?;
+            place(&temporary)?;
+            File::open(parent(target))?.sync_all()
+        };
+        durable().map_err(|error| FileError::at("create", target)(error).into())
     });
     if temporary.exists() {
         // The error that is returned matters more than a leftover that cannot be removed.
         let _ = fs::remove_dir_all(&temporary);
     }
     result
+}
+
+/// Removes the folder at `path` so that no half of it is ever found there, whenever it is stopped.
+///
+/// # Errors
+///
+/// [`FileError`] naming it.
+pub fn remove_folder(path: &Path) -> Result<(), FileError> {
+    let removed = beside(path);
+    fs::rename(path, &removed).map_err(FileError::at("remove", path))?;
+    fs::remove_dir_all(&removed).map_err(FileError::at("remove", removed))
 }
 
 /// Removes what [`Staged`] and [`create_folder`] have begun in `folder` and never finished: their
@@ -263,6 +318,46 @@ mod tests {
         remove_unfinished(dir.path()).unwrap();
         assert_eq!(names(dir.path()), ["file"]);
         remove_unfinished(&path("absent")).unwrap();
+    }
+
+    #[test]
+    fn a_replaced_folder_holds_the_new_files_only_and_leaves_nothing_beside_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let target = dir.path().join("tree");
+        let fill = |name: &'static str| {
+            move |folder: &Path| replace(&folder.join(name), b"x") as Result<(), FileError>
+        };
+        replace_folder(&target, fill("old")).unwrap();
+        assert_eq!(names(&target), ["old"]);
+        replace_folder(&target, fill("new")).unwrap();
+        assert_eq!(names(&target), ["new"]);
+        let failed: Result<(), FileError> = replace_folder(&target, |folder| {
+            Err(FileError::at("fill", folder)(io::Error::other("stop")))
+        });
+        assert!(failed.is_err());
+        assert_eq!(names(&target), ["new"]);
+        assert_eq!(names(dir.path()), ["tree"]);
+        remove_folder(&target).unwrap();
+        assert_eq!(names(dir.path()), [""; 0]);
+    }
+
+    #[test]
+    fn two_who_replace_a_folder_at_once_leave_one_whole_folder() {
+        let dir = tempfile::tempdir().unwrap();
+        let target = dir.path().join("tree");
+        std::thread::scope(|scope| {
+            for name in ["one", "other"] {
+                let target = &target;
+                scope.spawn(move || {
+                    for _ in 0..50 {
+                        let fill = |folder: &Path| replace(&folder.join(name), b"x");
+                        replace_folder::<FileError>(target, fill).unwrap();
+                    }
+                });
+            }
+        });
+        assert_eq!(names(&target).len(), 1);
+        assert_eq!(names(dir.path()), ["tree"]);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use base::file::{self, FileError};
-use base::{ByteSize, Digest, Failure};
+use base::{ByteSize, Digest, Explain, Failure};
 
 use crate::context::Context;
 
@@ -18,7 +18,25 @@ pub(crate) struct Cache {
 
 /// Somebody uses the cache: what is unfinished in it must stay.
 pub(crate) struct InUse {
-    _lock: File,
+    lock: File,
+}
+
+impl InUse {
+    /// Whether nobody else uses the cache; nobody else can begin to, then, as long as this lives.
+    fn is_alone(&self) -> bool {
+        self.lock.try_lock().is_ok()
+    }
+}
+
+/// The cache cannot be cleared.
+#[derive(Debug, thiserror::Error)]
+#[error("another forge is using the cache")]
+struct Busy;
+
+impl Explain for Busy {
+    fn hint(&self) -> Option<String> {
+        Some("wait until it has ended".into())
+    }
 }
 
 /// What the cache holds, one folder each.
@@ -69,10 +87,16 @@ impl Cache {
     pub(crate) fn enter(&self, out: &[PathBuf]) -> Result<InUse, FileError> {
         file::create_dir_all(&self.folder)?;
         let path = self.folder.join("in-use");
-        let lock = File::create(&path).map_err(FileError::at("create", &path))?;
+        // Only read where it is there: whoever may read the cache may use it.
+        let lock = match File::open(&path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => File::create(&path),
+            opened => opened,
+        };
+        let lock = lock.map_err(FileError::at("open", &path))?;
         if lock.try_lock().is_ok() {
             let archive = self.kind(Kind::Archive);
             let mut folders = vec![archive.join("by-hash/sha256"), archive.join("releases")];
+            folders.push(self.folder.clone());
             folders.extend(Kind::ALL.map(|kind| self.kind(kind)));
             for folder in folders.iter().chain(out) {
                 file::remove_unfinished(folder)?;
@@ -80,7 +104,7 @@ impl Cache {
             lock.unlock().map_err(FileError::at("unlock", &path))?;
         }
         lock.lock_shared().map_err(FileError::at("lock", &path))?;
-        Ok(InUse { _lock: lock })
+        Ok(InUse { lock })
     }
 
     /// The folder of one kind.
@@ -106,25 +130,10 @@ impl Cache {
     ) -> Result<PathBuf, Failure> {
         let folder = self.path(kind, key);
         if !folder.is_dir() {
-            create_folder(&folder, fill)?;
+            file::create_folder(&folder, fill)?;
         }
         Ok(folder)
     }
-}
-
-/// [`file::create_folder`] for work that fails with any [`Failure`].
-fn create_folder(
-    target: &Path,
-    fill: impl FnOnce(&Path) -> Result<(), Failure>,
-) -> Result<(), Failure> {
-    /// `Failure` is ours to convert into only through a type of our own.
-    struct Wrapped(Failure);
-    impl From<FileError> for Wrapped {
-        fn from(error: FileError) -> Self {
-            Self(error.into())
-        }
-    }
-    file::create_folder(target, |folder| fill(folder).map_err(Wrapped)).map_err(|w| w.0)
 }
 
 /// `forge cache …`
@@ -155,6 +164,7 @@ impl Command {
     pub(crate) fn run(self, context: &Context, out: &mut dyn Write) -> Result<(), Failure> {
         match self {
             Self::Show { json } => show(&context.cache, json, out),
+            Self::Clear { .. } if !context.in_use.is_alone() => Err(Busy.into()),
             Self::Clear { kind } => clear(&context.cache, kind, out),
         }
     }
@@ -188,7 +198,7 @@ fn clear(cache: &Cache, kind: Option<Kind>, out: &mut dyn Write) -> Result<(), F
         let folder = cache.kind(kind);
         if folder.is_dir() {
             let bytes = ByteSize(disk_bytes(&folder)?);
-            fs::remove_dir_all(&folder).map_err(FileError::at("remove", &folder))?;
+            file::remove_folder(&folder)?;
             writeln!(out, "removed {} ({bytes})", folder.display())
                 .map_err(FileError::at("write to", "standard output"))?;
         }

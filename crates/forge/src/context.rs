@@ -54,7 +54,8 @@ pub(crate) struct Context {
     pub(crate) root: PathBuf,
     /// What is kept between builds.
     pub(crate) cache: Cache,
-    _in_use: InUse,
+    /// Held as long as the cache is used.
+    pub(crate) in_use: InUse,
     /// How progress is shown.
     pub(crate) progress: Shared,
     /// The archive's URI where the user gave one.
@@ -113,7 +114,7 @@ impl Context {
             .ok_or(ContextError::NoCache)?;
         let (root, cache) = (find_root()?, Cache::new(cache));
         Ok(Self {
-            _in_use: cache.enter(&outputs(&root)?)?,
+            in_use: cache.enter(&outputs(&root)?)?,
             root,
             cache,
             progress: progress::for_stderr(),
@@ -132,7 +133,7 @@ impl Context {
     }
 }
 
-/// The folders in which results are.
+/// The folders in which results are or come to be.
 fn outputs(root: &Path) -> Result<Vec<PathBuf>, FileError> {
     let out = root.join("out");
     if !out.is_dir() {
@@ -141,7 +142,8 @@ fn outputs(root: &Path) -> Result<Vec<PathBuf>, FileError> {
     let entries = fs::read_dir(&out).map_err(FileError::at("read", &out))?;
     let paths = entries.map(|entry| Ok(entry.map_err(FileError::at("read", &out))?.path()));
     let paths: Result<Vec<_>, FileError> = paths.collect();
-    Ok(paths?.into_iter().filter(|path| path.is_dir()).collect())
+    let images = paths?.into_iter().filter(|path| path.is_dir());
+    Ok(images.chain([out]).collect())
 }
 
 fn configuration() -> Result<Configuration, ContextError> {

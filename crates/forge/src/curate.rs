@@ -350,10 +350,12 @@ fn key(input: &Input, recipe: &Recipe, recipes: &Recipes) -> Digest {
     hasher.finish()
 }
 
-/// What the cache says of a package that it holds; anything unreadable counts as not there.
+/// What the cache says of a package that it holds; anything unreadable or damaged counts as not
+/// there.
 fn recorded(path: &Path, record_path: &Path) -> Option<Record> {
     let json = std::fs::read(record_path).ok()?;
-    path.is_file().then(|| serde_json::from_slice(&json).ok())?
+    let record: Record = serde_json::from_slice(&json).ok()?;
+    (Digest::of_file(path).ok()? == record.digest).then_some(record)
 }
 
 /// Curates one package: the bytes of the new one, and what is to be known about it.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use base::digest::Hasher;
 use base::file;
-use base::{Explain, Failure};
+use base::{Digest, Explain, Failure};
 use compose::{Compression, Image, Input, Product, Request, Workshop};
 use formats::PackageName;
 use formats::manifest;
@@ -19,7 +19,7 @@ use crate::supply::{Purpose, Supply};
 use crate::tools::ToolRoot;
 
 /// Rises when the compose crate would make other bytes of the same request.
-const METHOD: &[u8] = b"compose 3";
+const METHOD: &[u8] = b"compose 4";
 
 /// A composed layer in the cache, with what the manifest says beside it.
 #[derive(Debug, Serialize, Deserialize)]
@@ -65,6 +65,12 @@ impl Layer {
     /// Its hash tree.
     pub(crate) fn verity(&self) -> PathBuf {
         self.folder.join(format!("{}.erofs.verity", self.layer.name))
+    }
+
+    /// Whether both files are as they were when they were made.
+    fn is_whole(&self) -> bool {
+        let is = |path: &Path, digest| Digest::of_file(path).is_ok_and(|found| found == digest);
+        is(&self.erofs(), self.layer.erofs) && is(&self.verity(), self.layer.verity)
     }
 }
 
@@ -150,14 +156,22 @@ pub(crate) fn layer(context: &Context, tools: &ToolRoot, name: &str) -> Result<L
     let mut hasher = Hasher::default();
     hasher.field(METHOD).field(tools.identity().as_bytes());
     hasher.field(compose::inputs_digest(&request).as_bytes());
-    let folder = context
-        .cache
-        .folder(Kind::Layers, &hasher.finish(), |folder| make(context, tools, &request, folder))?;
+    let key = hasher.finish();
+    let kept = context.cache.path(Kind::Layers, &key);
+    if kept.is_dir() && !load(kept.clone()).is_ok_and(|layer| layer.is_whole()) {
+        context.progress.note(&format!("{} is damaged and made anew", kept.display()));
+        file::remove_folder(&kept)?;
+    }
+    let make = |folder: &Path| make(context, tools, &request, folder);
+    load(context.cache.folder(Kind::Layers, &key, make)?)
+}
+
+/// Reads the description of the layer in `folder`.
+fn load(folder: PathBuf) -> Result<Layer, Failure> {
     let path = folder.join(DESCRIPTION);
-    let mut layer: Layer = serde_json::from_slice(&file::read(&path)?)
+    let layer: Layer = serde_json::from_slice(&file::read(&path)?)
         .map_err(|source| LayerError::Cached { path, source })?;
-    layer.folder = folder;
-    Ok(layer)
+    Ok(Layer { folder, ..layer })
 }
 
 /// The file in the cache that describes the layer beside it.

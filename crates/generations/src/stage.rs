@@ -81,15 +81,20 @@ impl Store {
         }
         let last = self.generations()?.last().map_or(0, |generation| generation.0);
         let generation = Generation(last + 1);
-        file::replace(&self.manifest_path(generation), manifest.to_json().as_bytes())?;
+        let path = self.manifest_path(generation);
+        let (folder, name) = (path.parent().unwrap_or(&path), path.file_name().unwrap_or_default());
+        file::create_folder(folder, |folder| {
+            file::replace(&folder.join(name), manifest.to_json().as_bytes())
+        })?;
         Ok(generation)
     }
 }
 
-/// Copies a file whose digest is known; does nothing when it is there.
+/// Copies a file whose digest is known; does nothing when it is there. One that has been damaged
+/// since is replaced.
 fn copy(from: &Path, to: &Path, expected: Digest) -> Result<(), StageError> {
-    if to.exists() {
-        return Ok(()); // only whole files get this name
+    if to.exists() && Digest::of_file(to).map_err(FileError::at("read", to))? == expected {
+        return Ok(());
     }
     let mut reader = File::open(from).map_err(FileError::at("open", from))?;
     let mut staged = Staged::create(to)?;

@@ -85,6 +85,16 @@ fn a_second_generation_shares_layers_and_boots_only_when_wanted() {
 }
 
 #[test]
+fn a_layer_that_was_damaged_is_repaired_when_it_is_staged_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, manifest, files) = store(dir.path());
+    fs::write(&files.erofs, "damaged").unwrap();
+    let (_, good) = layer(dir.path(), "base");
+    let second = store.stage(&manifest, &[good]).unwrap();
+    store.check_bytes(second).unwrap();
+}
+
+#[test]
 fn attempts_are_counted_until_something_else_is_wanted() {
     let dir = tempfile::tempdir().unwrap();
     let (store, ..) = store(dir.path());

@@ -38,7 +38,7 @@ impl Explain for StatusError {
     }
 }
 
-/// Places `status`, `info/*.list` and the link's line for `packages`.
+/// Places `status`, `info/format`, `info/*.list` and the link's line for `packages`.
 ///
 /// # Errors
 ///
@@ -53,6 +53,8 @@ pub fn place(tree: &mut Tree, packages: &[Gathered]) -> Result<(), StatusError> 
         tree.add(path, composed(list(&package.paths)))?;
     }
     tree.add(UsrPath::fixed("usr/lib/preon/dpkg/status"), composed(status))?;
+    // Since this version, lists may be named with the architecture.
+    tree.add(UsrPath::fixed("usr/lib/preon/dpkg/info/format"), composed("1\n".into()))?;
     let line = "L+ /var/lib/dpkg - - - - ../../usr/lib/preon/dpkg\n";
     tree.add(UsrPath::fixed("usr/lib/tmpfiles.d/preon-dpkg.conf"), composed(line.into()))?;
     Ok(())
@@ -115,6 +117,31 @@ mod tests {
     fn text(tree: &Tree, path: &str) -> String {
         let node = tree.get(path).unwrap_or_else(|| panic!("{path} is not there"));
         String::from_utf8(node.content().unwrap().bytes().unwrap()).unwrap()
+    }
+
+    #[test]
+    fn dpkg_reads_what_is_installed() {
+        let mut tree = Tree::default();
+        let ssl = "Package: libssl3t64\nSource: openssl (3.5.0-1)\nVersion: 3.5.0-1+b1+0preon2\n\
+                   Architecture: amd64\nMulti-Arch: same\nMaintainer: x\nDescription: TLS\n";
+        place(&mut tree, &[gathered(ssl, &["usr/lib/libssl.so.3"])]).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dir.path().join("info")).unwrap();
+        for name in ["status", "info/format", "info/libssl3t64:amd64.list"] {
+            std::fs::write(dir.path().join(name), text(&tree, &format!("{FOLDER}/{name}")))
+                .unwrap();
+        }
+        let query = |arguments: &[&str]| {
+            let mut command = std::process::Command::new("dpkg-query");
+            let output =
+                command.arg("--admindir").arg(dir.path()).args(arguments).output().unwrap();
+            assert!(output.status.success(), "{output:?}");
+            String::from_utf8(output.stdout).unwrap()
+        };
+        let format = "${Package} ${Version} ${source:Package} ${source:Version}";
+        let expected = "libssl3t64 3.5.0-1+b1 openssl 3.5.0-1";
+        assert_eq!(query(&["-W", "-f", format]), expected);
+        assert_eq!(query(&["-L", "libssl3t64"]), "/.\n/usr\n/usr/lib\n/usr/lib/libssl.so.3\n");
     }
 
     #[test]

@@ -552,9 +552,11 @@ fn the_same_inputs_give_the_same_bytes_and_are_made_once() {
     assert_eq!(fs::read(&first.path).unwrap(), fs::read(&second.path).unwrap());
     assert_eq!(first.digest, Digest::of_file(&first.path).unwrap());
 
-    // What is in the cache is believed: that is how we see that it was not made again.
-    fs::write(&first.path, "from the cache").unwrap();
-    assert_eq!(fs::read(&one.run().unwrap()[0].path).unwrap(), b"from the cache");
+    let made = |path: &Path| fs::metadata(path).unwrap().modified().unwrap();
+    let before = made(&first.path);
+    assert_eq!(made(&one.run().unwrap()[0].path), before, "it was made again");
+    fs::write(&first.path, "damaged").unwrap();
+    assert_eq!(Digest::of_file(&one.run().unwrap()[0].path).unwrap(), first.digest);
     fs::write(one.dir.path().join("packages/a/files/etc/x"), "2").unwrap();
     assert_ne!(one.run().unwrap()[0].path, first.path, "the recipe has changed");
 }

@@ -96,6 +96,17 @@ impl Tree {
         };
         let Entry { mode, uid, gid, mtime, ref xattrs, .. } = *entry;
         let node = Node { mode, uid, gid, mtime, xattrs: xattrs.clone(), shape };
+        let node = match &entry.kind {
+            // One file under two names: what it is stands at the name that came first.
+            Kind::HardLink(target) => match self.nodes.get(&canonical(&format!("/{target}"))) {
+                Some(Node { mode, uid, gid, mtime, xattrs, .. }) => {
+                    let (mode, uid, gid, mtime) = (*mode, *uid, *gid, *mtime);
+                    Node { mode, uid, gid, mtime, xattrs: xattrs.clone(), shape: node.shape }
+                }
+                None => node,
+            },
+            _ => node,
+        };
         self.merge(path, node)
     }
 

@@ -63,19 +63,7 @@ impl Build {
 
 /// Replaces the folder `target` by what `write` writes into a folder that is not there yet.
 fn put(target: &Path, write: impl FnOnce(&Path) -> Result<(), Failure>) -> Result<(), Failure> {
-    let staging = target.with_extension("part");
-    if staging.exists() {
-        fs::remove_dir_all(&staging).map_err(FileError::at("remove", &staging))?;
-    }
-    if let Err(error) = write(&staging) {
-        // What failed matters more than a leftover that cannot be removed.
-        let _ = fs::remove_dir_all(&staging);
-        return Err(error);
-    }
-    if target.exists() {
-        fs::remove_dir_all(target).map_err(FileError::at("remove", target))?;
-    }
-    Ok(fs::rename(&staging, target).map_err(FileError::at("create", target))?)
+    file::replace_folder(target, write)
 }
 
 fn parts(context: &Context, tools: &ToolRoot, name: &str) -> Result<Parts, Failure> {

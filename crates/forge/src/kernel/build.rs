@@ -211,23 +211,19 @@ pub(crate) fn build(
     progress: &dyn Progress,
 ) -> Result<Kernel, BuildError> {
     let key = recipe.key(sandbox);
+    let checked = |kernel: Kernel| {
+        check_committed(recipe, &file::read_text(&kernel.config())?, progress)?;
+        Ok(kernel)
+    };
+    if let Some(kernel) = cached(cache, key) {
+        return checked(kernel);
+    }
     let site = Site::open(cache, sandbox)?; // waits here while another process builds
     if let Some(kernel) = cached(cache, key) {
-        return Ok(kernel);
+        return checked(kernel);
     }
     let text = site.configure(recipe, progress)?;
-    match compare(&recipe.committed, &parse(&text)?) {
-        Err(BuildError::Differs { committed, differences })
-            if is_of_another_version(&committed, &text) =>
-        {
-            progress.note(&format!(
-                "the source is newer than {}; it differs in{}",
-                committed.display(),
-                lines(&differences)
-            ));
-        }
-        compared => compared?,
-    }
+    check_committed(recipe, &text, progress)?;
     compile::compile(&site, recipe, key, progress)?;
     let folder = cache.join(key.short());
     file::create_folder(&folder, |folder| site.collect(folder))?;
@@ -263,6 +259,24 @@ pub(crate) fn compare(committed: &Path, config: &Config) -> Result<(), BuildErro
 
 fn parse(text: &str) -> Result<Config, BuildError> {
     Config::parse(text).map_err(|source| BuildError::BadConfig { source })
+}
+
+/// Compares the committed configuration with the final one, `text`; where the source's version is
+/// another than the committed file's, the difference is only a note.
+fn check_committed(recipe: &Recipe, text: &str, progress: &dyn Progress) -> Result<(), BuildError> {
+    match compare(&recipe.committed, &parse(text)?) {
+        Err(BuildError::Differs { committed, differences })
+            if is_of_another_version(&committed, text) =>
+        {
+            progress.note(&format!(
+                "the source is newer than {}; it differs in{}",
+                committed.display(),
+                lines(&differences)
+            ));
+            Ok(())
+        }
+        compared => compared,
+    }
 }
 
 /// Whether the committed configuration is one of another version of the source than `text`.

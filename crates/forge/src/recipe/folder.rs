@@ -34,6 +34,8 @@ pub(crate) enum RecipeError {
     Contradiction { path: PathBuf, source: Contradiction },
     #[error("the folder {} cannot be the name of a recipe", .0.display())]
     FolderName(PathBuf),
+    #[error("{} holds no recipe.toml", .0.display())]
+    NoRecipe(PathBuf),
     #[error("the recipes {one} and {other} both cover the package {package}")]
     CoveredTwice { package: PackageName, one: PackageName, other: PackageName },
     #[error("the recipes {one} and {other} both declare {what}")]
@@ -55,6 +57,7 @@ impl Explain for RecipeError {
             Self::CoveredTwice { package, .. } => {
                 Some(format!("name {package} in `packages` of one of them only"))
             }
+            Self::NoRecipe(_) => Some("write one, or remove the folder".into()),
             Self::AccountTwice { .. } => {
                 Some("give one of them another name and number; numbers are never reused".into())
             }
@@ -172,12 +175,13 @@ fn accounts(recipe: &Recipe) -> Vec<String> {
     claims
 }
 
-/// The recipes' folders in the order of their names: those that hold a `recipe.toml`.
+/// The recipes' folders in the order of their names: all but hidden ones, which are an editor's.
 fn folders(folder: &Path) -> Result<Vec<PathBuf>, FileError> {
     let mut folders = Vec::new();
     for entry in fs::read_dir(folder).map_err(FileError::at("read", folder))? {
         let path = entry.map_err(FileError::at("read", folder))?.path();
-        if path.is_dir() {
+        let hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+        if path.is_dir() && !hidden {
             folders.push(path);
         }
     }
@@ -197,6 +201,9 @@ fn load_one(folder: &Path, shared: &Shared) -> Result<Recipe, RecipeError> {
     let name = folder.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let name: PackageName = name.parse().map_err(|_| RecipeError::FolderName(folder.to_owned()))?;
     let path = folder.join("recipe.toml");
+    if !path.exists() {
+        return Err(RecipeError::NoRecipe(folder.to_owned()));
+    }
     let declared = read_toml(&path, &file::read_text(&path)?)?;
     if let Some(source) = contradiction(&name, &declared) {
         return Err(RecipeError::Contradiction { path, source });
@@ -294,6 +301,11 @@ fn content(path: &Path) -> Result<Content, FileError> {
     if metadata.is_symlink() {
         let target = fs::read_link(path).map_err(FileError::at("read", path))?;
         return text(&target).map(Content::Link);
+    }
+    if !metadata.is_file() {
+        // Reading a pipe would wait for ever.
+        let other = std::io::Error::other("it is neither a file nor a folder nor a link");
+        return Err(FileError::at("read", path)(other));
     }
     let executable = metadata.permissions().mode() & 0o100 != 0;
     Ok(Content::File { executable, bytes: file::read(path)? })

@@ -42,7 +42,12 @@ impl TryFrom<String> for HostPath {
     type Error = BadPath;
 
     fn try_from(path: String) -> Result<Self, BadPath> {
-        let good = |part: &str| !matches!(part, "" | "." | "..") && !part.contains('\0');
+        // The longest name that Linux's filesystems have: NAME_MAX of limits.h.
+        let good = |part: &str| {
+            !matches!(part, "" | "." | "..")
+                && part.len() <= 255
+                && !part.contains(char::is_control)
+        };
         match path.strip_prefix('/') {
             Some(rest) if rest.split('/').all(good) => {}
             _ => return Err(BadPath::Form(path)),

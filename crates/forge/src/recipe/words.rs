@@ -165,7 +165,9 @@ impl TryFrom<String> for LinkTarget {
     fn try_from(text: String) -> Result<Self, BadLinkTarget> {
         let parts = text.strip_prefix('/').unwrap_or(&text);
         let good = |part: &str| !matches!(part, "" | ".") && !part.contains(char::is_control);
-        if parts.split('/').all(good) { Ok(Self(text)) } else { Err(BadLinkTarget(text)) }
+        // A target and its NUL fit in PATH_MAX of limits.h.
+        let all = text.len() < 4096 && parts.split('/').all(good);
+        if all { Ok(Self(text)) } else { Err(BadLinkTarget(text)) }
     }
 }
 

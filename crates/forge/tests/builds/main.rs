@@ -111,6 +111,43 @@ fn a_maintainer_script_must_be_read_again_when_it_changes() {
 }
 
 #[test]
+fn what_was_damaged_in_the_cache_is_made_anew() {
+    let checkout = locked(&[demo("1")]);
+    checkout.forge(&["image", "oci"]).good();
+    let curated = checkout.names("cache/curated");
+    for name in curated.iter().filter(|name| name.ends_with(".deb")) {
+        checkout.write(&format!("cache/curated/{name}"), "damaged");
+    }
+    checkout.forge(&["image", "oci", "--offline"]).good();
+}
+
+#[test]
+fn the_cache_is_not_cleared_while_somebody_uses_it() {
+    let checkout = locked(&[demo("1")]);
+    checkout.forge(&["image", "oci"]).good();
+    let other = fs::File::open(checkout.path("cache/in-use")).unwrap();
+    other.lock_shared().unwrap();
+    let refused = checkout.forge(&["cache", "clear"]).error();
+    assert!(refused.contains("another forge is using the cache"), "{refused}");
+    assert!(!checkout.names("cache/curated").is_empty());
+    drop(other);
+    checkout.forge(&["cache", "clear"]).good();
+    assert_eq!(checkout.names("cache"), ["in-use"]);
+}
+
+#[test]
+fn what_is_no_recipe_does_not_disturb_and_a_pipe_in_one_is_named() {
+    let checkout = locked(&[demo("1")]);
+    fs::create_dir_all(checkout.path("os/packages/.idea/x")).unwrap();
+    checkout.forge(&["image", "oci"]).good();
+    let pipe = checkout.path("os/packages/demo/pipe");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let printed = checkout.forge(&["image", "oci"]);
+    assert_eq!(printed.code, Some(1));
+    assert!(printed.err.contains(&format!("cannot read {}", pipe.display())), "{}", printed.err);
+}
+
+#[test]
 fn two_packages_that_hold_one_file_are_both_named_and_no_image_is_made() {
     let other = package(("other", "1"), "", &[("usr/bin/demo", "another\n")]);
     let checkout = locked(&[demo("1"), other]);

@@ -73,7 +73,7 @@ fn a_disk_that_is_full_while_an_image_is_written_is_named_and_keeps_the_old_imag
             assert_eq!(file::read(&target.join("disk.raw")).unwrap(), b"old");
             stages.push(text);
         }
-        for stage in ["demo.part/layers/", "data.store", "data.tar", "data.ext4"] {
+        for stage in [".part/layers/", "data.store", "data.tar", "data.ext4"] {
             assert!(stages.iter().any(|text| text.contains(stage)), "no {stage} in {stages:#?}");
         }
     });
