@@ -180,9 +180,9 @@ impl Table {
         }
     }
 
-    /// The table for the same disk after it has become `blocks` long: the partition `number` (from
-    /// 1) ends at the last usable block, if no other one lies behind it. It is the same table if
-    /// nothing changes.
+    /// The table for the same disk after it has become `blocks` long: the partition `number`,
+    /// counted from 1, ends at the last usable block if no other one lies behind it. It is the same
+    /// table if nothing changes.
     ///
     /// # Errors
     ///
