@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use system_tests::{find_block, open, run};
 use testkit::Builder;
+use testkit::vm::Acceleration;
 
 #[test]
 fn a_corrupt_layer_is_named_and_the_host_restarts() {
@@ -22,7 +23,7 @@ fn a_corrupt_layer_is_named_and_the_host_restarts() {
     file.read_exact_at(&mut byte, position + 1024).unwrap(); // where EROFS has its superblock
     file.write_all_at(&[byte[0] ^ 1], position + 1024).unwrap();
 
-    let mut vm = Builder::new(&disk).start();
+    let mut vm = Builder::new(&disk).acceleration(Acceleration::Emulated).start();
     // The kernel says "is corrupted" of a block before; only this names the layer.
     let verdict = format!("(sha256 {}) is corrupt", layer.erofs);
     vm.wait_for_console(&verdict, Duration::from_secs(300));

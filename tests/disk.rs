@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use system_tests::{Image, open, run};
+use system_tests::{Image, forge, open, run};
 
 fn partition_file(image: &Image, index: usize, folder: &tempfile::TempDir) -> std::path::PathBuf {
     let file = folder.path().join("partition");
@@ -58,4 +58,33 @@ fn veritysetup_accepts_every_layer() {
         let mut verify = Command::new("veritysetup");
         run(verify.arg("verify").arg(erofs).arg(verity).arg(&layer.root_hash));
     }
+}
+
+#[test]
+fn fsck_erofs_accepts_every_layer() {
+    let image = open("minimal");
+    for layer in &image.manifest().layers {
+        run(forge::fsck_erofs(&image.manifest()).arg(image.layer(layer).0));
+    }
+}
+
+#[test]
+fn the_minimal_host_is_as_small_as_promised() {
+    const MB: u64 = 1_000_000;
+    let mut show = Command::new(forge::program());
+    show.args(["image", "show", "minimal", "--json"]).current_dir(env!("CARGO_MANIFEST_DIR"));
+    let shown = run(&mut show);
+    let shown: serde_json::Value = serde_json::from_str(&shown).unwrap();
+    let bytes = |name: &str| shown[name].as_u64().unwrap_or_else(|| panic!("{name}: {shown}"));
+    for (name, limit) in [("layer", 100), ("download", 115), ("footprint", 120)] {
+        let found = bytes(&format!("{name}_bytes"));
+        assert!(found <= limit * MB, "{name}: {found} bytes, {limit} MB at most");
+    }
+    assert!(bytes("uki_bytes") > bytes("kernel_bytes") + bytes("initrd_bytes"));
+    assert!(bytes("image_apparent_bytes") >= bytes("image_bytes"));
+    let packages = shown["packages"].as_array().unwrap();
+    let installed = packages.iter().map(|package| package["installed_bytes"].as_u64().unwrap());
+    assert!(installed.sum::<u64>() > bytes("layer_bytes"), "unpacked it is larger");
+    let docker = packages.iter().find(|package| package["name"] == "docker.io").unwrap();
+    assert!(docker["version"].as_str().unwrap().contains("+0preon"), "{docker}");
 }

@@ -27,7 +27,7 @@ enum Xtask {
     Run(run::Run),
     /// Run every test, those in virtual machines included
     Test(tests::Test),
-    /// All that a change must pass: format, lints, layers, policy, tests, fuzzing
+    /// All that a change must pass: format, lints, layers, licences, tests, fuzzing
     Ci(ci::Ci),
     /// Compare the table of crates in docs/architecture.md with the real dependencies
     Layers,

@@ -1,7 +1,8 @@
 //! `cargo xtask run`: from nothing to a container's output.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -50,7 +51,10 @@ impl Run {
         setup::ensure()?;
         build()?;
         let (stop, stopped) = mpsc::channel();
-        ctrlc::set_handler(move || tell(&stop)).context("cannot listen to Ctrl-C")?;
+        let starting = Starting::default();
+        let interrupted = starting.clone();
+        ctrlc::set_handler(move || interrupted.interrupt(&stop))
+            .context("cannot listen to Ctrl-C")?;
 
         let folder = command::workspace().join("out").join(IMAGE);
         let mut machine = Vm::builder(&folder).cpus(2).memory_mb(self.memory);
@@ -63,7 +67,9 @@ impl Run {
         if vm.acceleration() == Acceleration::Emulated {
             println!("KVM does not work here: emulating, which takes about ten times as long");
         }
+        starting.with(vm.key().parent());
         let mut demonstrated = demonstrate(&mut vm);
+        starting.done();
         if demonstrated.is_ok() && !self.exit {
             print_ways_in(&vm);
             demonstrated = wait(&mut vm, &stopped);
@@ -77,9 +83,42 @@ impl Run {
     }
 }
 
-fn tell(stop: &Sender<()>) {
-    // Nobody listens any more: the program is already ending.
-    let _ = stop.send(());
+/// What Ctrl-C does: it ends everything at once while the host comes up, and powers it off in good
+/// order afterwards.
+#[derive(Clone)]
+struct Starting(Arc<Mutex<Option<PathBuf>>>);
+
+impl Default for Starting {
+    fn default() -> Self {
+        Self(Arc::new(Mutex::new(Some(PathBuf::new()))))
+    }
+}
+
+impl Starting {
+    /// The machine's files are in this folder.
+    fn with(&self, folder: Option<&Path>) {
+        *self.files() = Some(folder.map(Path::to_owned).unwrap_or_default());
+    }
+
+    /// The host has come up, or failed to.
+    fn done(&self) {
+        *self.files() = None;
+    }
+
+    fn interrupt(&self, stop: &Sender<()>) {
+        if let Some(folder) = self.files().take() {
+            // QEMU ends with this program; its files would stay.
+            let _ = std::fs::remove_dir_all(folder);
+            eprintln!("\nstopped before the host was up");
+            std::process::exit(130);
+        }
+        // Nobody listens any more: the program is already ending.
+        let _ = stop.send(());
+    }
+
+    fn files(&self) -> MutexGuard<'_, Option<PathBuf>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// Builds the image and the container image.
@@ -91,7 +130,7 @@ pub(crate) fn build() -> Result<()> {
 }
 
 /// Where [`build`] leaves the container image.
-pub(crate) fn container_image() -> std::path::PathBuf {
+pub(crate) fn container_image() -> PathBuf {
     command::workspace().join("out/oci/preon-base.tar")
 }
 
@@ -123,7 +162,8 @@ fn print_ways_in(vm: &Vm) {
         let options = "-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null";
         println!("  SSH             ssh -p {port} -i {} {options} root@127.0.0.1", key.display());
     }
-    println!("  serial console  socat -,raw,echo=0,escape=0x1d unix:{}", console.display());
+    println!("  serial console  (messages; nobody has a password to log in with)");
+    println!("                  socat -,raw,echo=0,escape=0x1d unix:{}", console.display());
     println!("                  (Ctrl-] leaves it)");
     for (here, there) in vm.ports().filter(|port| port.1 != 22) {
         println!("  forwarded       127.0.0.1:{here} leads to port {there} of the host");

@@ -1,5 +1,6 @@
 //! `forge update`: chooses the packages of every image and tool root anew and writes the lock.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::path::PathBuf;
@@ -32,6 +33,10 @@ pub(crate) enum UpdateError {
     Solve { purpose: String, source: Box<SolveError> },
     #[error("the archive has no package {package}, which {purpose} asks for")]
     Missing { package: PackageName, purpose: String },
+    #[error("{purpose} takes {package} {now}, but something else that is locked takes {before}")]
+    TwoFiles { package: PackageName, purpose: String, before: String, now: String },
+    #[error("the archive's {suite} is of {now}, older than the {before} of os/packages.lock")]
+    Older { suite: String, before: String, now: String },
     #[error("no recipe covers {package}, which {purpose} asks for")]
     NoRecipe { package: PackageName, purpose: String },
 }
@@ -40,6 +45,15 @@ impl Explain for UpdateError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Solve { source, .. } => source.hint(),
+            Self::TwoFiles { package, .. } => Some(format!(
+                "one package has one version in the whole product, tools included: take {package} \
+                 from {DEFAULT_SUITE} in its recipe"
+            )),
+            Self::Older { .. } => Some(
+                "wait until the mirror has caught up or take another (--archive): an old archive \
+                 hides security updates"
+                    .into(),
+            ),
             Self::Missing { .. } => Some("check its name, and the suite its recipe takes".into()),
             Self::NoRecipe { package, .. } => {
                 Some(format!("write os/packages/{package}/recipe.toml"))
@@ -52,9 +66,10 @@ impl Update {
     pub(crate) fn run(self, context: &Context, out: &mut dyn Write) -> Result<(), Failure> {
         let recipes = Recipes::load(&context.root.join("os/packages"))?;
         let contents = contents(context, &recipes)?;
-        let lock = choose(context, &recipes, &contents)?;
         let path = supply::lock_path(context);
         let before = if path.exists() { Lock::load(&path)? } else { Lock::default() };
+        not_older(&contents.releases, &before.releases)?;
+        let lock = choose(context, &recipes, &contents)?;
         if !self.dry_run {
             lock.save(&path)?;
         }
@@ -133,7 +148,7 @@ fn choose_tools(
             package: name.clone(),
             purpose: purpose.name.clone(),
         })?;
-        lock.packages.insert(name.clone(), Locked::of(stanza)?);
+        take(lock, name, Locked::of(stanza)?, purpose)?;
         packages.insert(name.clone());
     }
     lock.sets.insert(purpose.name.clone(), Set { request: purpose.request, packages });
@@ -180,11 +195,53 @@ fn choose_set(
     let mut packages = BTreeSet::new();
     for stanza in &solution.packages {
         let name = stanza.package_name()?;
-        lock.packages.insert(name.clone(), Locked::of(*stanza)?);
+        take(lock, &name, Locked::of(*stanza)?, purpose)?;
         packages.insert(name);
     }
     lock.sets.insert(purpose.name.clone(), Set { request: purpose.request, packages });
     Ok(())
+}
+
+/// Writes a package into the lock, which has one file for each name.
+fn take(
+    lock: &mut Lock,
+    name: &PackageName,
+    locked: Locked,
+    purpose: &Purpose,
+) -> Result<(), UpdateError> {
+    let file = |locked: &Locked| format!("{} of {}", locked.version, locked.suite);
+    let now = file(&locked);
+    match lock.packages.entry(name.clone()) {
+        Entry::Occupied(before) if *before.get() != locked => Err(UpdateError::TwoFiles {
+            package: name.clone(),
+            purpose: purpose.name.clone(),
+            before: file(before.get()),
+            now,
+        }),
+        Entry::Occupied(_) => Ok(()),
+        Entry::Vacant(place) => {
+            place.insert(locked);
+            Ok(())
+        }
+    }
+}
+
+/// Refuses an archive that is older than the one that the lock was made from: its files are signed
+/// and may not have expired, but somebody may be hiding what came since.
+fn not_older(
+    now: &BTreeMap<String, u64>,
+    before: &BTreeMap<String, u64>,
+) -> Result<(), UpdateError> {
+    let older = now.iter().find_map(|(suite, now)| {
+        let before = before.get(suite)?;
+        (now < before).then(|| (suite.clone(), *before, *now))
+    });
+    let Some((suite, before, now)) = older else { return Ok(()) };
+    let date = |seconds: u64| {
+        let second = i64::try_from(seconds).ok().and_then(|s| jiff::Timestamp::from_second(s).ok());
+        second.map_or_else(|| seconds.to_string(), |time| time.to_string())
+    };
+    Err(UpdateError::Older { suite, before: date(before), now: date(now) })
 }
 
 /// Which suite each package is taken from: what its recipe says.
@@ -194,4 +251,48 @@ fn recipe_pins(recipes: &Recipes) -> Pins {
         recipe.packages().iter().map(move |name| (name.to_string(), suite.clone()))
     });
     Pins { base: Some(DEFAULT_SUITE.to_owned()), packages: pinned.collect() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn releases(dates: &[(&str, u64)]) -> BTreeMap<String, u64> {
+        dates.iter().map(|(suite, date)| ((*suite).to_owned(), *date)).collect()
+    }
+
+    #[test]
+    fn an_archive_older_than_the_lock_is_refused() {
+        let before = releases(&[("trixie", 100), ("trixie-security", 200)]);
+        let newer = releases(&[("trixie", 100), ("trixie-security", 201), ("sid", 1)]);
+        not_older(&newer, &before).unwrap();
+        let error = not_older(&releases(&[("trixie", 100), ("trixie-security", 199)]), &before);
+        assert_eq!(
+            error.unwrap_err().to_string(),
+            "the archive's trixie-security is of 1970-01-01T00:03:19Z, older than the \
+             1970-01-01T00:03:20Z of os/packages.lock"
+        );
+    }
+
+    #[test]
+    fn one_package_has_one_file_in_the_lock() {
+        let locked = |version: &str, suite: &str| Locked {
+            version: version.parse().unwrap(),
+            suite: suite.into(),
+            size: 1,
+            sha256: base::Digest::of(version.as_bytes()),
+            filename: "x".into(),
+        };
+        let purpose = |name: &str| Purpose { name: name.into(), request: base::Digest::of(b"") };
+        let (mut lock, name) = (Lock::default(), "libc6".parse().unwrap());
+        let (tools, image) = (purpose("tools/build"), purpose("image/minimal"));
+        take(&mut lock, &name, locked("1", "trixie"), &tools).unwrap();
+        take(&mut lock, &name, locked("1", "trixie"), &image).unwrap();
+        let error = take(&mut lock, &name, locked("2", "sid"), &image).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "image/minimal takes libc6 2 of sid, but something else that is locked takes 1 of trixie"
+        );
+        assert!(error.hint().unwrap().contains("take libc6 from trixie"));
+    }
 }

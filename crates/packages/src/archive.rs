@@ -244,7 +244,14 @@ impl Archive {
                     fetched.push(Fetched { name, locked, path, replaces: None });
                 }
                 Some(Err(error)) if is_gone(&error) => {
-                    fetched.push(self.replacement(name, locked, gone)?);
+                    let replacement = self.replacement(name, locked, gone);
+                    fetched.push(if *offline {
+                        // Whether the archive has lost it is not known: nobody may ask.
+                        let what = self.wanted(locked).uri;
+                        replacement.map_err(|_| ArchiveError::Offline { what })?
+                    } else {
+                        replacement?
+                    });
                 }
                 Some(Err(error)) => return Err(error.into()),
                 None => {} // the error that stopped it follows
@@ -274,7 +281,8 @@ impl Archive {
         let paths = self.download(&[stanza])?;
         let path = paths.into_iter().next().ok_or_else(error)?;
         let (old, new) = (&locked.version, &newest.version);
-        let line = format!("note: {name} {old} is gone from the archive: {new} is used instead");
+        let lacks = if self.options.offline { "not in the cache" } else { "gone from the archive" };
+        let line = format!("note: {name} {old} is {lacks}: {new} is used instead");
         self.options.progress.note(&line);
         Ok(Fetched { name: name.clone(), locked: newest, path, replaces: Some(old.clone()) })
     }

@@ -19,6 +19,7 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
+use self::acceleration::Proof;
 use self::guest::Guest;
 use self::options::Files;
 use self::qmp::Qmp;
@@ -106,7 +107,7 @@ impl Vm {
     #[track_caller]
     pub fn wait_until_booted(&mut self, timeout: Duration) {
         if let Err(error) = self.try_wait_until_booted(timeout) {
-            panic!("{}\n{}", chain(&error), self.evidence());
+            panic!("{}", chain(&error));
         }
     }
 
@@ -137,7 +138,7 @@ impl Vm {
     /// If the command fails, with what it printed, console and journal.
     #[track_caller]
     pub fn run(&self, command: &str) -> String {
-        self.try_run(command).unwrap_or_else(|error| panic!("{error}\n{}", self.evidence()))
+        self.try_run(command).unwrap_or_else(|error| panic!("{error}"))
     }
 
     /// Runs a command by the guest's root shell; gives back its standard output without the last
@@ -230,7 +231,7 @@ impl Vm {
             self.check_alive().map(|()| None)
         });
         if let Err(error) = shown {
-            panic!("{}\n{}", chain(&error), self.evidence());
+            panic!("{}", chain(&error));
         }
     }
 
@@ -247,7 +248,7 @@ impl Vm {
             qmp.wait_for_event("RESET", SHUTDOWN).map_err(host("see the guest restart"))
         });
         if let Err(error) = restarted {
-            panic!("{}\n{}", chain(&error), self.evidence());
+            panic!("{}", chain(&error));
         }
         self.guest.disconnect();
     }
@@ -275,7 +276,7 @@ impl Vm {
             qmp.wait_for_event("RESET", timeout).map_err(host("see the guest restart"))
         });
         if let Err(error) = restarted {
-            panic!("{}\n{}", chain(&error), self.evidence());
+            panic!("{}", chain(&error));
         }
         self.guest.disconnect();
     }
@@ -288,7 +289,7 @@ impl Vm {
     #[track_caller]
     pub fn power_off(mut self) {
         if let Err(error) = self.try_power_off() {
-            panic!("{}\n{}", chain(&error), self.evidence());
+            panic!("{}", chain(&error));
         }
     }
 
@@ -391,8 +392,8 @@ impl Vm {
         Ok(())
     }
 
-    /// Whether the guest answers on its SSH port in time. False at once if QEMU has stopped it.
-    fn answers(&mut self, timeout: Duration) -> bool {
+    /// Whether the guest answers on its SSH port in time, or QEMU has stopped it.
+    fn try_out(&mut self, timeout: Duration) -> Proof {
         let answered = until("the guest's SSH greeting", timeout, || {
             self.check_alive()?;
             let mut qmp = self.qmp("watch QEMU")?;
@@ -402,7 +403,11 @@ impl Vm {
             }
             Ok(self.guest.is_connected().map_err(host("start ssh"))?.then_some(()))
         });
-        answered.is_ok()
+        match answered {
+            Ok(()) => Proof::Works,
+            Err(VmError::TimedOut(_)) => Proof::Unclear,
+            Err(_) => Proof::Fails,
+        }
     }
 
     fn read_log(&self, name: &str) -> String {
@@ -413,6 +418,10 @@ impl Vm {
 
 impl Drop for Vm {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            // Whatever the test found wrong, the guest may say why.
+            eprintln!("{}", self.evidence());
+        }
         self.guest.disconnect();
         // It may have ended by itself.
         let _ = self.qemu.kill();

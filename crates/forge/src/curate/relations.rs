@@ -2,6 +2,7 @@
 
 use formats::relation::{Constraint, Group, Operator, Relation, Relations};
 use packages::control::Control;
+use packages::resolve;
 
 use super::{Claim, Problem, Review};
 use crate::recipe::Recipe;
@@ -32,13 +33,20 @@ pub(super) fn curated(
     for wish in WISHES {
         control.set(wish, "");
     }
+    let left_out = recipe.without();
+    let is_left_out = |name: &str| left_out.iter().any(|known| known.as_str() == name);
     for (fields, rewrite) in [(&NEEDS[..], need as Rewrite), (&REFUSALS[..], refusal)] {
         for &field in fields {
             let Some(value) = debian.get(field) else { continue };
-            let relations =
+            let mut relations =
                 Relations::parse(value).map_err(|source| Problem::Relation { field, source })?;
-            let groups = relations.groups.iter().filter_map(|group| without(group, recipe, review));
-            let rewritten: Vec<_> = groups.flat_map(|group| rewrite(&group)).collect();
+            if NEEDS.contains(&field) {
+                let named = relations.groups.iter().flat_map(|group| &group.alternatives);
+                let used = named.map(|relation| relation.name).filter(|name| is_left_out(name));
+                review.used.extend(used.map(|name| Claim::Without(name.to_owned())));
+                relations = resolve::without(relations, is_left_out);
+            }
+            let rewritten: Vec<_> = relations.groups.iter().flat_map(rewrite).collect();
             control.set(field, &rewritten.join(", "));
         }
     }
@@ -46,20 +54,6 @@ pub(super) fn curated(
 }
 
 type Rewrite = fn(&Group<'_>) -> Vec<String>;
-
-/// The group without the packages that the recipe leaves out; `None` if nothing is left of it.
-fn without<'a>(group: &Group<'a>, recipe: &Recipe, review: &mut Review) -> Option<Group<'a>> {
-    let left_out = recipe.without();
-    let mut alternatives = group.alternatives.clone();
-    alternatives.retain(|relation| {
-        let named = left_out.iter().any(|name| name.as_str() == relation.name);
-        if named {
-            review.used.insert(Claim::Without(relation.name.to_owned()));
-        }
-        !named
-    });
-    (!alternatives.is_empty()).then_some(Group { alternatives })
-}
 
 /// A need, in terms of curated versions: `a (= V) | b` becomes two groups, `a (>= V) | b` and
 /// `a (<< V+1) | b`, which is the same where one version is installed at a time.

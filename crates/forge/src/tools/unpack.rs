@@ -48,9 +48,9 @@ struct Place<'a> {
 
 fn place(entry: &Entry, content: &mut dyn Read, place: &Place<'_>) -> io::Result<()> {
     let Place { folder, path } = *place;
-    if let Some(parent) = path.parent() {
-        fs::create_dir_all(parent)?;
-    }
+    let parent = path.parent().unwrap_or(folder);
+    stays_inside(parent, folder)?;
+    fs::create_dir_all(parent)?;
     match &entry.kind {
         // A folder may lie behind a link of the root (`/lib`), and belongs to several packages.
         Kind::Directory if path.is_dir() => Ok(()),
@@ -70,16 +70,58 @@ fn place(entry: &Entry, content: &mut dyn Read, place: &Place<'_>) -> io::Result
             symlink(target, path)
         }
         Kind::HardLink(target) => {
+            let target = folder.join(target);
+            stays_inside(target.parent().unwrap_or(folder), folder)?;
             remove(path)?;
-            fs::hard_link(folder.join(target), path)
+            fs::hard_link(target, path)
         }
         Kind::CharacterDevice { .. } | Kind::BlockDevice { .. } | Kind::Fifo => Ok(()),
     }
+}
+
+/// Refuses a path that links of other packages lead out of the root `folder`, to the build machine's
+/// own files.
+fn stays_inside(path: &Path, folder: &Path) -> io::Result<()> {
+    let exists = |path: &&Path| path.symlink_metadata().is_ok();
+    let deepest = path.ancestors().find(exists).unwrap_or(folder);
+    if deepest.canonicalize()?.starts_with(folder.canonicalize()?) {
+        return Ok(());
+    }
+    Err(io::Error::other(format!("{} leads out of the root", deepest.display())))
 }
 
 fn remove(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn links_may_lead_elsewhere_in_the_root_and_never_out_of_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().join("root");
+        fs::create_dir_all(root.join("usr/lib")).unwrap();
+        fs::create_dir(dir.path().join("outside")).unwrap();
+        for (target, at) in [("usr/lib", "lib"), ("../outside", "up"), ("/", "top"), ("no", "gone")]
+        {
+            symlink(target, root.join(at)).unwrap();
+        }
+        #[rustfmt::skip]
+        let cases = [
+            ("usr/lib/new/deep", true),
+            ("lib/new",          true),
+            ("new",              true),
+            ("up/new",           false),
+            ("top/etc",          false),
+            ("gone/x",           false), // it would be made where the link points
+        ];
+        for (path, stays) in cases {
+            assert_eq!(stays_inside(&root.join(path), &root).is_ok(), stays, "{path}");
+        }
     }
 }

@@ -23,12 +23,12 @@ impl Builder {
     ///
     /// [`VmError`]; nothing is left running.
     pub fn try_start(&self) -> Result<Vm, VmError> {
-        let acceleration = self.acceleration.unwrap_or_else(|| {
-            acceleration::decide(|| {
-                let trial = self.launch(Acceleration::Kvm);
-                trial.is_ok_and(|mut vm| vm.answers(PROOF))
-            })
-        });
+        let acceleration = match self.acceleration {
+            Some(acceleration) => acceleration,
+            None => acceleration::decide(|| {
+                self.launch(Acceleration::Kvm).map(|mut vm| vm.try_out(PROOF))
+            })?,
+        };
         self.launch(acceleration)
     }
 
