@@ -85,7 +85,7 @@ impl Explain for GatherError {
             Self::Digest { .. } => Some("curate the package again".into()),
             Self::Twice(_) => None,
             Self::Uncurated { .. } => Some("curate the package before composing it".into()),
-            Self::Conflicts(conflicts) => conflicts.first().and_then(Explain::hint),
+            Self::Conflicts(conflicts) => conflicts.iter().find_map(Explain::hint),
         }
     }
 }

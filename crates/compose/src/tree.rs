@@ -128,7 +128,10 @@ impl Explain for Conflict {
             Self::Twice { path, .. } | Self::BelowFile { above: path, .. } => {
                 Some(format!("drop {} in the recipe of one of the two", path.on_host()))
             }
-            Self::Attributes { .. } => None,
+            Self::Attributes { path, .. } => Some(format!(
+                "drop {} in the recipe of one of the two, or give it one owner by `tmpfiles`",
+                path.on_host()
+            )),
         }
     }
 }

@@ -135,7 +135,12 @@ impl Explain for FetchError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::File(error) => error.hint(),
-            Self::NotFound { .. } | Self::BadUri(_) => None,
+            Self::NotFound { .. } => Some(
+                "check the archive's URI (--archive, or this machine's APT sources) and the name of \
+                 the suite"
+                    .into(),
+            ),
+            Self::BadUri(_) => Some("give a whole URI, as in an APT source".into()),
             Self::Tampered { .. } | Self::TooLong { .. } => Some(
                 "try again later or use another archive (--archive URI): this one may be in the \
                  middle of an update, or somebody changes what it sends"

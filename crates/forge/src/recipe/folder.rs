@@ -57,6 +57,7 @@ impl Explain for RecipeError {
             Self::CoveredTwice { package, .. } => {
                 Some(format!("name {package} in `packages` of one of them only"))
             }
+            Self::Syntax { .. } => Some("docs/curation.md and docs/image.md list every key".into()),
             Self::NoRecipe(_) => Some("write one, or remove the folder".into()),
             Self::AccountTwice { .. } => {
                 Some("give one of them another name and number; numbers are never reused".into())
