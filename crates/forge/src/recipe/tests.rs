@@ -92,6 +92,7 @@ unknown field `dorp`, expected one of `summary`, `packages`, `revision`, `suite`
 `suite_reason`, `drop`, `keep`, `presets`, `links`, `tmpfiles`, `scripts`, `without`, `user`, \
 `group`, `waive`
 
+hint: docs/curation.md and docs/image.md list every key
 ";
     assert_eq!(complaint(&[("bash/recipe.toml", text)]), expected);
 }
