@@ -179,7 +179,7 @@ pub fn parse_deb822(text: &str) -> Result<Vec<Source>, deb822::Malformed> {
             let lines = value.lines().filter(|line| !line.starts_with('#'));
             lines.flat_map(str::split_whitespace).map(str::to_owned).collect()
         };
-        let enabled = paragraph.get("Enabled").is_none_or(|value| value != "no");
+        let enabled = paragraph.get("Enabled").is_none_or(|value| !is_no(value));
         if enabled && words("Types").iter().any(|kind| kind == "deb") {
             sources.push(Source {
                 uris: words("URIs"),
@@ -190,6 +190,13 @@ pub fn parse_deb822(text: &str) -> Result<Vec<Source>, deb822::Malformed> {
         }
     }
     Ok(sources)
+}
+
+/// Whether APT takes the word for a "no".
+///
+/// Source: apt, `StringToBool` in apt-pkg/contrib/strutl.cc.
+fn is_no(word: &str) -> bool {
+    ["no", "false", "without", "off", "disable", "0"].iter().any(|no| word.eq_ignore_ascii_case(no))
 }
 
 /// Picks Debian's archive and its security archive out of all sources.
@@ -374,5 +381,17 @@ Components: main
         file::replace(&path, b"no field\n").unwrap();
         let error = Sources::load(dir.path()).unwrap_err();
         assert!(error.to_string().ends_with("bad.sources"), "{error}");
+    }
+
+    #[test]
+    fn a_source_is_off_by_any_word_that_apt_takes_for_no() {
+        for (word, on) in
+            [("no", false), ("False", false), ("off", false), ("0", false), ("yes", true)]
+        {
+            let text = format!(
+                "Types: deb\nURIs: http://x/debian\nSuites: trixie\nComponents: main\nEnabled: {word}\n"
+            );
+            assert_eq!(parse_deb822(&text).unwrap().len(), usize::from(on), "{word}");
+        }
     }
 }

@@ -40,7 +40,7 @@ fn trixie() -> Contents {
     }
 }
 
-/// The same names at every run, as long as the archive is the same.
+/// The same names at every run, as long as the archive is the same; none twice.
 fn samples<'a>(names: &[&'a str], count: usize) -> Vec<&'a str> {
     let mut state: u64 = 0x9e37_79b9_7f4a_7c15;
     let mut next = || {
@@ -49,7 +49,8 @@ fn samples<'a>(names: &[&'a str], count: usize) -> Vec<&'a str> {
         state ^= state << 17;
         state
     };
-    (0..count).map(|_| names[(next() % names.len() as u64) as usize]).collect()
+    let mut left = names.to_vec();
+    (0..count).map(|_| left.swap_remove((next() % left.len() as u64) as usize)).collect()
 }
 
 /// Whether apt, given only the packages of the solution, would install exactly these.

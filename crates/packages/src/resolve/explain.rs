@@ -9,6 +9,7 @@ use resolvo::Requirement;
 use resolvo::conflict::{ConflictCause, ConflictEdge, ConflictGraph, ConflictNode};
 
 use super::provider::Provider;
+use super::universe::is_here;
 
 /// No set of packages meets a request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -193,10 +194,18 @@ fn instead(provider: &Provider<'_, '_>, requirement: Requirement) -> String {
         let matching = provider.universe.matching(alternative);
         let forbidden = matching.iter().map(|&candidate| provider.universe.stanza(candidate));
         found.extend(forbidden.map(|stanza| format!("{} may not be chosen", stanza.name())));
-        if matching.is_empty() {
+        if !is_here(alternative.qualifier) {
+            let architecture = alternative.qualifier.unwrap_or_default();
+            found.push(format!("nothing here is of the architecture {architecture}"));
+        } else if matching.is_empty() {
             let others = provider.universe.everywhere(alternative.name);
             found.extend(others.map(|stanza| {
                 format!("{} is {} in {}", stanza.name(), stanza.version_text(), stanza.suite())
+            }));
+            let providers = provider.universe.providers(alternative.name);
+            found.extend(providers.into_iter().map(|(stanza, version)| match version {
+                Some(version) => format!("{} provides {version} of it", stanza.name()),
+                None => format!("{} provides it without a version", stanza.name()),
             }));
         }
     }

@@ -97,10 +97,10 @@ fn what_cannot_be_met_is_explained() {
         ("strict",            "strict needs `lib (<< 2)`, but lib is 2.1 in trixie"),
         ("both",              "both → tool has `Conflicts: tool-ng`, which refuses both → tool-ng"),
         ("exim, postfix",     "postfix has `Conflicts: mta`, which refuses exim"),
-        ("mailer-v",          "mailer-v needs `mta (>= 1)`, but no package has or provides this name"),
-        ("api-new",           "api-new needs `api (>= 3)`, but no package has or provides this name"),
+        ("mailer-v",          "mailer-v needs `mta (>= 1)`, but exim provides it without a version, postfix provides it without a version"),
+        ("api-new",           "api-new needs `api (>= 3)`, but versioned provides 2 of it"),
         ("breaker, lib",      "breaker has `Breaks: lib (<< 3)`, which refuses lib"),
-        ("foreign",           "foreign needs `lib:i386`, but lib is 2.1 in trixie"),
+        ("foreign",           "foreign needs `lib:i386`, but nothing here is of the architecture i386"),
         ("lib (>= 9)",        "`lib (>= 9)` is asked for, but lib is 2.1 in trixie"),
     ];
     for (wanted, expected) in cases {
@@ -108,6 +108,21 @@ fn what_cannot_be_met_is_explained() {
         let line = text.lines().nth(1).unwrap_or_default().trim();
         assert_eq!(line, expected, "{text}");
         assert!(solve(&universe, &request(wanted)).unwrap_err().hint().is_some());
+    }
+}
+
+#[test]
+fn proposed_updates_are_a_suite_of_their_own() {
+    #[rustfmt::skip]
+    let cases = [
+        ("trixie",                  "trixie"),
+        ("trixie-updates",          "trixie"),
+        ("trixie-security",         "trixie"),
+        ("trixie-backports",        "trixie-backports"),
+        ("trixie-proposed-updates", "trixie-proposed-updates"),
+    ];
+    for (suite, expected) in cases {
+        assert_eq!(super::universe::family(suite), expected, "{suite}");
     }
 }
 

@@ -28,7 +28,8 @@ impl Pins {
 /// The suite whose part this is: `trixie` for `trixie-updates` and `trixie-security`.
 pub(crate) fn family(suite: &str) -> &str {
     let base = ["-updates", "-security"].iter().find_map(|ending| suite.strip_suffix(ending));
-    base.unwrap_or(suite)
+    // `trixie-proposed-updates` is a suite of its own, and no part of one called `trixie-proposed`.
+    base.filter(|base| !base.contains('-')).unwrap_or(suite)
 }
 
 /// A package of a universe, by its position in it.
@@ -164,6 +165,21 @@ impl<'a> Universe<'a> {
         found
     }
 
+    /// The packages that provide `name`, each with the version that it gives for it, by name.
+    pub(super) fn providers(&self, name: &str) -> Vec<(Stanza<'a>, Option<String>)> {
+        let mut found = Vec::new();
+        for &(_, by) in with_hash(&self.provided, NameHash::of(name)) {
+            let stanza = self.stanza(by);
+            let provided = Relations::parse(stanza.provides()).unwrap_or_default();
+            let all = provided.groups.iter().flat_map(|group| &group.alternatives);
+            found.extend(all.filter(|provided| provided.name == name).map(|provided| {
+                (stanza, provided.version.map(|given| given.version.as_str().to_owned()))
+            }));
+        }
+        found.sort_by_key(|(stanza, _)| stanza.name());
+        found
+    }
+
     /// Whether `candidate` provides what `relation` means.
     fn provides(&self, candidate: Candidate, relation: &Relation<'_>) -> bool {
         let provided = Relations::parse(self.stanza(candidate).provides()).unwrap_or_default();
@@ -178,7 +194,7 @@ impl<'a> Universe<'a> {
 }
 
 /// Whether the qualifier of a relation means a package of the only architecture that there is.
-fn is_here(qualifier: Option<&str>) -> bool {
+pub(super) fn is_here(qualifier: Option<&str>) -> bool {
     matches!(qualifier, None | Some("any" | "native" | "amd64" | "all"))
 }
 
