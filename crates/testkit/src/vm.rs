@@ -12,6 +12,7 @@ mod start;
 
 use std::fs;
 use std::io;
+use std::mem;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ExitStatus, Stdio};
 use std::time::Duration;
@@ -44,6 +45,8 @@ pub struct Vm {
     files: Files,
     ports: Vec<(u16, u16)>,
     acceleration: Acceleration,
+    /// The trial of KVM was unclear; if the guest answers now, it was not the image's fault.
+    doubts_kvm: bool,
     _folder: tempfile::TempDir,
 }
 
@@ -122,6 +125,9 @@ impl Vm {
             let connected = self.guest.is_connected().map_err(host("start ssh"))?;
             Ok::<_, VmError>(connected.then_some(()))
         })?;
+        if mem::take(&mut self.doubts_kvm) {
+            acceleration::blame_kvm();
+        }
         let state = match self.try_run_for("systemctl is-system-running --wait", timeout) {
             Ok(_) => return Ok(()),
             Err(error) => error.output.trim().to_owned(),
@@ -394,20 +400,22 @@ impl Vm {
 
     /// Whether the guest answers on its SSH port in time, or QEMU has stopped it.
     fn try_out(&mut self, timeout: Duration) -> Proof {
-        let answered = until("the guest's SSH greeting", timeout, || {
-            self.check_alive()?;
+        let proof = until("the guest's SSH greeting", timeout, || {
+            match self.check_alive() {
+                Err(VmError::Ended { status, .. }) if !status.success() => {
+                    return Ok(Some(Proof::Fails));
+                }
+                checked => checked?,
+            }
             let mut qmp = self.qmp("watch QEMU")?;
             let status = qmp.execute("query-status", &json!({})).map_err(host("ask QEMU"))?;
-            if status["status"] != "running" {
-                return Err(host("run on this machine's KVM")(io::Error::other("stopped")));
+            if let Some(proof) = Proof::of_state(status["status"].as_str().unwrap_or_default()) {
+                return Ok(Some(proof));
             }
-            Ok(self.guest.is_connected().map_err(host("start ssh"))?.then_some(()))
+            let connected = self.guest.is_connected().map_err(host("start ssh"))?;
+            Ok::<_, VmError>(connected.then_some(Proof::Works))
         });
-        match answered {
-            Ok(()) => Proof::Works,
-            Err(VmError::TimedOut(_)) => Proof::Unclear,
-            Err(_) => Proof::Fails,
-        }
+        proof.unwrap_or(Proof::Unclear)
     }
 
     fn read_log(&self, name: &str) -> String {
