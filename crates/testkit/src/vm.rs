@@ -81,6 +81,9 @@ pub enum VmError {
     /// A command in the guest failed.
     #[error(transparent)]
     Command(#[from] CommandError),
+    /// The guest answered, and was then cut off or did not come to an end of its start in time.
+    #[error("the guest answered SSH, but did not say whether all of it has started")]
+    NoVerdict(#[source] CommandError),
     /// The guest started, but not all of it.
     #[error("the guest is {state}; failed units:\n{units}")]
     Degraded {
@@ -118,7 +121,8 @@ impl Vm {
     ///
     /// # Errors
     ///
-    /// [`VmError::Ended`], [`VmError::TimedOut`], or [`VmError::Degraded`] if a unit failed.
+    /// [`VmError::Ended`], [`VmError::TimedOut`], [`VmError::NoVerdict`], or [`VmError::Degraded`]
+    /// if a unit failed.
     pub fn try_wait_until_booted(&mut self, timeout: Duration) -> Result<(), VmError> {
         until("the guest to answer SSH", timeout, || {
             self.check_alive()?;
@@ -128,10 +132,12 @@ impl Vm {
         if mem::take(&mut self.doubts_kvm) {
             acceleration::blame_kvm();
         }
-        let state = match self.try_run_for("systemctl is-system-running --wait", timeout) {
-            Ok(_) => return Ok(()),
-            Err(error) => error.output.trim().to_owned(),
-        };
+        // Its exit status says the same as its word; what fails here is the way there.
+        let state = self.try_run_for("systemctl is-system-running --wait || true", timeout);
+        let state = state.map_err(VmError::NoVerdict)?;
+        if state == "running" {
+            return Ok(());
+        }
         let units = self.try_run("systemctl list-units --failed --plain --no-legend")?;
         Err(VmError::Degraded { state, units })
     }
