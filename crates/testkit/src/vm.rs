@@ -224,7 +224,7 @@ impl Vm {
         self.read_log("console.log")
     }
 
-    /// What the guest has written to its second serial port; see [`Builder::report`].
+    /// What the guest has written to its second serial port, if [`Builder::report`] gave it one.
     pub fn report(&self) -> String {
         self.read_log("report.log")
     }
@@ -364,17 +364,24 @@ impl Vm {
     }
 
     /// What a person needs to find out why something failed: the end of the console, and of the
-    /// guest's journal if it can still be had.
+    /// guest's journal, which reaches us even if SSH never answered.
     pub fn evidence(&self) -> String {
-        let mut text = format!("--- end of the console\n{}", end_of(&self.console(), 40));
+        let console = end_of(&self.console(), 40);
+        let journal = self.journal();
+        format!("--- end of the console\n{console}\n--- end of the guest's journal\n{journal}")
+    }
+
+    /// The end of the guest's journal as it is now, or else as far as it came by the serial port.
+    fn journal(&self) -> String {
+        let mut why = "the guest cannot be asked".to_owned();
         if self.guest.has_connection() {
             let command = "journalctl -b --no-pager -n 80; docker ps -a 2>&1 | tail -n 5";
             match self.try_run_for(command, Duration::from_secs(60)) {
-                Ok(journal) => text += &format!("\n--- end of the guest's journal\n{journal}"),
-                Err(error) => text += &format!("\n--- the journal cannot be had: {error}"),
+                Ok(journal) => return journal,
+                Err(error) => why = error.to_string(),
             }
         }
-        text
+        format!("({why}: by its serial port)\n{}", end_of(&self.read_log("journal.log"), 80))
     }
 
     /// QEMU still runs.

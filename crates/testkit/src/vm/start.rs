@@ -86,14 +86,15 @@ impl Builder {
             Some(_) => None,
             None => Some(firmware(folder)?),
         };
-        let files = Files { folder: folder.to_owned(), firmware };
+        let key = Guest::prepare(folder).map_err(host("make an SSH key"))?;
+        let mut credentials = self.all_credentials();
+        credentials.push(("ssh.authorized_keys.root".to_owned(), key));
+        let files = Files { folder: folder.to_owned(), firmware, credentials: credentials.len() };
         for (index, image) in std::iter::once(&self.disk).chain(&self.extra_disks).enumerate() {
             let size = self.disk_bytes.filter(|_| index == 0);
             overlay(image, &files.at(&options::overlay(index)), size)?;
         }
-        let key = Guest::prepare(folder).map_err(host("make an SSH key"))?;
-        let key = ("ssh.authorized_keys.root".to_owned(), key);
-        for (index, (name, content)) in self.credentials.iter().chain([&key]).enumerate() {
+        for (index, (name, content)) in credentials.iter().enumerate() {
             let text = options::credential_string(name, content);
             fs::write(files.at(&options::credential_file(index)), text)
                 .map_err(host("write a credential"))?;
