@@ -51,14 +51,16 @@ impl Run {
         setup::ensure()?;
         build()?;
         let (stop, stopped) = mpsc::channel();
-        let starting = Starting::default();
-        let interrupted = starting.clone();
-        ctrlc::set_handler(move || interrupted.interrupt(&stop))
-            .context("cannot listen to Ctrl-C")?;
+        let ctrl_c = CtrlC::default();
+        let pressed = ctrl_c.clone();
+        ctrlc::set_handler(move || pressed.act(&stop)).context("cannot listen to Ctrl-C")?;
 
         let folder = command::workspace().join("out").join(IMAGE);
         let mut machine = Vm::builder(&folder).cpus(2).memory_mb(self.memory);
         machine = machine.disk_bytes(self.disk * 1_000_000_000);
+        // Only whoever runs this can open the serial console's socket.
+        machine = machine.credential("tty.serial.ttyS0.agetty.autologin", b"root");
+        machine = machine.credential("tty.serial.ttyS0.login.noauth", b"yes");
         machine = machine.forward(self.ssh_port, 22);
         for &(here, there) in &self.forward {
             machine = machine.forward(here, there);
@@ -67,12 +69,13 @@ impl Run {
         if vm.acceleration() == Acceleration::Emulated {
             println!("KVM does not work here: emulating, which takes about ten times as long");
         }
-        starting.with(vm.key().parent());
+        ctrl_c.ends_all(vm.key().parent());
         let mut demonstrated = demonstrate(&mut vm);
-        starting.done();
         if demonstrated.is_ok() && !self.exit {
+            ctrl_c.powers_off();
             print_ways_in(&vm);
             demonstrated = wait(&mut vm, &stopped);
+            ctrl_c.ends_all(vm.key().parent());
         }
         if let Err(error) = demonstrated {
             eprintln!("{}", vm.evidence());
@@ -83,33 +86,33 @@ impl Run {
     }
 }
 
-/// What Ctrl-C does: it ends everything at once while the host comes up, and powers it off in good
-/// order afterwards.
+/// What Ctrl-C does: it has the host powered off in good order while that is up, and ends
+/// everything at once while it comes up or goes down.
 #[derive(Clone)]
-struct Starting(Arc<Mutex<Option<PathBuf>>>);
+struct CtrlC(Arc<Mutex<Option<PathBuf>>>);
 
-impl Default for Starting {
+impl Default for CtrlC {
     fn default() -> Self {
         Self(Arc::new(Mutex::new(Some(PathBuf::new()))))
     }
 }
 
-impl Starting {
-    /// The machine's files are in this folder.
-    fn with(&self, folder: Option<&Path>) {
+impl CtrlC {
+    /// From now on it ends everything; the machine's files are in this folder.
+    fn ends_all(&self, folder: Option<&Path>) {
         *self.files() = Some(folder.map(Path::to_owned).unwrap_or_default());
     }
 
-    /// The host has come up, or failed to.
-    fn done(&self) {
+    /// From now on it only asks for the host's end.
+    fn powers_off(&self) {
         *self.files() = None;
     }
 
-    fn interrupt(&self, stop: &Sender<()>) {
+    fn act(&self, stop: &Sender<()>) {
         if let Some(folder) = self.files().take() {
             // QEMU ends with this program; its files would stay.
             let _ = std::fs::remove_dir_all(folder);
-            eprintln!("\nstopped before the host was up");
+            eprintln!("\nstopped without powering the host off");
             std::process::exit(130);
         }
         // Nobody listens any more: the program is already ending.
@@ -162,9 +165,8 @@ fn print_ways_in(vm: &Vm) {
         let options = "-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null";
         println!("  SSH             ssh -p {port} -i {} {options} root@127.0.0.1", key.display());
     }
-    println!("  serial console  (messages; nobody has a password to log in with)");
-    println!("                  socat -,raw,echo=0,escape=0x1d unix:{}", console.display());
-    println!("                  (Ctrl-] leaves it)");
+    println!("  serial console  socat -,raw,echo=0,escape=0x1d unix:{}", console.display());
+    println!("                  (press Enter for root's shell; Ctrl-] leaves it)");
     for (here, there) in vm.ports().filter(|port| port.1 != 22) {
         println!("  forwarded       127.0.0.1:{here} leads to port {there} of the host");
     }

@@ -12,6 +12,7 @@ mod start;
 
 use std::fs;
 use std::io;
+use std::mem;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ExitStatus, Stdio};
 use std::time::Duration;
@@ -44,6 +45,8 @@ pub struct Vm {
     files: Files,
     ports: Vec<(u16, u16)>,
     acceleration: Acceleration,
+    /// The trial of KVM was unclear; if the guest answers now, it was not the image's fault.
+    doubts_kvm: bool,
     _folder: tempfile::TempDir,
 }
 
@@ -78,6 +81,9 @@ pub enum VmError {
     /// A command in the guest failed.
     #[error(transparent)]
     Command(#[from] CommandError),
+    /// The guest answered, and was then cut off or did not come to an end of its start in time.
+    #[error("the guest answered SSH, but did not say whether all of it has started")]
+    NoVerdict(#[source] CommandError),
     /// The guest started, but not all of it.
     #[error("the guest is {state}; failed units:\n{units}")]
     Degraded {
@@ -115,17 +121,23 @@ impl Vm {
     ///
     /// # Errors
     ///
-    /// [`VmError::Ended`], [`VmError::TimedOut`], or [`VmError::Degraded`] if a unit failed.
+    /// [`VmError::Ended`], [`VmError::TimedOut`], [`VmError::NoVerdict`], or [`VmError::Degraded`]
+    /// if a unit failed.
     pub fn try_wait_until_booted(&mut self, timeout: Duration) -> Result<(), VmError> {
         until("the guest to answer SSH", timeout, || {
             self.check_alive()?;
             let connected = self.guest.is_connected().map_err(host("start ssh"))?;
             Ok::<_, VmError>(connected.then_some(()))
         })?;
-        let state = match self.try_run_for("systemctl is-system-running --wait", timeout) {
-            Ok(_) => return Ok(()),
-            Err(error) => error.output.trim().to_owned(),
-        };
+        if mem::take(&mut self.doubts_kvm) {
+            acceleration::blame_kvm();
+        }
+        // Its exit status says the same as its word; what fails here is the way there.
+        let state = self.try_run_for("systemctl is-system-running --wait || true", timeout);
+        let state = state.map_err(VmError::NoVerdict)?;
+        if state == "running" {
+            return Ok(());
+        }
         let units = self.try_run("systemctl list-units --failed --plain --no-legend")?;
         Err(VmError::Degraded { state, units })
     }
@@ -212,7 +224,7 @@ impl Vm {
         self.read_log("console.log")
     }
 
-    /// What the guest has written to its second serial port; see [`Builder::report`].
+    /// What the guest has written to its second serial port, if [`Builder::report`] gave it one.
     pub fn report(&self) -> String {
         self.read_log("report.log")
     }
@@ -352,17 +364,24 @@ impl Vm {
     }
 
     /// What a person needs to find out why something failed: the end of the console, and of the
-    /// guest's journal if it can still be had.
+    /// guest's journal, which reaches us even if SSH never answered.
     pub fn evidence(&self) -> String {
-        let mut text = format!("--- end of the console\n{}", end_of(&self.console(), 40));
+        let console = end_of(&self.console(), 40);
+        let journal = self.journal();
+        format!("--- end of the console\n{console}\n--- end of the guest's journal\n{journal}")
+    }
+
+    /// The end of the guest's journal as it is now, or else as far as it came by the serial port.
+    fn journal(&self) -> String {
+        let mut why = "the guest cannot be asked".to_owned();
         if self.guest.has_connection() {
             let command = "journalctl -b --no-pager -n 80; docker ps -a 2>&1 | tail -n 5";
             match self.try_run_for(command, Duration::from_secs(60)) {
-                Ok(journal) => text += &format!("\n--- end of the guest's journal\n{journal}"),
-                Err(error) => text += &format!("\n--- the journal cannot be had: {error}"),
+                Ok(journal) => return journal,
+                Err(error) => why = error.to_string(),
             }
         }
-        text
+        format!("({why}: by its serial port)\n{}", end_of(&self.read_log("journal.log"), 80))
     }
 
     /// QEMU still runs.
@@ -394,20 +413,22 @@ impl Vm {
 
     /// Whether the guest answers on its SSH port in time, or QEMU has stopped it.
     fn try_out(&mut self, timeout: Duration) -> Proof {
-        let answered = until("the guest's SSH greeting", timeout, || {
-            self.check_alive()?;
+        let proof = until("the guest's SSH greeting", timeout, || {
+            match self.check_alive() {
+                Err(VmError::Ended { status, .. }) if !status.success() => {
+                    return Ok(Some(Proof::Fails));
+                }
+                checked => checked?,
+            }
             let mut qmp = self.qmp("watch QEMU")?;
             let status = qmp.execute("query-status", &json!({})).map_err(host("ask QEMU"))?;
-            if status["status"] != "running" {
-                return Err(host("run on this machine's KVM")(io::Error::other("stopped")));
+            if let Some(proof) = Proof::of_state(status["status"].as_str().unwrap_or_default()) {
+                return Ok(Some(proof));
             }
-            Ok(self.guest.is_connected().map_err(host("start ssh"))?.then_some(()))
+            let connected = self.guest.is_connected().map_err(host("start ssh"))?;
+            Ok::<_, VmError>(connected.then_some(Proof::Works))
         });
-        match answered {
-            Ok(()) => Proof::Works,
-            Err(VmError::TimedOut(_)) => Proof::Unclear,
-            Err(_) => Proof::Fails,
-        }
+        proof.unwrap_or(Proof::Unclear)
     }
 
     fn read_log(&self, name: &str) -> String {

@@ -31,10 +31,28 @@ impl Acceleration {
 pub(super) enum Proof {
     /// The image booted.
     Works,
-    /// QEMU stopped it, or ended.
+    /// It cannot be opened, or QEMU stopped the image.
     Fails,
-    /// It ran and did not answer in time: that may be the image's fault.
+    /// The image did not answer in time: that may be its own fault.
     Unclear,
+}
+
+impl Proof {
+    /// What QEMU's word for the state of a machine proves; `None` while it runs.
+    ///
+    /// Source: QEMU QMP reference manual, "RunState".
+    pub(super) fn of_state(state: &str) -> Option<Self> {
+        match state {
+            "running" => None,
+            "internal-error" => Some(Self::Fails),
+            _ => Some(Self::Unclear), // a full disk, a guest that powered itself off
+        }
+    }
+
+    /// How to run the image after this.
+    pub(super) fn acceleration(self) -> Acceleration {
+        if self == Self::Works { Acceleration::Kvm } else { Acceleration::Emulated }
+    }
 }
 
 /// What was found out about this machine, remembered until it restarts.
@@ -42,34 +60,42 @@ pub(super) enum Proof {
 /// # Errors
 ///
 /// What `trial` fails with: then nothing was found out.
-pub(super) fn decide<E>(trial: impl FnOnce() -> Result<Proof, E>) -> Result<Acceleration, E> {
+pub(super) fn decide<E>(trial: impl FnOnce() -> Result<Proof, E>) -> Result<Proof, E> {
     if fs::File::options().read(true).write(true).open("/dev/kvm").is_err() {
-        return Ok(Acceleration::Emulated);
+        return Ok(Proof::Fails);
     }
     recall(memory().as_deref(), trial)
 }
 
-fn recall<E>(
-    memory: Option<&Path>,
-    trial: impl FnOnce() -> Result<Proof, E>,
-) -> Result<Acceleration, E> {
+/// Remembers that KVM is to blame for a trial that was unclear: the same image has answered
+/// without it.
+pub(super) fn blame_kvm() {
+    remember(memory().as_deref(), Proof::Fails);
+}
+
+fn recall<E>(memory: Option<&Path>, trial: impl FnOnce() -> Result<Proof, E>) -> Result<Proof, E> {
     let remembered = memory.and_then(|path| fs::read_to_string(path).ok());
-    let proof = match remembered.as_deref() {
-        Some("works") => Proof::Works,
-        Some("fails") => Proof::Fails,
-        _ => trial()?,
-    };
+    match remembered.as_deref() {
+        Some("works") => return Ok(Proof::Works),
+        Some("fails") => return Ok(Proof::Fails),
+        _ => {}
+    }
+    let proof = trial()?;
+    remember(memory, proof);
+    Ok(proof)
+}
+
+fn remember(memory: Option<&Path>, proof: Proof) {
     let word = match proof {
         Proof::Works => "works",
         Proof::Fails => "fails",
-        Proof::Unclear => return Ok(Acceleration::Emulated),
+        Proof::Unclear => return,
     };
     if let Some(path) = memory {
         // Not being able to remember only costs the next caller the same trial.
         let _ = fs::create_dir_all(path.with_file_name(""));
         let _ = fs::write(path, word);
     }
-    Ok(if proof == Proof::Works { Acceleration::Kvm } else { Acceleration::Emulated })
 }
 
 fn memory() -> Option<PathBuf> {
@@ -86,21 +112,41 @@ mod tests {
     fn only_a_clear_verdict_is_remembered() {
         #[rustfmt::skip]
         let cases = [
-            // what the trial shows     what is used now              what is remembered
-            (Ok(Proof::Works),   Ok(Acceleration::Kvm),      Some("works")),
-            (Ok(Proof::Fails),   Ok(Acceleration::Emulated), Some("fails")),
-            (Ok(Proof::Unclear), Ok(Acceleration::Emulated), None),
-            (Err("no image"),    Err("no image"),            None),
+            // what the trial shows  what is remembered
+            (Ok(Proof::Works),       Some("works")),
+            (Ok(Proof::Fails),       Some("fails")),
+            (Ok(Proof::Unclear),     None),
+            (Err("no image"),        None),
         ];
-        for (trial, expected, remembered) in cases {
+        for (trial, remembered) in cases {
             let dir = tempfile::tempdir().unwrap();
             let path = dir.path().join("folder/kvm");
-            assert_eq!(recall(Some(&path), || trial), expected, "{trial:?}");
+            assert_eq!(recall(Some(&path), || trial), trial);
             assert_eq!(fs::read_to_string(&path).ok().as_deref(), remembered, "{trial:?}");
             if remembered.is_some() {
                 let again = recall(Some(&path), || -> Result<_, &str> { panic!("asked again") });
-                assert_eq!(again, expected);
+                assert_eq!(again, trial);
             }
         }
+    }
+
+    #[test]
+    fn kvm_is_blamed_only_for_what_qemu_says_of_itself() {
+        #[rustfmt::skip]
+        let cases = [
+            ("running",        None),
+            ("internal-error", Some(Proof::Fails)),
+            ("io-error",       Some(Proof::Unclear)),
+            ("shutdown",       Some(Proof::Unclear)),
+        ];
+        for (state, expected) in cases {
+            assert_eq!(Proof::of_state(state), expected, "{state}");
+        }
+    }
+
+    #[test]
+    fn only_a_trial_that_worked_uses_kvm() {
+        let all = [Proof::Works, Proof::Fails, Proof::Unclear].map(Proof::acceleration);
+        assert_eq!(all, [Acceleration::Kvm, Acceleration::Emulated, Acceleration::Emulated]);
     }
 }

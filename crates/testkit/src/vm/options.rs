@@ -5,6 +5,21 @@ use std::path::{Path, PathBuf};
 
 use super::acceleration::Acceleration;
 
+/// Sends the journal to the second serial port. It starts once the journal lies where it stays, or
+/// once that has failed, and ends before `/var` is let go.
+const JOURNAL: &str = "\
+[Unit]
+Description=Journal for whoever watches this virtual machine
+DefaultDependencies=no
+After=systemd-journal-flush.service
+Conflicts=shutdown.target
+Before=shutdown.target
+
+[Service]
+ExecStart=journalctl --boot --follow --lines=all --output=short-monotonic
+StandardOutput=file:/dev/ttyS1
+";
+
 /// A virtual machine to be started: an image and what differs from the defaults.
 #[derive(Clone, Debug)]
 pub struct Builder {
@@ -111,7 +126,8 @@ impl Builder {
         self
     }
 
-    /// Gives the guest a second serial port, whose output is [`Vm::report`](super::Vm::report).
+    /// Leaves the guest's second serial port to the test, as [`Vm::report`](super::Vm::report).
+    /// Otherwise the guest's journal goes there, as evidence for when SSH does not answer.
     #[must_use]
     pub fn report(mut self) -> Self {
         self.report = true;
@@ -123,6 +139,19 @@ impl Builder {
     pub fn count_instructions(mut self) -> Self {
         self.count_instructions = true;
         self.acceleration(Acceleration::Emulated)
+    }
+
+    /// What the guest is handed beside the SSH key.
+    pub(super) fn all_credentials(&self) -> Vec<(String, Vec<u8>)> {
+        let mut all = self.credentials.clone();
+        if !self.report {
+            let mut add = |name: &str, content: &str| all.push((name.into(), content.into()));
+            add("systemd.extra-unit.journal-to-serial.service", JOURNAL);
+            // Not multi-user.target, which may never be reached and is Builder::unit's.
+            let wanted = "[Unit]\nWants=journal-to-serial.service\n";
+            add("systemd.unit-dropin.sysinit.target", wanted);
+        }
+        all
     }
 
     /// Uses this acceleration, instead of KVM where it has proved itself and emulation elsewhere.
@@ -138,6 +167,7 @@ impl Builder {
 pub(super) struct Files {
     pub(super) folder: PathBuf,
     pub(super) firmware: Option<PathBuf>,
+    pub(super) credentials: usize,
 }
 
 impl Files {
@@ -159,9 +189,8 @@ pub(super) fn arguments(machine: &Builder, files: &Files, accel: Acceleration) -
     let logged = format!("path={},logfile={}", path("serial"), path("console.log"));
     add("-chardev", format!("socket,id=console,server=on,wait=off,{logged}"));
     add("-serial", "chardev:console".into());
-    if machine.report {
-        add("-serial", format!("file:{}", path("report.log")));
-    }
+    let second = if machine.report { "report.log" } else { "journal.log" };
+    add("-serial", format!("file:{}", path(second)));
     if let Some(firmware) = &files.firmware {
         let flash = "if=pflash,format=raw";
         add("-drive", format!("{flash},unit=0,readonly=on,file={}", firmware.display()));
@@ -185,8 +214,7 @@ pub(super) fn arguments(machine: &Builder, files: &Files, accel: Acceleration) -
             add("-initrd", initrd.display().to_string());
         }
     }
-    for index in 0..=machine.credentials.len() {
-        // one more than were asked for: the SSH key
+    for index in 0..files.credentials {
         add("-smbios", format!("type=11,path={}", path(&credential_file(index))));
     }
     if machine.count_instructions {
@@ -243,7 +271,7 @@ mod tests {
     #[test]
     fn a_port_is_forwarded_once() {
         let machine = Builder::new(Path::new("disk.raw")).forward(2222, 22).forward(0, 80);
-        let files = Files { folder: "/run/vm".into(), firmware: None };
+        let files = Files { folder: "/run/vm".into(), firmware: None, credentials: 0 };
         let words = arguments(&machine, &files, Acceleration::Emulated);
         let net = words.iter().find(|word| word.to_string_lossy().starts_with("user,"));
         let expected =

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use super::acceleration::Proof;
 use super::guest::Guest;
 use super::options::{self, Files};
 use super::{Acceleration, Builder, Vm, VmError, acceleration, chain, host};
@@ -23,13 +24,18 @@ impl Builder {
     ///
     /// [`VmError`]; nothing is left running.
     pub fn try_start(&self) -> Result<Vm, VmError> {
-        let acceleration = match self.acceleration {
-            Some(acceleration) => acceleration,
-            None => acceleration::decide(|| {
-                self.launch(Acceleration::Kvm).map(|mut vm| vm.try_out(PROOF))
-            })?,
-        };
-        self.launch(acceleration)
+        if let Some(acceleration) = self.acceleration {
+            return self.launch(acceleration);
+        }
+        let proof = acceleration::decide(|| match self.launch(Acceleration::Kvm) {
+            Ok(mut vm) => Ok(vm.try_out(PROOF)),
+            // KVM that opens and does nothing, or a port that is taken: the next start tells.
+            Err(VmError::Ended { .. }) => Ok(Proof::Unclear),
+            Err(error) => Err(error),
+        })?;
+        let mut vm = self.launch(proof.acceleration())?;
+        vm.doubts_kvm = proof == Proof::Unclear;
+        Ok(vm)
     }
 
     /// Starts the machine.
@@ -58,7 +64,15 @@ impl Builder {
             .spawn()
             .map_err(host("start QEMU"))?;
         let guest = Guest::new(folder.path(), 0);
-        let mut vm = Vm { qemu, guest, files, ports: Vec::new(), acceleration, _folder: folder };
+        let mut vm = Vm {
+            qemu,
+            guest,
+            files,
+            ports: Vec::new(),
+            acceleration,
+            doubts_kvm: false,
+            _folder: folder,
+        };
         vm.find_ports()?;
         let port = vm.forwarded(22).unwrap_or_default();
         vm.guest = Guest::new(&vm.files.folder, port);
@@ -72,14 +86,15 @@ impl Builder {
             Some(_) => None,
             None => Some(firmware(folder)?),
         };
-        let files = Files { folder: folder.to_owned(), firmware };
+        let key = Guest::prepare(folder).map_err(host("make an SSH key"))?;
+        let mut credentials = self.all_credentials();
+        credentials.push(("ssh.authorized_keys.root".to_owned(), key));
+        let files = Files { folder: folder.to_owned(), firmware, credentials: credentials.len() };
         for (index, image) in std::iter::once(&self.disk).chain(&self.extra_disks).enumerate() {
             let size = self.disk_bytes.filter(|_| index == 0);
             overlay(image, &files.at(&options::overlay(index)), size)?;
         }
-        let key = Guest::prepare(folder).map_err(host("make an SSH key"))?;
-        let key = ("ssh.authorized_keys.root".to_owned(), key);
-        for (index, (name, content)) in self.credentials.iter().chain([&key]).enumerate() {
+        for (index, (name, content)) in credentials.iter().enumerate() {
             let text = options::credential_string(name, content);
             fs::write(files.at(&options::credential_file(index)), text)
                 .map_err(host("write a credential"))?;

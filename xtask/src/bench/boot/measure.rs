@@ -30,7 +30,8 @@ StandardError=journal+console
 
 /// At each mark: seconds since the kernel began, and the hundredths of them in which the processor had
 /// nothing to do, with and without a task that waited for the disk. How long a disk takes is the
-/// emulating machine's affair, even where instructions are counted.
+/// emulating machine's affair, even where instructions are counted. Whether the rest of the system
+/// came up well is not asked: only that it has.
 const SCRIPT: &str = r#"
 set -e
 mark() {
@@ -42,6 +43,14 @@ mark systemd
 systemctl start docker.service
 docker version > /dev/null
 mark docker
+systemctl is-system-running --wait > /dev/null || true
+while read -r name value _; do
+    case $name in
+        MemTotal:) total=$value ;;
+        MemAvailable:) available=$value ;;
+    esac
+done < /proc/meminfo
+echo "memory $((total - available)) kB" > /dev/ttyS1
 image=$(docker load < /dev/vdb)
 mark loaded
 docker run --rm "${image#Loaded image: }" /bin/sh -c 'echo hello'
@@ -53,14 +62,6 @@ chmod 700 /run/loop/run
 mark before-loop
 /run/loop/run
 mark after-loop
-sleep 5
-while read -r name value _; do
-    case $name in
-        MemTotal:) total=$value ;;
-        MemAvailable:) available=$value ;;
-    esac
-done < /proc/meminfo
-echo "memory $((total - available)) kB" > /dev/ttyS1
 "#;
 
 /// What the known loop executes, in billions of instructions.
@@ -73,17 +74,18 @@ pub(super) struct Marks {
     seen: BTreeMap<String, f64>,
     /// By the guest's clock, seconds that it was not idle.
     busy: BTreeMap<String, f64>,
-    /// Used memory after a container has run, in MB.
+    /// Used memory once all has started and before the first container, in MB.
     pub(super) used_memory_mb: f64,
 }
 
 impl Marks {
-    /// Seconds from power-on to a mark; loading the container's image is not counted.
+    /// Seconds from power-on to a mark; what lies between Docker's answer and the
+    /// container, waiting for the rest of the system and loading the image, is not counted.
     pub(super) fn wall(&self, mark: &str) -> f64 {
         without_load(&self.seen, mark)
     }
 
-    /// Seconds of work from the kernel's start to a mark; loading the image is not counted.
+    /// Seconds of work from the kernel's start to a mark; with the same left out.
     pub(super) fn busy(&self, mark: &str) -> f64 {
         without_load(&self.busy, mark)
     }
@@ -98,6 +100,7 @@ fn at(marks: &BTreeMap<String, f64>, mark: &str) -> f64 {
     marks.get(mark).copied().unwrap_or(f64::NAN)
 }
 
+/// The image is loaded when the system has settled and its memory was read.
 fn without_load(marks: &BTreeMap<String, f64>, mark: &str) -> f64 {
     let loading = if mark == "container" { at(marks, "loaded") - at(marks, "docker") } else { 0.0 };
     at(marks, mark) - loading
