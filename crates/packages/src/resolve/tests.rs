@@ -122,7 +122,7 @@ fn proposed_updates_are_a_suite_of_their_own() {
         ("trixie-proposed-updates", "trixie-proposed-updates"),
     ];
     for (suite, expected) in cases {
-        assert_eq!(super::universe::family(suite), expected, "{suite}");
+        assert_eq!(family(suite), expected, "{suite}");
     }
 }
 
