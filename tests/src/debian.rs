@@ -53,6 +53,8 @@ pub fn installation(manifest: &Manifest, folder: &Path) -> PathBuf {
     let mut bootstrap = Command::new("mmdebstrap");
     bootstrap
         .args(["--variant=essential", "--format=tar", &format!("--include={}", wanted.join(","))])
+        // The essential packages come first, in the archive's newest versions.
+        .arg("--aptopt=APT::Get::allow-downgrades \"true\"")
         .args([Path::new("trixie"), &result])
         .arg(format!("deb [trusted=yes] copy:{} ./", repository.path().display()))
         .args(testkit::debian::sources().expect("Debian's archive"));
