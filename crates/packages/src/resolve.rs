@@ -155,7 +155,13 @@ impl Explain for SolveError {
         match self {
             Self::Unsolvable(error) => error.hint(),
             Self::Index(error) => error.hint(),
-            Self::Request { .. } | Self::Relation { .. } => None,
+            Self::Request { .. } => {
+                Some("write it as in `Depends`: `name`, `name (>= 1.2)` or `one | other`".into())
+            }
+            Self::Relation { package, .. } => Some(format!(
+                "report it to whoever runs this archive, or ask for something that does not need \
+                 {package}"
+            )),
         }
     }
 }

@@ -211,5 +211,10 @@ fn instead(provider: &Provider<'_, '_>, requirement: Requirement) -> String {
     }
     found.sort();
     found.dedup();
+    if found.len() > SHOWN {
+        let more = found.len() - SHOWN;
+        found.truncate(SHOWN);
+        found.push(format!("{more} more"));
+    }
     if found.is_empty() { "no package has or provides this name".into() } else { found.join(", ") }
 }

@@ -130,10 +130,16 @@ fn proposed_updates_are_a_suite_of_their_own() {
 fn malformed_fields_and_requests_are_named() {
     let index = index("trixie", PACKAGES);
     let universe = Universe::new([&index], &Pins::default()).unwrap();
-    let error = names(&universe, &request("bad")).unwrap_err();
-    assert_eq!(error, "the field Depends of bad is malformed");
-    let error = names(&universe, &request("lib (")).unwrap_err();
-    assert_eq!(error, "`lib (` is no package that could be installed");
+    #[rustfmt::skip]
+    let cases = [
+        ("bad",   "the field Depends of bad is malformed",         "does not need bad"),
+        ("lib (", "`lib (` is no package that could be installed", "as in `Depends`"),
+    ];
+    for (wanted, expected, hint) in cases {
+        let error = solve(&universe, &request(wanted)).unwrap_err();
+        assert_eq!(error.to_string(), expected, "{wanted}");
+        assert!(error.hint().unwrap().contains(hint), "{wanted}: {:?}", error.hint());
+    }
 }
 
 #[test]
