@@ -33,8 +33,8 @@ pub(crate) enum UpdateError {
     Solve { purpose: String, source: Box<SolveError> },
     #[error("the archive has no package {package}, which {purpose} asks for")]
     Missing { package: PackageName, purpose: String },
-    #[error("{purpose} takes {package} {now}, but something else that is locked takes {before}")]
-    TwoFiles { package: PackageName, purpose: String, before: String, now: String },
+    #[error("{second} takes {package} {takes}, but {first} takes {has}")]
+    TwoFiles { package: PackageName, first: String, has: String, second: String, takes: String },
     #[error("the archive's {suite} is of {now}, older than the {before} of os/packages.lock")]
     Older { suite: String, before: String, now: String },
     #[error("no recipe covers {package}, which {purpose} asks for")]
@@ -210,14 +210,18 @@ fn take(
     purpose: &Purpose,
 ) -> Result<(), UpdateError> {
     let file = |locked: &Locked| format!("{} of {}", locked.version, locked.suite);
-    let now = file(&locked);
     match lock.packages.entry(name.clone()) {
-        Entry::Occupied(before) if *before.get() != locked => Err(UpdateError::TwoFiles {
-            package: name.clone(),
-            purpose: purpose.name.clone(),
-            before: file(before.get()),
-            now,
-        }),
+        Entry::Occupied(before) if *before.get() != locked => {
+            // All files of a set are taken before the set is noted, so this is another purpose.
+            let mut others = lock.sets.iter().filter(|(_, set)| set.packages.contains(name));
+            Err(UpdateError::TwoFiles {
+                package: name.clone(),
+                first: others.next().map_or_else(|| purpose.name.clone(), |(it, _)| it.clone()),
+                has: file(before.get()),
+                second: purpose.name.clone(),
+                takes: file(&locked),
+            })
+        }
         Entry::Occupied(_) => Ok(()),
         Entry::Vacant(place) => {
             place.insert(locked);
@@ -287,11 +291,13 @@ mod tests {
         let (mut lock, name) = (Lock::default(), "libc6".parse().unwrap());
         let (tools, image) = (purpose("tools/build"), purpose("image/minimal"));
         take(&mut lock, &name, locked("1", "trixie"), &tools).unwrap();
+        let set = Set { request: tools.request, packages: BTreeSet::from([name.clone()]) };
+        lock.sets.insert(tools.name.clone(), set);
         take(&mut lock, &name, locked("1", "trixie"), &image).unwrap();
         let error = take(&mut lock, &name, locked("2", "sid"), &image).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "image/minimal takes libc6 2 of sid, but something else that is locked takes 1 of trixie"
+            "image/minimal takes libc6 2 of sid, but tools/build takes 1 of trixie"
         );
         assert!(error.hint().unwrap().contains("take libc6 from trixie"));
     }
