@@ -4,7 +4,7 @@
 //! packages. What was fetched once is taken from the cache; with a warm cache no network is needed
 //! for as long as the suites' signed dates allow.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
@@ -18,7 +18,7 @@ use crate::fetch::{FetchError, Fetcher, Wanted};
 use crate::index::{Index, IndexError, LoadIndexError, Stanza};
 use crate::lock::{Lock, Locked};
 use crate::release::{self, BadSignature, Listed, Release, ReleaseError, Verify};
-use crate::resolve::{Pins, Universe};
+use crate::resolve::{Pins, Universe, family};
 use crate::sources::{Sources, is_security};
 
 /// Everything an [`Archive`] works with.
@@ -133,7 +133,9 @@ impl Explain for ArchiveError {
             Self::NoIndex { .. } | Self::Unpack { .. } => {
                 Some("use another archive: --archive URI".into())
             }
-            Self::Offline { .. } => Some("run once with network".into()),
+            Self::Offline { .. } => {
+                Some("run once without --offline, so that it is fetched".into())
+            }
             Self::Gone { .. } => {
                 Some("run `forge update`, or use an archive that keeps old files".into())
             }
@@ -216,7 +218,8 @@ impl Archive {
     /// # Errors
     ///
     /// [`ArchiveError::Gone`] if a file is gone and `gone` is [`Gone::Fail`], or the suite has no
-    /// such package at all any more; others as [`Archive::download`].
+    /// such package at all any more; [`ArchiveError::Offline`] where that is not known, because the
+    /// network must not be asked; others as [`Archive::download`].
     pub fn download_locked<'n>(
         &self,
         lock: &Lock,
@@ -236,55 +239,95 @@ impl Archive {
         } else {
             fetcher.fetch_each(&wanted, progress.as_ref(), is_gone)
         };
-        let mut fetched = Vec::new();
-        for ((name, locked), result) in named.into_iter().zip(results) {
+        // By position: what replaces a lost file keeps its place.
+        let mut fetched = BTreeMap::new();
+        let mut lost = Vec::new();
+        for (at, (&(name, locked), result)) in named.iter().zip(results).enumerate() {
             match result {
                 Some(Ok(path)) => {
                     let (name, locked) = (name.clone(), locked.clone());
-                    fetched.push(Fetched { name, locked, path, replaces: None });
+                    fetched.insert(at, Fetched { name, locked, path, replaces: None });
                 }
-                Some(Err(error)) if is_gone(&error) => {
-                    let replacement = self.replacement(name, locked, gone);
-                    fetched.push(if *offline {
-                        // Whether the archive has lost it is not known: nobody may ask.
-                        let what = self.wanted(locked).uri;
-                        replacement.map_err(|_| ArchiveError::Offline { what })?
-                    } else {
-                        replacement?
-                    });
-                }
+                Some(Err(error)) if is_gone(&error) => lost.push((at, (name, locked))),
                 Some(Err(error)) => return Err(error.into()),
                 None => {} // the error that stopped it follows
             }
         }
-        Ok(fetched)
+        let (places, lost): (Vec<_>, Vec<_>) = lost.into_iter().unzip();
+        fetched.extend(places.into_iter().zip(self.replacements(&lost, gone)?));
+        Ok(fetched.into_values().collect())
     }
 
-    /// The newest version of a package whose locked file is gone.
-    fn replacement(
+    /// The newest versions of the packages whose locked files cannot be had, in the same order.
+    fn replacements(
         &self,
-        name: &PackageName,
-        locked: &Locked,
+        lost: &[(&PackageName, &Locked)],
         gone: Gone,
-    ) -> Result<Fetched, ArchiveError> {
-        let error = || ArchiveError::Gone { name: name.clone(), version: locked.version.clone() };
+    ) -> Result<Vec<Fetched>, ArchiveError> {
+        let Some(&first) = lost.first() else { return Ok(Vec::new()) };
         if gone == Gone::Fail {
-            return Err(error());
+            return Err(self.lost(first));
         }
-        let contents = self.contents(&[crate::resolve::family(&locked.suite)])?;
-        let universe = Universe::new(&contents.indexes, &Pins::default())?;
-        let stanza = universe.get(name.as_str()).ok_or_else(error)?;
-        let newest = Locked::of(stanza)?;
-        if newest == *locked {
-            return Err(error()); // the archive names it still, and does not have it
-        }
-        let paths = self.download(&[stanza])?;
-        let path = paths.into_iter().next().ok_or_else(error)?;
-        let (old, new) = (&locked.version, &newest.version);
+        let suites: BTreeSet<_> = lost.iter().map(|(_, locked)| family(&locked.suite)).collect();
+        let contents = self.contents(&suites.into_iter().collect::<Vec<_>>());
+        let newest = self.newest(&contents.map_err(|error| self.blamed(error, first))?, lost)?;
         let lacks = if self.options.offline { "not in the cache" } else { "gone from the archive" };
-        let line = format!("note: {name} {old} is {lacks}: {new} is used instead");
-        self.options.progress.note(&line);
-        Ok(Fetched { name: name.clone(), locked: newest, path, replaces: Some(old.clone()) })
+        for Fetched { name, locked, replaces, .. } in &newest {
+            if let Some(old) = replaces {
+                let new = &locked.version;
+                let line = format!("note: {name} {old} is {lacks}: {new} is used instead");
+                self.options.progress.note(&line);
+            }
+        }
+        Ok(newest)
+    }
+
+    /// Fetches the newest versions of packages, each from the suite that the lock names.
+    fn newest(
+        &self,
+        contents: &Contents,
+        lost: &[(&PackageName, &Locked)],
+    ) -> Result<Vec<Fetched>, ArchiveError> {
+        let pin = |&(name, locked): &(&PackageName, &Locked)| {
+            (name.to_string(), family(&locked.suite).to_owned())
+        };
+        let packages = lost.iter().map(pin).collect();
+        let universe = Universe::new(&contents.indexes, &Pins { base: None, packages })?;
+        let mut stanzas = Vec::new();
+        let mut newest = Vec::new();
+        for &(name, locked) in lost {
+            let stanza = universe.get(name.as_str()).ok_or_else(|| self.lost((name, locked)))?;
+            let found = Locked::of(stanza)?;
+            if found == *locked {
+                return Err(self.lost((name, locked))); // the archive names it still
+            }
+            let cached = self.check_offline(&[self.wanted(&found)]);
+            cached.map_err(|error| self.blamed(error, (name, locked)))?;
+            stanzas.push(stanza);
+            newest.push((name.clone(), found, locked.version.clone()));
+        }
+        let paths = self.download(&stanzas)?.into_iter().zip(newest);
+        let fetched = paths.map(|(path, (name, locked, old))| Fetched {
+            name,
+            locked,
+            path,
+            replaces: Some(old),
+        });
+        Ok(fetched.collect())
+    }
+
+    /// Blames what is missing in the first place, not what could have replaced it.
+    fn blamed(&self, error: ArchiveError, lost: (&PackageName, &Locked)) -> ArchiveError {
+        if matches!(error, ArchiveError::Offline { .. }) { self.lost(lost) } else { error }
+    }
+
+    /// What to say of a locked file that cannot be had. Without network nobody can tell whether the
+    /// archive has it.
+    fn lost(&self, (name, locked): (&PackageName, &Locked)) -> ArchiveError {
+        if self.options.offline {
+            return ArchiveError::Offline { what: self.wanted(locked).uri };
+        }
+        ArchiveError::Gone { name: name.clone(), version: locked.version.clone() }
     }
 
     fn wanted(&self, locked: &Locked) -> Wanted {

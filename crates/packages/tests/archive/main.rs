@@ -254,3 +254,66 @@ fn a_locked_package_that_is_gone_is_replaced_in_development_and_an_error_in_a_re
     assert_eq!(told, ["a 1 None", "b 2 Some(1)"]);
     assert_eq!(client.notes(), ["note: b 1 is gone from the archive: 2 is used instead"]);
 }
+
+/// What a lock names while `repository` is as it is.
+fn lock(repository: &Repository, names: &[&str]) -> Lock {
+    let contents = Client::new().archive(repository).contents(&["sid"]).unwrap();
+    let universe = Universe::new(&contents.indexes, &Pins::default()).unwrap();
+    let locked =
+        |name: &&str| (name.parse().unwrap(), Locked::of(universe.get(name).unwrap()).unwrap());
+    let packages = names.iter().map(locked).collect();
+    Lock { releases: contents.releases.clone(), packages, ..Lock::default() }
+}
+
+#[test]
+fn without_network_a_missing_package_is_said_to_be_missing_from_the_cache_not_from_the_archive() {
+    let mut repository = Repository::start("sid", &[("a", "1"), ("b", "1")]);
+    let lock = lock(&repository, &["a", "b"]);
+    let client = Client::new();
+    let fetch = |gone| {
+        let archive = client.archive_at(&repository, NOW, true);
+        archive.download_locked(&lock, lock.packages.keys(), gone)
+    };
+    repository.server.requests();
+    for gone in [Gone::TakeNewest, Gone::Fail] {
+        let text = text(&fetch(gone).unwrap_err());
+        let expected = "pool/a_1.deb is not in the cache, and the network is not to be used";
+        assert!(text.contains(expected) && text.contains("without --offline"), "{text}");
+    }
+    assert_eq!(repository.server.requests(), []);
+
+    // The newest of what is cached will do in development, which is said; `b 1` is the newest.
+    repository.publish(&[("a", "2"), ("b", "1")], NOW - 60);
+    let archive = client.archive(&repository);
+    let contents = archive.contents(&["sid"]).unwrap();
+    let universe = Universe::new(&contents.indexes, &Pins::default()).unwrap();
+    archive.download(&[universe.get("a").unwrap()]).unwrap();
+    let fetch = |gone| {
+        let archive = client.archive_at(&repository, NOW, true);
+        archive.download_locked(&lock, lock.packages.keys(), gone)
+    };
+    let missing = text(&fetch(Gone::TakeNewest).unwrap_err());
+    assert!(missing.contains("pool/b_1.deb is not in the cache"), "{missing}");
+    archive.download(&[universe.get("b").unwrap()]).unwrap();
+    assert_eq!(fetch(Gone::TakeNewest).unwrap()[0].locked.version.to_string(), "2");
+    assert_eq!(client.notes(), ["note: a 1 is not in the cache: 2 is used instead"]);
+}
+
+#[test]
+fn the_indexes_are_read_once_for_all_packages_that_are_gone() {
+    let mut repository = Repository::start("sid", &[("a", "1"), ("b", "1"), ("c", "1")]);
+    let lock = lock(&repository, &["a", "b", "c"]);
+    repository.publish(&[("a", "2"), ("b", "1"), ("c", "2")], NOW - 60);
+    for gone in ["a", "c"] {
+        repository.server.remove(&format!("debian/pool/{gone}_1.deb"));
+    }
+    repository.server.requests();
+    let archive = Client::new().archive(&repository);
+    let fetched = archive.download_locked(&lock, lock.packages.keys(), Gone::TakeNewest).unwrap();
+    let versions: Vec<_> =
+        fetched.iter().map(|one| format!("{} {}", one.name, one.locked.version)).collect();
+    assert_eq!(versions, ["a 2", "b 1", "c 2"]);
+    let requests = repository.server.requests();
+    let releases = requests.iter().filter(|(path, _)| path.contains("InRelease"));
+    assert_eq!(releases.count(), 1, "{requests:?}");
+}
