@@ -11,7 +11,7 @@ use base::{Explain, Failure};
 use formats::PackageName;
 use packages::archive::Contents;
 use packages::lock::{Change, Lock, Locked, Set};
-use packages::resolve::{self, Pins, Request, SolveError, Universe, Without};
+use packages::resolve::{self, Obstacle, Pins, Request, SolveError, Universe, Without};
 
 use crate::context::Context;
 use crate::recipe::{DEFAULT_SUITE, ImageDefinition, Recipe, Recipes};
@@ -44,7 +44,13 @@ pub(crate) enum UpdateError {
 impl Explain for UpdateError {
     fn hint(&self) -> Option<String> {
         match self {
-            Self::Solve { source, .. } => source.hint(),
+            Self::Solve { source, .. } => match uncovered(source) {
+                Some(package) => Some(format!(
+                    "write os/packages/{package}/recipe.toml, name {package} in `packages` of \
+                     another recipe, or leave the dependency out: [without]"
+                )),
+                None => source.hint(),
+            },
             Self::TwoFiles { package, .. } => Some(format!(
                 "one package has one version in the whole product, tools included: take {package} \
                  from {DEFAULT_SUITE} in its recipe"
@@ -59,6 +65,15 @@ impl Explain for UpdateError {
                 Some(format!("write os/packages/{package}/recipe.toml"))
             }
         }
+    }
+}
+
+/// A package that would do and that no recipe covers.
+fn uncovered(error: &SolveError) -> Option<&str> {
+    let SolveError::Unsolvable(error) = error else { return None };
+    match error.obstacles.first()? {
+        Obstacle::Missing { forbidden, .. } => forbidden.first().map(String::as_str),
+        Obstacle::Conflict { .. } => None,
     }
 }
 

@@ -80,6 +80,12 @@ fn a_recipe_that_cannot_be_satisfied_is_explained_and_the_lock_stays() {
     assert!(error.contains("demo needs `gone (>= 3)`"), "{error}");
     assert_eq!(checkout.lock(), lock);
 
+    let other = package(("other", "1"), "", &[]);
+    checkout.publish(&[package(("demo", "2"), "Depends: other", &[]), other]);
+    let error = checkout.forge(&["update"]).error();
+    assert!(error.contains("demo needs `other`, but other may not be chosen"), "{error}");
+    assert!(error.contains("hint: write os/packages/other/recipe.toml"), "{error}");
+
     checkout.write("os/packages/demo/recipe.toml", "summary = \"x\"\ndorp = []\n");
     let error = checkout.forge(&["update"]).err;
     assert!(error.contains("recipe.toml:2") && error.contains('^'), "{error}");

@@ -32,6 +32,8 @@ pub enum Obstacle {
         relation: String,
         /// What there is instead.
         instead: String,
+        /// The packages that meet the relation and that the request does not allow.
+        forbidden: Vec<String>,
     },
     /// Two packages that cannot be together.
     Conflict {
@@ -65,10 +67,10 @@ impl fmt::Display for Unsolvable {
 impl fmt::Display for Obstacle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Missing { path, relation, instead } if path.is_empty() => {
+            Self::Missing { path, relation, instead, .. } if path.is_empty() => {
                 write!(f, "`{relation}` is asked for, but {instead}")
             }
-            Self::Missing { path, relation, instead } => {
+            Self::Missing { path, relation, instead, .. } => {
                 write!(f, "{} needs `{relation}`, but {instead}", path.join(" → "))
             }
             Self::Conflict { path, field, relation, other } => {
@@ -82,6 +84,14 @@ impl fmt::Display for Obstacle {
 impl Explain for Unsolvable {
     fn hint(&self) -> Option<String> {
         match self.obstacles.first()? {
+            Obstacle::Missing { path, forbidden, .. } if !forbidden.is_empty() => {
+                let shown = &forbidden[..forbidden.len().min(SHOWN)];
+                let allow = format!("allow {}", shown.join(" or "));
+                Some(match path.last() {
+                    Some(package) => format!("{allow}, or leave this dependency of {package} out"),
+                    None => allow,
+                })
+            }
             Obstacle::Missing { path, relation, .. } if path.is_empty() => {
                 Some(format!("check the spelling and the suite of `{relation}`"))
             }
@@ -113,6 +123,7 @@ pub(super) fn explain(
                 path: path(from),
                 relation: provider.relation(requirement),
                 instead: instead(provider, requirement),
+                forbidden: forbidden(provider, requirement),
             },
             ConflictEdge::Conflict(ConflictCause::Constrains(set)) => {
                 let (field, relation) = provider.conflict(set);
@@ -185,19 +196,27 @@ fn paths(provider: &Provider<'_, '_>, graph: &ConflictGraph) -> HashMap<usize, V
     paths
 }
 
+/// The packages that meet a requirement that is not met: the request does not allow them.
+fn forbidden(provider: &Provider<'_, '_>, requirement: Requirement) -> Vec<String> {
+    let text = provider.relation(requirement);
+    let relations = Relations::parse(&text).unwrap_or_default();
+    let targets = relations.groups.iter().flat_map(|group| provider.universe.targets(group));
+    targets.map(|candidate| provider.universe.stanza(candidate).name().to_owned()).collect()
+}
+
 /// What there is where a relation is not met: other versions, packages that may not be chosen.
 fn instead(provider: &Provider<'_, '_>, requirement: Requirement) -> String {
     let text = provider.relation(requirement);
     let relations = Relations::parse(&text).unwrap_or_default();
     let mut found = Vec::new();
+    for name in forbidden(provider, requirement) {
+        found.push(format!("{name} may not be chosen"));
+    }
     for alternative in relations.groups.iter().flat_map(|group| &group.alternatives) {
-        let matching = provider.universe.matching(alternative);
-        let forbidden = matching.iter().map(|&candidate| provider.universe.stanza(candidate));
-        found.extend(forbidden.map(|stanza| format!("{} may not be chosen", stanza.name())));
         if !is_here(alternative.qualifier) {
             let architecture = alternative.qualifier.unwrap_or_default();
             found.push(format!("nothing here is of the architecture {architecture}"));
-        } else if matching.is_empty() {
+        } else if provider.universe.matching(alternative).is_empty() {
             let others = provider.universe.everywhere(alternative.name);
             found.extend(others.map(|stanza| {
                 format!("{} is {} in {}", stanza.name(), stanza.version_text(), stanza.suite())

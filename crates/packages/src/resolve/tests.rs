@@ -185,6 +185,18 @@ fn only_what_is_allowed_is_chosen() {
     let request_ = Request { only: Some(set(&["app", "tool"])), ..request("app") };
     let text = names(&universe, &request_).unwrap_err();
     assert!(text.contains("app needs `lib (>= 2)`, but lib may not be chosen"), "{text}");
+    #[rustfmt::skip]
+    let cases = [
+        ("app",    "allow lib, or leave this dependency of app out"),
+        ("lib",    "allow lib"),
+        ("mailer", "allow mailer"),
+        ("mta",    "allow postfix or exim"),
+    ];
+    for (wanted, expected) in cases {
+        let request = Request { only: Some(set(&["app", "tool"])), ..request(wanted) };
+        let hint = solve(&universe, &request).unwrap_err().hint();
+        assert_eq!(hint.as_deref(), Some(expected), "{wanted}");
+    }
 }
 
 #[test]
