@@ -99,6 +99,9 @@ fn remove(path: &Path) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use packages::control::Control;
+    use packages::deb::Writer;
+
     use super::*;
 
     #[test]
@@ -123,5 +126,37 @@ mod tests {
         for (path, stays) in cases {
             assert_eq!(stays_inside(&root.join(path), &root).is_ok(), stays, "{path}");
         }
+    }
+
+    /// A package with one file or link.
+    fn package(path: &str, kind: Kind) -> Vec<u8> {
+        let mut writer = Writer::new(1, 0).unwrap();
+        let path = path.to_owned();
+        let (uid, gid, mtime, xattrs, size) = (0, 0, 1, Vec::new(), 0);
+        let entry = Entry { path, kind, mode: 0o644, uid, gid, mtime, xattrs, size };
+        writer.add(&entry, &mut io::empty()).unwrap();
+        let control = "Package: a\nVersion: 1\nArchitecture: all\n";
+        writer.finish(&Control::parse(control).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn a_package_writes_nothing_through_the_link_of_another_that_leads_out() {
+        let dir = tempfile::tempdir().unwrap();
+        let (root, outside) = (dir.path().join("root"), dir.path().join("outside"));
+        for folder in [&root, &outside] {
+            fs::create_dir(folder).unwrap();
+        }
+        let deb = dir.path().join("a.deb");
+        let install = |path: &str, kind: Kind| {
+            fs::write(&deb, package(path, kind)).unwrap();
+            unpack(&deb, &root)
+        };
+        install("usr/up", Kind::Symlink(outside.display().to_string())).unwrap();
+        for kind in [Kind::File, Kind::Directory, Kind::Symlink("x".into())] {
+            let error = install("usr/up/x", kind).unwrap_err();
+            let cause = std::error::Error::source(&error).unwrap().to_string();
+            assert!(cause.ends_with("leads out of the root"), "{error}: {cause}");
+        }
+        assert_eq!(outside.read_dir().unwrap().count(), 0);
     }
 }
