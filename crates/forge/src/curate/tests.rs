@@ -397,14 +397,14 @@ fn left_out_dependencies_and_wishes_are_gone_from_the_control_file() {
     let defaults = "[without]\ndebconf = \"x\"\nneverheardof = \"x\"";
     let mut bench = Bench::new(&[("a/recipe.toml", &recipe), ("defaults.toml", defaults)]);
     let fields = "Source: src\nPre-Depends: perl\n\
-        Depends: libc6 (>= 2.4), debconf (>= 0.5) | debconf-2.0, a-data (= 1.2-3), x | perl\n\
-        Recommends: y\nSuggests: z\nBreaks: old (<= 1)\nInstalled-Size: 999\n";
+        Depends: libc6 (>= 2.4), debconf (>= 0.5) | debconf-2.0, a-data (= 1.2-3), x | perl, perl | y\n\
+        Recommends: y\nSuggests: z\nBreaks: old (<= 1), perl (<< 5)\nInstalled-Size: 999\n";
     bench.package("a", fields, &[file("/usr/bin/a", "text")]);
     let curated = bench.run().unwrap().remove(0);
     let deb = Deb::open(&curated.path).unwrap();
     let expected = "Package: a\nVersion: 1.2-3+0preon1\nArchitecture: amd64\n\
         Source: src (1.2-3)\nDepends: libc6 (>= 2.4), a-data (>= 1.2-3), a-data (<< 1.2-3+1), x\n\
-        Breaks: old (<< 1+1)\nInstalled-Size: 1\nDescription: x\n";
+        Breaks: old (<< 1+1), perl (<< 5)\nInstalled-Size: 1\nDescription: x\n";
     assert_eq!(deb.control().to_string(), expected);
     assert_eq!(deb.scripts().count(), 0);
 }
@@ -413,7 +413,7 @@ fn left_out_dependencies_and_wishes_are_gone_from_the_control_file() {
 fn a_left_out_dependency_that_nobody_has_is_an_error() {
     let recipe = format!("{PLAIN}[without]\nperl = \"x\"\n");
     let mut bench = Bench::new(&[("a/recipe.toml", &recipe)]);
-    bench.package("a", "Depends: libc6\n", &[]);
+    bench.package("a", "Depends: libc6\nConflicts: perl\nBreaks: perl\nReplaces: perl\n", &[]);
     let expected = "error: the recipe a leaves out perl, on which none of its packages depends\n\
                     hint: remove perl from [without]\n";
     assert_eq!(bench.complaint(), expected);
