@@ -155,9 +155,23 @@ impl Problem {
             Self::Outside { .. } => Some(format!(
                 "name them in `drop` in {recipe}; `tmpfiles` and `files/usr` replace them"
             )),
+            Self::BelowFile { .. } => Some(format!(
+                "name the one that is no folder in `drop` in {recipe}, or put the other elsewhere"
+            )),
+            Self::Special { .. } => {
+                Some(format!("name it in `drop` in {recipe}; `tmpfiles` can make one at boot"))
+            }
+            Self::FilePlace { .. } => {
+                Some("put it below files/usr or files/etc, at its path on the host".into())
+            }
+            Self::Relation { .. } => Some(format!(
+                "Debian's package is at fault: take {package} from another suite in {recipe}"
+            )),
             Self::Deb(error) => error.hint(),
             Self::File(error) => error.hint(),
-            _ => None,
+            // No recipe can mend these.
+            Self::MetTwice { .. } | Self::Content { .. } | Self::Other { .. } => None,
+            Self::Write(_) | Self::Control(_) => None,
         }
     }
 }

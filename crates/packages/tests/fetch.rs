@@ -120,6 +120,7 @@ fn errors_of_the_server_are_told_apart() {
         let error = scene.fetch(Fault::Status(status)).unwrap_err();
         assert_eq!(scene.server.requests().len(), tries, "{error}");
         assert_eq!(matches!(error, FetchError::NotFound { .. }), status == 404, "{error}");
+        assert!(error.hint().is_some(), "{error}");
     }
 }
 

@@ -51,6 +51,7 @@ fn one_folder_with_two_modes_is_a_conflict() {
     let error = tree.add(path("usr/d"), folder(0o700, package("b"))).unwrap_err();
     let text = "the folder /usr/d is 0755 0:0 in the package a, but 0700 0:0 in the package b";
     assert_eq!(error.to_string(), text);
+    assert!(error.hint().unwrap().starts_with("drop /usr/d in the recipe of one"));
 }
 
 #[test]

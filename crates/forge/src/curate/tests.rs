@@ -22,6 +22,7 @@ enum What<'a> {
     Text(&'a str),
     Link(&'a str),
     Hard(&'a str),
+    Pipe,
 }
 
 fn file<'a>(path: &'a str, text: &'a str) -> File<'a> {
@@ -55,6 +56,10 @@ fn archive(files: &[File<'_>]) -> Vec<u8> {
             What::Folder => {
                 header.set_entry_type(EntryType::Directory);
                 archive.append_data(&mut header, format!("{path}/"), io::empty()).unwrap();
+            }
+            What::Pipe => {
+                header.set_entry_type(EntryType::Fifo);
+                archive.append_data(&mut header, path, io::empty()).unwrap();
             }
             What::Text(text) => {
                 header.set_size(text.len() as u64);
@@ -520,6 +525,23 @@ fn files_that_no_package_may_bring_are_refused() {
         bench.package("a", "", &[file("/usr/bin/link", "")]);
         let complaint = bench.complaint();
         assert!(complaint.contains(why), "{path}\n{complaint}");
+        assert!(complaint.contains("\nhint: "), "{path}\n{complaint}");
+    }
+}
+
+#[test]
+fn what_a_recipe_can_mend_is_hinted_at() {
+    let pipe = [File { path: "/usr/lib/a", mode: 0o600, gid: 0, what: What::Pipe }];
+    #[rustfmt::skip]
+    let cases: [(&str, &[File<'_>], &str); 2] = [
+        ("Depends: x (",  &[],   "take a from another suite in os/packages/a/recipe.toml"),
+        ("Section: misc", &pipe, "name it in `drop` in os/packages/a/recipe.toml"),
+    ];
+    for (field, files, hint) in cases {
+        let mut bench = Bench::new(&[("a/recipe.toml", PLAIN)]);
+        bench.package("a", &format!("{field}\n"), files);
+        let complaint = bench.complaint();
+        assert!(complaint.contains(hint), "{complaint}");
     }
 }
 
