@@ -135,3 +135,11 @@ fn apt_refuses_a_solution_that_lacks_a_package() {
     solution.packages.retain(|stanza| stanza.name() != "libc6");
     assert!(apt_accepts(&solution).is_err());
 }
+
+#[test]
+fn no_package_is_drawn_twice() {
+    let names: Vec<_> = (0..1000).map(|number| number.to_string()).collect();
+    let names: Vec<_> = names.iter().map(String::as_str).collect();
+    let drawn: BTreeSet<_> = samples(&names, 1000).into_iter().collect();
+    assert_eq!(drawn.len(), 1000);
+}

@@ -164,6 +164,19 @@ fn two_packages_that_hold_one_file_are_both_named_and_no_image_is_made() {
 }
 
 #[test]
+fn an_archive_older_than_the_lock_is_refused_where_no_cache_remembers_a_newer_one() {
+    let mut checkout = locked(&[demo("2")]);
+    let lock = checkout.lock();
+    fs::remove_dir_all(checkout.path("cache/archive/releases")).unwrap();
+    checkout.now -= 3600;
+    checkout.publish(&[demo("1")]);
+    let error = checkout.forge(&["update"]).error();
+    assert!(error.contains("error: the archive's trixie"), "{error}");
+    assert!(error.contains(" of os/packages.lock\nhint: wait until the mirror"), "{error}");
+    assert_eq!(checkout.lock(), lock);
+}
+
+#[test]
 fn an_archive_that_is_not_genuine_is_refused_and_nothing_of_it_is_kept() {
     type Change = fn(&mut Checkout);
     #[rustfmt::skip]
