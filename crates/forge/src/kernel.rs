@@ -87,11 +87,16 @@ pub(crate) struct Build {
     /// Which kernel
     #[arg(value_enum, default_value_t)]
     flavour: Flavour,
+    /// Build it once more although the cache holds it, and fail if a byte differs
+    #[arg(long)]
+    again: bool,
 }
 
 impl Build {
     fn run(self, shop: &dyn Workshop, out: &mut dyn Write) -> Result<(), Failure> {
-        let kernel = kernel(shop, self.flavour)?;
+        let (recipe, sandbox) = (recipe(shop, self.flavour)?, shop.sandbox()?);
+        let build = if self.again { build::again } else { build::build };
+        let kernel = build(&recipe, sandbox.as_ref(), shop.cache(), shop.progress())?;
         print(out, &format!("{}\n", kernel.image().display()))
     }
 }

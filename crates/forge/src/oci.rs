@@ -21,6 +21,7 @@ use compose::integrate::{self, IntegrateError};
 use compose::tree::{Spool, Tree};
 use compose::{Finding, Image, Input, Product};
 use flate2::{Compression, GzBuilder};
+use jiff::Timestamp;
 use serde_json::{Value, json};
 use tar::{Builder, EntryType, Header};
 
@@ -28,9 +29,6 @@ use crate::recipe::ImageDefinition;
 
 /// The programs' search path in a container that says nothing else.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-
-/// The time of everything: no build is told from another by its clock.
-const CREATED: &str = "1970-01-01T00:00:00Z";
 
 /// A container image to be made.
 pub(crate) struct Request<'a> {
@@ -42,6 +40,25 @@ pub(crate) struct Request<'a> {
     pub(crate) product: &'a Product,
     /// The image's name, without a tag; the tag is the product's version.
     pub(crate) name: &'a str,
+    /// When its packages were published, in seconds since 1970; no build is told from another by
+    /// its clock.
+    pub(crate) epoch: u64,
+}
+
+/// What a container image is told from others by.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Label<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) tag: &'a str,
+    /// Seconds since 1970.
+    pub(crate) epoch: u64,
+}
+
+impl Label<'_> {
+    /// What `docker run` calls it.
+    fn reference(&self) -> String {
+        format!("{}:{}", self.name, self.tag)
+    }
 }
 
 /// A container image that was made.
@@ -89,7 +106,7 @@ pub(crate) fn make(
     out: &Path,
     progress: &dyn Progress,
 ) -> Result<(Made, Vec<Finding>), OciError> {
-    let Request { definition, packages, product, name } = request;
+    let &Request { definition, packages, product, name, epoch } = request;
     let folder = out.parent().filter(|folder| !folder.as_os_str().is_empty());
     let folder = folder.unwrap_or(Path::new("."));
     base::file::create_dir_all(folder)?;
@@ -105,12 +122,12 @@ pub(crate) fn make(
     let findings = integrate::integrate(&mut tree, &gathered, &image, product)
         .map_err(|error| OciError::Integrate(Box::new(error)))?;
     let task = progress.begin("packing the container image", None, Unit::Nothing);
-    let made = write(&tree, definition, (name, &product.version), out)?;
+    let made = write(&tree, definition, Label { name, tag: &product.version, epoch }, out)?;
     drop(task);
     Ok((made, findings))
 }
 
-/// Writes `tree` as a container image to the tar file `out`; the pair is its name and tag.
+/// Writes `tree` as a container image to the tar file `out`.
 ///
 /// # Errors
 ///
@@ -118,17 +135,15 @@ pub(crate) fn make(
 pub(crate) fn write(
     tree: &Tree,
     definition: &ImageDefinition,
-    (name, tag): (&str, &str),
+    label: Label<'_>,
     out: &Path,
 ) -> Result<Made, OciError> {
     let (layer, content) = packed(tree).map_err(OciError::Pack)?;
-    let reference = format!("{name}:{tag}");
+    let reference = label.reference();
     let mut blobs = Blobs::default();
     let layer = blobs.add("application/vnd.oci.image.layer.v1.tar+gzip", layer);
-    let config = blobs.add_json(
-        "application/vnd.oci.image.config.v1+json",
-        &config(definition, &reference, content),
-    );
+    let config = blobs
+        .add_json("application/vnd.oci.image.config.v1+json", &config(definition, label, content));
     let (layer_bytes, layer_path) = (layer.bytes, layer.path());
     let config_path = config.path();
     let manifest = blobs.add_json(
@@ -143,7 +158,7 @@ pub(crate) fn write(
     let mut listed = manifest.json();
     listed["annotations"] = json!({
         "io.containerd.image.name": format!("docker.io/library/{reference}"),
-        "org.opencontainers.image.ref.name": tag,
+        "org.opencontainers.image.ref.name": label.tag,
     });
     let index = json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": [listed] });
     let docker =
@@ -186,7 +201,9 @@ fn packed(tree: &Tree) -> io::Result<(Vec<u8>, Digest)> {
 /// The image's configuration.
 ///
 /// Source: OCI Image Format Specification 1.1, "Image Configuration".
-fn config(definition: &ImageDefinition, reference: &str, content: Digest) -> Value {
+fn config(definition: &ImageDefinition, label: Label<'_>, content: Digest) -> Value {
+    let seconds = i64::try_from(label.epoch).unwrap_or(i64::MAX);
+    let created = Timestamp::from_second(seconds).unwrap_or(Timestamp::MAX).to_string();
     let container = &definition.container;
     let mut environment = container.environment.clone();
     environment.entry("PATH".to_owned()).or_insert_with(|| PATH.to_owned());
@@ -196,18 +213,18 @@ fn config(definition: &ImageDefinition, reference: &str, content: Digest) -> Val
         false => container.command.clone(),
     };
     let mut labels = container.labels.clone();
-    for (label, value) in [("title", reference), ("description", &definition.summary.to_string())] {
-        labels
-            .entry(format!("org.opencontainers.image.{label}"))
-            .or_insert_with(|| value.to_owned());
+    for (key, value) in
+        [("title", label.reference()), ("description", definition.summary.to_string())]
+    {
+        labels.entry(format!("org.opencontainers.image.{key}")).or_insert(value);
     }
     json!({
         "architecture": "amd64",
         "os": "linux",
-        "created": CREATED,
+        "created": created,
         "config": { "Env": environment, "Cmd": command, "Labels": labels, "WorkingDir": "/" },
         "rootfs": { "type": "layers", "diff_ids": [format!("sha256:{content}")] },
-        "history": [{ "created": CREATED, "created_by": "forge image oci" }],
+        "history": [{ "created": created, "created_by": "forge image oci" }],
     })
 }
 

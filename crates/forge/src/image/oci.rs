@@ -29,6 +29,7 @@ impl Oci {
             packages: &request.request.packages,
             product: &request.request.product,
             name: NAME,
+            epoch: request.request.epoch,
         };
         let (made, findings) = oci::make(&order, &path, context.progress.as_ref())?;
         for finding in &findings {

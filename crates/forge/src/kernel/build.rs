@@ -1,6 +1,7 @@
 //! Building the kernel inside a tool root: unpack, configure, check, compile, collect.
 
 mod compile;
+mod kept;
 mod source;
 
 use std::fs::{self, File};
@@ -12,6 +13,8 @@ use base::digest::{Digest, Hasher};
 use base::file::{self, FileError};
 use base::progress::{Progress, Unit};
 use base::{Explain, child};
+
+pub(crate) use kept::Kernel;
 
 use super::config::{BadConfig, Config, Difference, NotGranted};
 use super::fragment::{Wish, merged};
@@ -69,43 +72,6 @@ impl Recipe {
     }
 }
 
-/// A built kernel: a folder in the cache.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Kernel {
-    folder: PathBuf,
-}
-
-impl Kernel {
-    /// The path of the image, an EFI program.
-    pub(crate) fn image(&self) -> PathBuf {
-        self.folder.join("bzImage")
-    }
-
-    /// The path of the final configuration.
-    pub(crate) fn config(&self) -> PathBuf {
-        self.folder.join("config")
-    }
-
-    /// What `uname -r` prints on it, such as `6.12.117-preon`.
-    ///
-    /// # Errors
-    ///
-    /// [`FileError`] if the cache was tampered with.
-    pub(crate) fn release(&self) -> Result<String, FileError> {
-        Ok(file::read_text(&self.folder.join("release"))?.trim().to_owned())
-    }
-
-    /// The size of the image in bytes.
-    ///
-    /// # Errors
-    ///
-    /// [`FileError`] if the cache was tampered with.
-    pub(crate) fn image_bytes(&self) -> Result<u64, FileError> {
-        let image = self.image();
-        Ok(fs::metadata(&image).map_err(FileError::at("read", &image))?.len())
-    }
-}
-
 /// Why a kernel could not be built.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum BuildError {
@@ -149,6 +115,16 @@ pub(crate) enum BuildError {
         /// In which options.
         differences: Vec<Difference>,
     },
+    /// The same inputs gave other bytes.
+    #[error("building the kernel again gave another {}", files.join(", "))]
+    NotReproduced {
+        /// The names of the files.
+        files: Vec<&'static str>,
+        /// The folder of the first result.
+        first: PathBuf,
+        /// The folder of the second one.
+        second: PathBuf,
+    },
     /// The compiler could not be started.
     #[error("cannot start the kernel's build")]
     Start {
@@ -187,15 +163,18 @@ impl Explain for BuildError {
             Self::Differs { .. } => {
                 Some("run `forge kernel config`, then read and commit the difference".into())
             }
+            Self::NotReproduced { first, second, .. } => {
+                Some(format!("compare {} with {}", first.display(), second.display()))
+            }
             Self::Start { .. } | Self::Compile { .. } => None,
         }
     }
 }
 
-/// The kernel with this key, if the cache holds it.
+/// The kernel with this key, if the cache holds it and every file of it is as it was built.
 pub(crate) fn cached(cache: &Path, key: Digest) -> Option<Kernel> {
-    let folder = cache.join(key.short());
-    folder.is_dir().then_some(Kernel { folder })
+    let kernel = Kernel { folder: cache.join(key.short()) };
+    kernel.is_whole().then_some(kernel)
 }
 
 /// The kernel of `recipe`: from `cache`, or built now, in about 35 minutes of processor time and 3 GB of
@@ -222,12 +201,34 @@ pub(crate) fn build(
     if let Some(kernel) = cached(cache, key) {
         return checked(kernel);
     }
-    let text = site.configure(recipe, progress)?;
-    check_committed(recipe, &text, progress)?;
-    compile::compile(&site, recipe, key, progress)?;
-    let folder = cache.join(key.short());
-    file::create_folder(&folder, |folder| site.collect(folder))?;
-    Ok(Kernel { folder })
+    site.build(recipe, cache.join(key.short()), progress)
+}
+
+/// Builds the kernel of `recipe` once more and compares every file with that of the cache (built
+/// before where it held none).
+///
+/// # Errors
+///
+/// [`BuildError::NotReproduced`]: the second result is kept then, beside the first.
+pub(crate) fn again(
+    recipe: &Recipe,
+    sandbox: &dyn Sandbox,
+    cache: &Path,
+    progress: &dyn Progress,
+) -> Result<Kernel, BuildError> {
+    let first = build(recipe, sandbox, cache, progress)?;
+    let folder = first.folder.with_extension("again");
+    let second = Site::open(cache, sandbox)?.build(recipe, folder, progress)?;
+    let files = first.differences(&second)?;
+    if !files.is_empty() {
+        return Err(BuildError::NotReproduced {
+            files,
+            first: first.folder,
+            second: second.folder,
+        });
+    }
+    file::remove_folder(&second.folder)?;
+    Ok(first)
 }
 
 /// The text of the final configuration that `recipe` leads to. Takes half a minute.
@@ -366,17 +367,18 @@ impl<'a> Site<'a> {
         Ok(text)
     }
 
-    fn collect(&self, folder: &Path) -> Result<(), BuildError> {
-        for (from, to) in [
-            ("arch/x86/boot/bzImage", "bzImage"),
-            (".config", "config"),
-            ("System.map", "System.map"),
-            ("include/config/kernel.release", "release"),
-        ] {
-            let from = self.out().join(from);
-            file::replace(&folder.join(to), &file::read(&from)?)?;
-        }
-        Ok(())
+    /// Configures, compiles, and keeps the result in `folder`.
+    fn build(
+        &self,
+        recipe: &Recipe,
+        folder: PathBuf,
+        progress: &dyn Progress,
+    ) -> Result<Kernel, BuildError> {
+        let text = self.configure(recipe, progress)?;
+        check_committed(recipe, &text, progress)?;
+        compile::compile(self, recipe, recipe.key(self.sandbox), progress)?;
+        file::replace_folder(&folder, |folder| kept::collect(&self.out(), folder))?;
+        Ok(Kernel { folder })
     }
 }
 

@@ -32,6 +32,8 @@ fn tree() -> Tree {
     tree
 }
 
+const LABEL: Label<'_> = Label { name: "preon", tag: "1", epoch: 1_795_521_600 };
+
 /// The files of a tar stream by path.
 fn files(bytes: &[u8]) -> BTreeMap<String, Vec<u8>> {
     let mut archive = tar::Archive::new(bytes);
@@ -49,7 +51,7 @@ fn files(bytes: &[u8]) -> BTreeMap<String, Vec<u8>> {
 fn written() -> (Made, Vec<u8>) {
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().join("image.tar");
-    let made = write(&tree(), &definition(), ("preon", "1"), &out).unwrap();
+    let made = write(&tree(), &definition(), LABEL, &out).unwrap();
     (made, std::fs::read(out).unwrap())
 }
 
@@ -88,10 +90,10 @@ fn every_digest_in_the_layout_is_that_of_the_blob_it_names() {
 
 #[test]
 fn the_configuration_says_what_runs_and_with_which_environment() {
-    let config = config(&definition(), "preon:1", Digest::of(b""));
+    let config = config(&definition(), LABEL, Digest::of(b""));
     assert_eq!(config["config"]["Cmd"], json!(["/bin/bash"]));
     assert_eq!(config["config"]["Env"], json!(["LANG=C.UTF-8", format!("PATH={PATH}")]));
-    assert_eq!(config["created"], CREATED);
+    assert_eq!(config["created"], "2026-11-24T12:00:00Z", "what `docker images` shows as its age");
 }
 
 #[test]

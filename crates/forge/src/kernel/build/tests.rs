@@ -92,11 +92,17 @@ impl Scene {
         build(&self.recipe, sandbox, &self.cache(), &Silent)
     }
 
+    fn again(&self, sandbox: &Fake) -> Result<Kernel, BuildError> {
+        again(&self.recipe, sandbox, &self.cache(), &Silent)
+    }
+
     /// What lies in the cache, but for the lock.
     fn cached(&self) -> Vec<String> {
         let entries = fs::read_dir(self.cache()).unwrap();
         let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
-        names.filter(|name| name != "lock").collect()
+        let mut names: Vec<_> = names.filter(|name| name != "lock").collect();
+        names.sort();
+        names
     }
 }
 
@@ -112,6 +118,40 @@ fn a_kernel_is_built_once_and_then_comes_from_the_cache() {
     let again = scene.build(&Fake { compile: "false", tar: "false", ..WORKS }).unwrap();
     assert_eq!(again, kernel);
     assert_eq!(scene.cached(), [scene.recipe.key(&WORKS).short()]);
+}
+
+#[test]
+fn a_cached_kernel_that_was_damaged_is_built_anew() {
+    let scene = Scene::new();
+    let kernel = scene.build(&WORKS).unwrap();
+    for name in ["bzImage", "release", "SHA256SUMS"] {
+        fs::write(kernel.folder.join(name), "damaged").unwrap();
+        let again = scene.build(&WORKS).unwrap();
+        assert_eq!(fs::read_to_string(again.image()).unwrap(), "image\n", "{name}");
+        assert_eq!(again.release().unwrap(), "6.12.117-preon", "{name}");
+    }
+}
+
+#[test]
+fn building_again_passes_where_the_bytes_are_the_same() {
+    let scene = Scene::new();
+    scene.again(&WORKS).unwrap();
+    let kernel = scene.again(&WORKS).unwrap();
+    assert_eq!(scene.cached(), [scene.recipe.key(&WORKS).short()]);
+    assert_eq!(scene.build(&WORKS).unwrap(), kernel);
+}
+
+#[test]
+fn building_again_names_the_files_that_came_out_otherwise_and_keeps_both() {
+    let compile = format!("{COMPILES}; cat /proc/sys/kernel/random/uuid > System.map");
+    let varies = Fake { compile: compile.leak(), ..WORKS };
+    let scene = Scene::new();
+    let error = scene.again(&varies).unwrap_err();
+    assert_eq!(error.to_string(), "building the kernel again gave another System.map");
+    let key = scene.recipe.key(&WORKS).short();
+    let hint = error.hint().unwrap();
+    assert!(hint.contains(&key) && hint.contains(&format!("{key}.again")), "{hint}");
+    assert_eq!(scene.cached(), [key.clone(), format!("{key}.again")]);
 }
 
 #[test]
