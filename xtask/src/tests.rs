@@ -2,7 +2,7 @@
 
 use anyhow::{Result, bail};
 
-use crate::command::cargo;
+use crate::command::{self, cargo};
 use crate::steps::Steps;
 use crate::{run, setup};
 
@@ -35,6 +35,11 @@ impl Test {
             tally.cargo_test(&mut command)
         });
         let built = steps.run("image", run::build);
+        if self.nightly {
+            steps.run("the same kernel twice", || {
+                command::run(&mut command::forge(&["kernel", "build", "--again"]))
+            });
+        }
         steps.run_counting("system tests", |tally| {
             if !built {
                 bail!("there is no image to test");
