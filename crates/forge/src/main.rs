@@ -11,6 +11,7 @@ mod kernel;
 mod layer;
 mod man;
 mod oci;
+mod output;
 mod programs;
 mod progress;
 mod recipe;
@@ -75,7 +76,7 @@ impl Forge {
 }
 
 fn main() -> ExitCode {
-    let mut out = std::io::stdout().lock();
+    let mut out = output::Output(std::io::stdout().lock());
     match Forge::parse().run(&mut out) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
