@@ -18,6 +18,7 @@ fn the_minimal_host_runs_containers_and_keeps_its_state() {
     vm.wait_until_booted(BOOT);
 
     it_says_what_it_is(&vm, &manifest);
+    devices_have_their_names(&vm);
     it_holds_only_what_a_container_host_needs(&vm);
     nobody_logs_in_by_password(&vm);
     what_is_verified_cannot_be_written(&vm);
@@ -37,6 +38,7 @@ fn the_minimal_host_runs_containers_and_keeps_its_state() {
     assert_eq!(state, "disabled\ninactive", "an operator's word on a unit holds over a reboot");
     assert!(vm.run("docker image ls").contains("preon-base"), "images survive a reboot");
     nothing_went_wrong_on_the_console(&vm);
+    programs_warned_of_nothing(&vm);
     vm.power_off();
 }
 
@@ -66,6 +68,22 @@ fn nothing_went_wrong_on_the_console(vm: &Vm) {
     let rights = vm.run("grep CapBnd /proc/1/status");
     let rights = u64::from_str_radix(rights.split_ascii_whitespace().nth(1).unwrap(), 16).unwrap();
     assert_eq!(rights & (1 << 16), 0, "something may load modules, which this kernel cannot");
+}
+
+/// Since the second boot; the kernel's own warnings are about the emulated machine.
+fn programs_warned_of_nothing(vm: &Vm) {
+    let warnings =
+        "journalctl --boot --priority=warning --quiet --output=short | grep -v ' kernel: '; true";
+    assert_eq!(vm.run(warnings), "");
+}
+
+fn devices_have_their_names(vm: &Vm) {
+    assert_eq!(
+        vm.run("networkctl --no-legend list 'en*' | wc -l"),
+        "1",
+        "a card named by its place"
+    );
+    vm.run("test -c /dev/rtc0 && test -s /sys/class/rtc/rtc0/since_epoch");
 }
 
 fn it_holds_only_what_a_container_host_needs(vm: &Vm) {
