@@ -5,6 +5,7 @@ mod disk;
 mod esp;
 mod filesystem;
 mod initrd;
+mod kind;
 mod layout;
 mod oci;
 mod show;

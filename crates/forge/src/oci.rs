@@ -204,15 +204,15 @@ fn packed(tree: &Tree) -> io::Result<(Vec<u8>, Digest)> {
 fn config(definition: &ImageDefinition, label: Label<'_>, content: Digest) -> Value {
     let seconds = i64::try_from(label.epoch).unwrap_or(i64::MAX);
     let created = Timestamp::from_second(seconds).unwrap_or(Timestamp::MAX).to_string();
-    let container = &definition.container;
-    let mut environment = container.environment.clone();
+    let container = definition.container.clone().unwrap_or_default();
+    let mut environment = container.environment;
     environment.entry("PATH".to_owned()).or_insert_with(|| PATH.to_owned());
     let environment: Vec<_> = environment.iter().map(|(key, is)| format!("{key}={is}")).collect();
     let command = match container.command.is_empty() {
         true => vec!["/bin/sh".to_owned()],
-        false => container.command.clone(),
+        false => container.command,
     };
-    let mut labels = container.labels.clone();
+    let mut labels = container.labels;
     for (key, value) in
         [("title", label.reference()), ("description", definition.summary.to_string())]
     {

@@ -16,7 +16,7 @@ use generations::Store;
 use generations::store::LayerFiles;
 
 use super::filesystem::{self, Content, Plan};
-use super::{initrd, layout};
+use super::{initrd, kind, layout};
 use crate::context::Context;
 use crate::kernel::{self, Flavour, Workshop};
 use crate::layer::{self, Layer};
@@ -50,6 +50,7 @@ impl Explain for BuildError {}
 
 impl Build {
     pub(crate) fn run(self, context: &Context, out: &mut dyn Write) -> Result<(), Failure> {
+        kind::expect_disk(context, &self.name)?;
         let target = context.out(&self.name);
         let tools = ToolRoot::open(context, "image")?;
         let parts = parts(context, &tools, &self.name)?;

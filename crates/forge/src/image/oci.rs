@@ -5,11 +5,12 @@ use std::io::Write;
 use base::file::{self, FileError};
 use base::{ByteSize, Failure};
 
+use super::kind;
 use crate::context::Context;
 use crate::{layer, oci};
 
 /// The definition in `os/images` that the container image is made from.
-const DEFINITION: &str = "oci";
+pub(super) const DEFINITION: &str = "oci";
 /// What containers call it.
 const NAME: &str = "preon-base";
 
@@ -20,6 +21,7 @@ pub(crate) struct Oci {}
 impl Oci {
     #[expect(clippy::unused_self, reason = "commands are called alike")]
     pub(crate) fn run(self, context: &Context, out: &mut dyn Write) -> Result<(), Failure> {
+        kind::expect_container(context, DEFINITION)?;
         let request = layer::described(context, DEFINITION)?;
         let folder = context.out(DEFINITION);
         file::create_dir_all(&folder)?;

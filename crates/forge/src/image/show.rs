@@ -10,7 +10,7 @@ use formats::manifest::{Manifest, ManifestError};
 use formats::pe::{BadPe, Pe};
 use serde::Serialize;
 
-use super::disk;
+use super::{disk, kind};
 use crate::context::Context;
 
 /// Print what an image that was built is made of, and how large it is
@@ -77,6 +77,7 @@ impl Explain for ShowError {
 
 impl Show {
     pub(crate) fn run(self, context: &Context, out: &mut dyn Write) -> Result<(), Failure> {
+        kind::expect_disk(context, &self.name)?;
         let report = report(&context.out(&self.name), &self.name)?;
         let printed = if self.json {
             writeln!(out, "{}", serde_json::json!(report))

@@ -34,9 +34,8 @@ pub(crate) struct ImageDefinition {
     /// Small files in `/etc`, by path.
     #[serde(default)]
     pub(crate) etc: BTreeMap<EtcPath, String>,
-    /// What a container image of it says beside its files.
-    #[serde(default)]
-    pub(crate) container: Container,
+    /// What a container image of it says beside its files; without it, it is a disk.
+    pub(crate) container: Option<Container>,
 }
 
 fn default_compression() -> String {

@@ -102,7 +102,7 @@ impl Checkout {
     /// Lets both images be made of these packages.
     fn choose(&self, names: &[&str]) {
         let definition = format!("summary = \"x\"\npackages = {names:?}\n");
-        self.write("os/images/oci.toml", &definition);
+        self.write("os/images/oci.toml", &format!("{definition}[container]\n"));
         self.write("os/images/demo.toml", &definition);
     }
 

@@ -2,6 +2,7 @@
 //! do about it, and leaves nothing half-written behind.
 #![allow(missing_docs, unreachable_pub)]
 
+mod answers;
 mod checkout;
 #[allow(dead_code)]
 #[path = "../../../packages/tests/archive/repository.rs"]
