@@ -30,13 +30,22 @@ pub(crate) trait Workshop {
     /// # Errors
     ///
     /// Whatever making it fails with.
-    fn sandbox(&self) -> Result<Box<dyn Sandbox>, Failure>;
-    /// The kernel's source, fetched and verified.
+    fn sandbox(&self, need: Need) -> Result<Box<dyn Sandbox>, Failure>;
+    /// The kernel's source, verified.
     ///
     /// # Errors
     ///
     /// Whatever fetching it fails with.
-    fn source(&self) -> Result<Source, Failure>;
+    fn source(&self, need: Need) -> Result<Source, Failure>;
+}
+
+/// What is needed of a tool root.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Need {
+    /// Its files: they are fetched and unpacked unless they are there.
+    Files,
+    /// Only what it is: nothing is fetched, and its files need not be there.
+    Identity,
 }
 
 /// Build, show and configure the kernel
@@ -94,7 +103,8 @@ pub(crate) struct Build {
 
 impl Build {
     fn run(self, shop: &dyn Workshop, out: &mut dyn Write) -> Result<(), Failure> {
-        let (recipe, sandbox) = (recipe(shop, self.flavour)?, shop.sandbox()?);
+        let (recipe, sandbox) =
+            (recipe(shop, self.flavour, Need::Files)?, shop.sandbox(Need::Files)?);
         let build = if self.again { build::again } else { build::build };
         let kernel = build(&recipe, sandbox.as_ref(), shop.cache(), shop.progress())?;
         print(out, &format!("{}\n", kernel.image().display()))
@@ -130,10 +140,12 @@ struct Shown {
 
 impl Show {
     fn run(self, shop: &dyn Workshop, out: &mut dyn Write) -> Result<(), Failure> {
-        let recipe = recipe(shop, self.flavour)?;
-        let sandbox = shop.sandbox()?;
-        let kernel = build::cached(shop.cache(), recipe.key(sandbox.as_ref()))
-            .ok_or(NotBuilt(self.flavour))?;
+        let recipe = recipe(shop, self.flavour, Need::Identity)?;
+        let key = recipe.key(shop.sandbox(Need::Identity)?.as_ref());
+        let kernel = build::cached(shop.cache(), key).ok_or_else(|| NotBuilt {
+            flavour: self.flavour,
+            folder: build::folder(shop.cache(), key),
+        })?;
         let shown = Shown {
             version: recipe.source.version,
             release: kernel.release()?,
@@ -158,12 +170,15 @@ impl fmt::Display for Shown {
 
 /// The kernel was asked about, but not built yet.
 #[derive(Debug, thiserror::Error)]
-#[error("the {0} kernel of these sources and fragments is not in the cache")]
-struct NotBuilt(Flavour);
+#[error("the {flavour} kernel of these sources and fragments was not built: {} is not there, or not whole", folder.display())]
+struct NotBuilt {
+    flavour: Flavour,
+    folder: PathBuf,
+}
 
 impl Explain for NotBuilt {
     fn hint(&self) -> Option<String> {
-        Some(format!("run `forge kernel build {}` first; it takes some 20 minutes", self.0))
+        Some(format!("run `forge kernel build {}` first; it takes some 20 minutes", self.flavour))
     }
 }
 
@@ -180,8 +195,8 @@ pub(crate) struct Configure {
 
 impl Configure {
     fn run(self, shop: &dyn Workshop, out: &mut dyn Write) -> Result<(), Failure> {
-        let recipe = recipe(shop, self.flavour)?;
-        let sandbox = shop.sandbox()?;
+        let recipe = recipe(shop, self.flavour, Need::Files)?;
+        let sandbox = shop.sandbox(Need::Files)?;
         let text = build::configure(&recipe, sandbox.as_ref(), shop.cache(), shop.progress())?;
         if self.check {
             return Ok(build::compare(&recipe.committed, &parse(&text)?)?);
@@ -202,8 +217,8 @@ fn parse(text: &str) -> Result<Config, build::BuildError> {
 /// Fragments that cannot be read, a source or tool root that cannot be had, or
 /// [`build::BuildError`].
 pub(crate) fn kernel(shop: &dyn Workshop, flavour: Flavour) -> Result<build::Kernel, Failure> {
-    let recipe = recipe(shop, flavour)?;
-    let sandbox = shop.sandbox()?;
+    let recipe = recipe(shop, flavour, Need::Files)?;
+    let sandbox = shop.sandbox(Need::Files)?;
     Ok(build::build(&recipe, sandbox.as_ref(), shop.cache(), shop.progress())?)
 }
 
@@ -216,10 +231,10 @@ pub(crate) fn command_line(repository: &Path) -> Result<String, cmdline::Cmdline
     cmdline::load(&repository.join("os/kernel/cmdline"))
 }
 
-fn recipe(shop: &dyn Workshop, flavour: Flavour) -> Result<Recipe, Failure> {
+fn recipe(shop: &dyn Workshop, flavour: Flavour, need: Need) -> Result<Recipe, Failure> {
     let folder = shop.repository().join("os/kernel");
     Ok(Recipe {
-        source: shop.source()?,
+        source: shop.source(need)?,
         wishes: fragment::load(shop.repository(), &folder)?,
         committed: folder.join(format!("generated/{flavour}.config")),
     })

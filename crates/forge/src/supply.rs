@@ -2,9 +2,11 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use base::digest::Hasher;
+use base::progress::{Shared, Silent};
 use base::{Digest, Explain, Failure};
 use formats::PackageName;
 use packages::archive::{Archive, Fetched, Options};
@@ -129,6 +131,18 @@ impl Supply {
     ) -> Result<Vec<Fetched>, Failure> {
         Ok(archive(context)?.download_locked(&self.lock, names, context.gone)?)
     }
+
+    /// What [`Self::fetch`] gives where the cache holds all of it; nothing is asked of the network
+    /// or said.
+    pub(crate) fn cached(
+        &self,
+        context: &Context,
+        names: &BTreeSet<PackageName>,
+    ) -> Option<Vec<Fetched>> {
+        let progress: Shared = Arc::new(Silent);
+        let archive = open(context, Quiet { offline: true, progress }).ok()?;
+        archive.download_locked(&self.lock, names, context.gone).ok()
+    }
 }
 
 /// Where the lock lies.
@@ -142,6 +156,16 @@ pub(crate) fn lock_path(context: &Context) -> PathBuf {
 ///
 /// Whatever reading the machine's APT sources or the keyring fails with.
 pub(crate) fn archive(context: &Context) -> Result<Archive, Failure> {
+    open(context, Quiet { offline: context.offline, progress: context.progress.clone() })
+}
+
+/// How much an archive may do and say.
+struct Quiet {
+    offline: bool,
+    progress: Shared,
+}
+
+fn open(context: &Context, quiet: Quiet) -> Result<Archive, Failure> {
     let sources = match &context.archive {
         Some(uri) => Sources::given(uri, None)?,
         None => Sources::load(Path::new("/"))?,
@@ -155,7 +179,7 @@ pub(crate) fn archive(context: &Context) -> Result<Archive, Failure> {
         fetcher,
         verify: Box::new(Keyring::load(&context.keyring)?),
         now,
-        offline: context.offline,
-        progress: context.progress.clone(),
+        offline: quiet.offline,
+        progress: quiet.progress,
     }))
 }

@@ -15,6 +15,8 @@ use base::file::{self, FileError};
 use base::progress::Unit;
 use base::{Digest, Explain, Failure};
 use formats::{PackageName, Version};
+use packages::archive::Fetched;
+use packages::lock::Set;
 use serde::Deserialize;
 
 use crate::cache::Kind;
@@ -75,6 +77,12 @@ impl Tools {
         toml::from_str(&file::read_text(&path)?)
             .map_err(|error| ToolsError::Malformed { path, message: error.to_string() })
     }
+
+    /// The root `name` of the checkout at `root`.
+    fn definition(root: &Path, name: &str) -> Result<Definition, ToolsError> {
+        let definition = Self::load(root)?.roots.remove(name);
+        definition.ok_or_else(|| ToolsError::Unknown(name.to_owned()))
+    }
 }
 
 impl Definition {
@@ -86,6 +94,15 @@ impl Definition {
             hasher.field(link.as_bytes()).field(target.as_bytes());
         }
         hasher.finish()
+    }
+
+    /// The name in the cache of the root of these files, which may be newer than the lock's.
+    fn key_of(&self, debs: &[Fetched]) -> Digest {
+        let mut digests = Hasher::default();
+        for deb in debs {
+            digests.field(deb.locked.sha256.as_bytes());
+        }
+        self.key(&digests.finish())
     }
 }
 
@@ -104,25 +121,15 @@ impl ToolRoot {
     ///
     /// [`ToolsError`], or what fetching and unpacking fail with.
     pub(crate) fn open(context: &Context, name: &str) -> Result<Self, Failure> {
-        let definition = Tools::load(&context.root)?.roots.remove(name);
-        let definition = definition.ok_or_else(|| ToolsError::Unknown(name.to_owned()))?;
+        let definition = Tools::definition(&context.root, name)?;
         let supply = Supply::open(context)?;
         let set = supply.set(&Purpose::tools(name, &definition))?;
-        let key = definition.key(&supply.digest(set));
-        let kept = context.cache.path(Kind::Roots, &key);
-        if kept.is_dir() {
-            let versions = set.packages.iter().filter_map(|name| {
-                Some((name.clone(), supply.lock.packages.get(name)?.version.clone()))
-            });
-            return Ok(Self { folder: kept, identity: key, versions: versions.collect() });
+        let locked = Self::locked(context, &definition, (&supply, set));
+        if locked.folder.is_dir() {
+            return Ok(locked);
         }
         let debs = supply.fetch(context, &set.packages)?;
-        // What was fetched may be newer than the lock.
-        let mut digests = Hasher::default();
-        debs.iter().for_each(|deb| {
-            digests.field(deb.locked.sha256.as_bytes());
-        });
-        let identity = definition.key(&digests.finish());
+        let identity = definition.key_of(&debs);
         let folder = context.cache.folder(Kind::Roots, &identity, |folder| {
             let what = format!("unpacking the {name} root");
             let task =
@@ -134,8 +141,38 @@ impl ToolRoot {
             finish(folder, &definition)?;
             Ok(())
         })?;
-        let versions = debs.into_iter().map(|deb| (deb.name, deb.locked.version)).collect();
-        Ok(Self { folder, identity, versions })
+        Ok(Self { folder, identity, versions: versions(debs) })
+    }
+
+    /// What [`Self::open`] gives, as far as lock and cache tell: nothing is fetched or unpacked, so
+    /// its files need not be there.
+    ///
+    /// # Errors
+    ///
+    /// [`ToolsError`], or a lock that does not serve.
+    pub(crate) fn foreseen(context: &Context, name: &str) -> Result<Self, Failure> {
+        let definition = Tools::definition(&context.root, name)?;
+        let supply = Supply::open(context)?;
+        let set = supply.set(&Purpose::tools(name, &definition))?;
+        let locked = Self::locked(context, &definition, (&supply, set));
+        if locked.folder.is_dir() {
+            return Ok(locked);
+        }
+        // Newer packages may have taken the place of lost ones.
+        let Some(debs) = supply.cached(context, &set.packages) else { return Ok(locked) };
+        let identity = definition.key_of(&debs);
+        let folder = context.cache.path(Kind::Roots, &identity);
+        Ok(Self { folder, identity, versions: versions(debs) })
+    }
+
+    /// The root of just the packages that the lock names.
+    fn locked(context: &Context, definition: &Definition, (supply, set): (&Supply, &Set)) -> Self {
+        let identity = definition.key(&supply.digest(set));
+        let version = |name: &PackageName| {
+            Some((name.clone(), supply.lock.packages.get(name)?.version.clone()))
+        };
+        let versions = set.packages.iter().filter_map(version).collect();
+        Self { folder: context.cache.path(Kind::Roots, &identity), identity, versions }
     }
 
     /// What the root was made from: equal for equal roots.
@@ -171,6 +208,10 @@ impl ToolRoot {
     pub(crate) fn command(&self, program: &str, inside: &Inside<'_>) -> Command {
         sandbox::command(&self.folder, program, inside)
     }
+}
+
+fn versions(debs: Vec<Fetched>) -> BTreeMap<PackageName, Version> {
+    debs.into_iter().map(|deb| (deb.name, deb.locked.version)).collect()
 }
 
 /// The links and mount points that no package carries.

@@ -8,8 +8,8 @@ use base::{Digest, Explain, Failure};
 
 use crate::cache::Kind;
 use crate::context::Context;
-use crate::kernel::Workshop;
 use crate::kernel::build::{Sandbox, Source};
+use crate::kernel::{Need, Workshop};
 use crate::sandbox::{Bind, Inside};
 use crate::tools::ToolRoot;
 
@@ -38,6 +38,13 @@ impl<'a> KernelShop<'a> {
     pub(crate) fn new(context: &'a Context) -> Self {
         Self { context, cache: context.cache.kind(Kind::Kernel) }
     }
+
+    fn root(&self, name: &str, need: Need) -> Result<ToolRoot, Failure> {
+        match need {
+            Need::Files => ToolRoot::open(self.context, name),
+            Need::Identity => ToolRoot::foreseen(self.context, name),
+        }
+    }
 }
 
 impl Workshop for KernelShop<'_> {
@@ -53,12 +60,12 @@ impl Workshop for KernelShop<'_> {
         self.context.progress.as_ref()
     }
 
-    fn sandbox(&self) -> Result<Box<dyn Sandbox>, Failure> {
-        Ok(Box::new(ToolRoot::open(self.context, "build")?))
+    fn sandbox(&self, need: Need) -> Result<Box<dyn Sandbox>, Failure> {
+        Ok(Box::new(self.root("build", need)?))
     }
 
-    fn source(&self) -> Result<Source, Failure> {
-        let root = ToolRoot::open(self.context, "kernel-source")?;
+    fn source(&self, need: Need) -> Result<Source, Failure> {
+        let root = self.root("kernel-source", need)?;
         Ok(Source {
             archive: root.file(&format!("usr/src/{SOURCE_PACKAGE}.tar.xz")),
             version: root.version(SOURCE_PACKAGE).ok_or(NoSource)?.to_string(),

@@ -18,7 +18,7 @@ use generations::store::LayerFiles;
 use super::filesystem::{self, Content, Plan};
 use super::{initrd, kind, layout};
 use crate::context::Context;
-use crate::kernel::{self, Flavour, Workshop};
+use crate::kernel::{self, Flavour, Need, Workshop};
 use crate::layer::{self, Layer};
 use crate::programs;
 use crate::tools::ToolRoot;
@@ -97,7 +97,7 @@ fn parts(context: &Context, tools: &ToolRoot, name: &str) -> Result<Parts, Failu
         build_id: layer.build_id.clone(),
         kernel: manifest::Kernel {
             release,
-            version: shop.source()?.version,
+            version: shop.source(Need::Identity)?.version,
             uki: Digest::of(&uki),
         },
         layers: vec![layer.layer.clone()],

@@ -173,8 +173,13 @@ impl Explain for BuildError {
 
 /// The kernel with this key, if the cache holds it and every file of it is as it was built.
 pub(crate) fn cached(cache: &Path, key: Digest) -> Option<Kernel> {
-    let kernel = Kernel { folder: cache.join(key.short()) };
+    let kernel = Kernel { folder: folder(cache, key) };
     kernel.is_whole().then_some(kernel)
+}
+
+/// Where the kernel with this key is, or would be.
+pub(crate) fn folder(cache: &Path, key: Digest) -> PathBuf {
+    cache.join(key.short())
 }
 
 /// The kernel of `recipe`: from `cache`, or built now, in about 35 minutes of processor time and 3 GB of
@@ -201,7 +206,7 @@ pub(crate) fn build(
     if let Some(kernel) = cached(cache, key) {
         return checked(kernel);
     }
-    site.build(recipe, cache.join(key.short()), progress)
+    site.build(recipe, folder(cache, key), progress)
 }
 
 /// Builds the kernel of `recipe` once more and compares every file with that of the cache (built
