@@ -1,5 +1,7 @@
 //! `cargo xtask run`: from nothing to a container's output.
 
+mod options;
+
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -24,14 +26,15 @@ pub(crate) struct Run {
     /// The host's SSH port on this machine; 0: any free one
     #[arg(long, default_value_t = 0)]
     ssh_port: u16,
-    /// Reach a TCP port of the host from this machine
-    #[arg(long, value_name = "PORT:HOSTPORT", value_parser = forward, default_value = "0:80")]
+    /// Let a TCP port of this machine lead to one of the host's: with 8080:80, 127.0.0.1:8080
+    /// leads to its port 80; 0:80 takes any free port here. Can be given several times
+    #[arg(long, value_name = "HERE:THERE", value_parser = options::forward, default_value = "0:80")]
     forward: Vec<(u16, u16)>,
-    /// The host's memory in megabytes
-    #[arg(long, default_value_t = 1024)]
+    /// The host's memory in megabytes, at least 512
+    #[arg(long, value_parser = options::memory, default_value_t = 1024)]
     memory: u32,
     /// The host's disk in gigabytes; only what is written takes room here
-    #[arg(long, default_value_t = 8)]
+    #[arg(long, value_parser = options::disk, default_value_t = 8)]
     disk: u64,
 }
 
@@ -41,13 +44,10 @@ read -r name < /etc/hostname
 read -r _ _ release _ < /proc/version
 echo "Hello from container $name: $PRETTY_NAME on Linux $release, process $$ of its own.""#;
 
-fn forward(text: &str) -> Result<(u16, u16), String> {
-    let ports = text.split_once(':').and_then(|(a, b)| Some((a.parse().ok()?, b.parse().ok()?)));
-    ports.ok_or_else(|| "two port numbers with a colon between them are wanted".to_owned())
-}
-
 impl Run {
     pub(crate) fn run(self) -> Result<()> {
+        let ports = self.forward.iter().map(|(here, _)| *here);
+        options::check_ports(ports.chain([self.ssh_port]))?;
         setup::ensure()?;
         build()?;
         let (stop, stopped) = mpsc::channel();
