@@ -66,19 +66,23 @@ pub enum PresetError {
         /// What is wrong.
         reason: String,
     },
-    /// Our own preset enables what is not there.
-    #[error("preset {file} enables {unit}, which no package holds")]
+    /// Our own preset is about what is not there.
+    #[error("{by} {does} {unit}, which no package holds")]
     NoUnit {
-        /// The preset file.
-        file: String,
+        /// Who says it.
+        by: String,
+        /// `enables` or `disables`.
+        does: &'static str,
         /// The unit.
         unit: String,
     },
-    /// Our own preset enables a unit by its second name.
-    #[error("preset {file} enables {unit}, which is only a link to {target}")]
+    /// Our own preset is about a unit by its second name.
+    #[error("{by} {does} {unit}, which is only a link to {target}")]
     IsAlias {
-        /// The preset file.
-        file: String,
+        /// Who says it.
+        by: String,
+        /// `enables` or `disables`.
+        does: &'static str,
         /// The unit.
         unit: String,
         /// What it links to.
@@ -106,9 +110,9 @@ impl Explain for PresetError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::File(error) => error.hint(),
-            Self::NoUnit { unit, .. } => {
-                Some(format!("add the package that holds {unit}, or take the preset away"))
-            }
+            Self::NoUnit { unit, .. } => Some(format!(
+                "correct the name, add the package that holds {unit}, or take the preset away"
+            )),
             Self::IsAlias { target, .. } => Some(format!("name {target} in the preset")),
             Self::AliasTaken { unit, alias, .. } => {
                 Some(format!("drop {alias} in the recipe of its package, or disable {unit}"))
@@ -223,19 +227,21 @@ impl Work {
 
     fn check_demands(&mut self, tree: &Tree, rules: &[Rule]) -> Result<(), PresetError> {
         for rule in rules.iter().filter(|rule| rule.is_demand()) {
-            let (file, unit) = (rule.file.clone(), rule.pattern.clone());
+            let unit = rule.pattern.clone();
             if let Some(install) = self.units.get(self.file_of(&unit).as_str()) {
-                if install.is_empty() {
+                if install.is_empty() && rule.policy == Policy::Enable {
+                    let file = rule.file.clone();
                     self.findings.push(Finding::NothingToEnable { file, unit });
                 }
                 continue;
             }
+            let (by, does) = (rule.author(), rule.policy.does());
             return match tree.get(&format!("{}/{unit}", self.folder)).map(|node| &node.kind) {
                 Some(Kind::Symlink(target)) => {
                     let target = target.rsplit('/').next().unwrap_or(target).to_owned();
-                    Err(PresetError::IsAlias { file, unit, target })
+                    Err(PresetError::IsAlias { by, does, unit, target })
                 }
-                _ => Err(PresetError::NoUnit { file, unit }),
+                _ => Err(PresetError::NoUnit { by, does, unit }),
             };
         }
         Ok(())

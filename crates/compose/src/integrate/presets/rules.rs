@@ -24,11 +24,32 @@ pub(super) enum Policy {
 }
 
 impl Rule {
-    /// Whether the rule names one unit that must be there: our own rules that enable without a
-    /// wildcard. Debian's list many units that are optional.
+    /// Whether the rule names one unit that must be there: our own rules without a wildcard.
+    /// Debian's list many units that are optional.
     pub(super) fn is_demand(&self) -> bool {
         let ours = self.file.split_once('-').is_some_and(|(_, rest)| rest.starts_with("preon-"));
-        ours && self.policy == Policy::Enable && !self.pattern.contains(['*', '?', '['])
+        ours && self.policy != Policy::Ignore && !self.pattern.contains(['*', '?', '['])
+    }
+
+    /// Who says so, for people: the recipe or the image that the preset file was made from.
+    pub(super) fn author(&self) -> String {
+        let name = self.file.strip_suffix(".preset").unwrap_or(&self.file);
+        match name.strip_prefix("50-preon-") {
+            Some(recipe) => format!("the recipe {recipe}"),
+            None if name == "00-preon-image" => "the image definition".to_owned(),
+            None => format!("preset {}", self.file),
+        }
+    }
+}
+
+impl Policy {
+    /// What a rule does to a unit, for people.
+    pub(super) fn does(self) -> &'static str {
+        match self {
+            Self::Enable => "enables",
+            Self::Disable => "disables",
+            Self::Ignore => "ignores",
+        }
     }
 }
 

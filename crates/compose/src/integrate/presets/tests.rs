@@ -131,20 +131,41 @@ fn what_a_package_links_itself_is_left_as_it_is() {
 fn our_own_presets_must_name_units_that_are_there() {
     #[rustfmt::skip]
     let cases = [
-        ("enable b.service", "preset 50-preon-x.preset enables b.service, which no package holds"),
-        ("enable c.service", "preset 50-preon-x.preset enables c.service, which is only a link to a.service"),
-        ("start a.service",  "preset 50-preon-x.preset, line 1: it starts with none of enable, disable, ignore"),
-        ("enable",           "preset 50-preon-x.preset, line 1: it names no unit"),
+        ("50-preon-x", "enable b.service",  "the recipe x enables b.service, which no package holds"),
+        ("50-preon-x", "disable b.service", "the recipe x disables b.service, which no package holds"),
+        ("50-preon-x", "disable b@1.service", "the recipe x disables b@1.service, which no package holds"),
+        ("50-preon-x", "enable c.service",  "the recipe x enables c.service, which is only a link to a.service"),
+        ("50-preon-x", "disable c.service", "the recipe x disables c.service, which is only a link to a.service"),
+        ("00-preon-image", "disable b.service", "the image definition disables b.service, which no package holds"),
+        ("10-preon-y", "disable b.service", "preset 10-preon-y.preset disables b.service, which no package holds"),
+        ("50-preon-x", "start a.service",   "preset 50-preon-x.preset, line 1: it starts with none of enable, disable, ignore"),
+        ("50-preon-x", "enable",            "preset 50-preon-x.preset, line 1: it names no unit"),
     ];
-    for (rule, message) in cases {
+    for (preset, rule, message) in cases {
         let mut tree = tree(&[
-            (PRESETS, "50-preon-x.preset", rule),
+            (PRESETS, &format!("{preset}.preset"), rule),
             (UNITS, "a.service", &wanted("x.target")),
             (UNITS, "c.service", "-> a.service"),
         ]);
         let error = enable(&mut tree, Manager::System).unwrap_err();
         assert_eq!(error.to_string(), message, "{rule}");
     }
+}
+
+#[test]
+fn a_unit_that_is_there_may_be_disabled_and_what_debian_disables_may_be_absent() {
+    let (links, findings) = new_links(&[
+        (
+            PRESETS,
+            "50-preon-x.preset",
+            "disable a.service\ndisable static.service\ndisable gone*.service",
+        ),
+        (PRESETS, "90-systemd.preset", "disable not-there.service"),
+        (UNITS, "a.service", &wanted("multi-user.target")),
+        (UNITS, "static.service", ""),
+    ]);
+    assert_eq!(links, [""; 0]);
+    assert_eq!(findings, [""; 0]);
 }
 
 #[test]
