@@ -29,7 +29,7 @@ pub use finding::Finding;
 pub use gather::Input;
 pub use integrate::Image;
 pub use integrate::os_release::Product;
-pub use layer::Compression;
+pub use layer::{Algorithm, BadAlgorithm, Compression};
 
 use gather::{GatherError, Gathered};
 use integrate::IntegrateError;
@@ -175,9 +175,10 @@ pub fn inputs_digest(request: &Request) -> Digest {
     for library in missing_libraries {
         hasher.field(library.as_bytes());
     }
-    for fact in [&product.version, &product.build_id, &product.image, &compression.algorithm] {
+    for fact in [&product.version, &product.build_id, &product.image] {
         hasher.field(fact.as_bytes());
     }
+    hasher.field(compression.algorithm.as_str().as_bytes());
     hasher.field(&compression.cluster_bytes.to_le_bytes()).field(&epoch.to_le_bytes());
     hasher.finish()
 }

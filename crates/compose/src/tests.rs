@@ -33,8 +33,12 @@ fn request(folder: &Path) -> Request {
         },
         product: Product { version: "0.1".into(), build_id: "7".into(), image: "minimal".into() },
         epoch: 1_700_000_000,
-        compression: Compression { algorithm: "zstd,12".into(), cluster_bytes: 65536 },
+        compression: Compression { algorithm: algorithm("zstd,12"), cluster_bytes: 65536 },
     }
+}
+
+fn algorithm(text: &str) -> Algorithm {
+    text.to_owned().try_into().unwrap()
 }
 
 fn make(request: &Request, folder: &Path) -> Result<Composed, ComposeError> {
@@ -148,7 +152,7 @@ fn whatever_changes_the_bytes_changes_the_digest_of_the_inputs() {
         |it| it.image.missing_libraries = ["x".to_owned()].into(),
         |it| it.product.build_id.push('x'),
         |it| it.epoch += 1,
-        |it| it.compression.algorithm.push('x'),
+        |it| it.compression.algorithm = algorithm("zstd,11"),
         |it| it.compression.cluster_bytes += 1,
     ];
     for (at, change) in changes.into_iter().enumerate() {

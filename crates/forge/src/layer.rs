@@ -229,7 +229,7 @@ fn request(
         },
         epoch,
         compression: Compression {
-            algorithm: definition.compression.clone(),
+            algorithm: definition.compression.algorithm().clone(),
             cluster_bytes: definition.cluster_bytes.get(),
         },
     };

@@ -37,7 +37,10 @@ fn incompressible(folder: &Path) -> Request {
         image: Image::default(),
         product: Product { version: "1".into(), build_id: "1".into(), image: "demo".into() },
         epoch: 0,
-        compression: Compression { algorithm: "lz4".into(), cluster_bytes: 65536 },
+        compression: Compression {
+            algorithm: "lz4".to_owned().try_into().unwrap(),
+            cluster_bytes: 65536,
+        },
     }
 }
 

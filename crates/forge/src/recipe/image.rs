@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use base::file;
+use compose::{Algorithm, BadAlgorithm};
 use formats::PackageName;
 use serde::Deserialize;
 
@@ -20,8 +21,8 @@ pub(crate) struct ImageDefinition {
     /// The packages that are asked for; what they depend on is added.
     pub(crate) packages: Vec<PackageName>,
     /// How the layer is compressed, as `mkfs.erofs -z` takes it.
-    #[serde(default = "default_compression")]
-    pub(crate) compression: String,
+    #[serde(default)]
+    pub(crate) compression: LayerCompression,
     /// How much is compressed at once, in bytes.
     #[serde(default)]
     pub(crate) cluster_bytes: ClusterBytes,
@@ -38,8 +39,24 @@ pub(crate) struct ImageDefinition {
     pub(crate) container: Option<Container>,
 }
 
-fn default_compression() -> String {
-    "zstd,12".to_owned()
+/// Algorithm and level.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub(crate) struct LayerCompression(Algorithm);
+
+impl LayerCompression {
+    /// What composing takes.
+    pub(crate) fn algorithm(&self) -> &Algorithm {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for LayerCompression {
+    type Error = BadAlgorithm;
+
+    fn try_from(text: String) -> Result<Self, BadAlgorithm> {
+        Algorithm::try_from(text).map(Self)
+    }
 }
 
 /// The size of EROFS's compressed clusters: a power of two from 4 kB to 1 MB.
@@ -137,8 +154,30 @@ mod tests {
         let text =
             "summary = \"Smallest\"\npackages = [\"bash\"]\n[etc]\n\"/etc/hostname\" = \"x\\n\"";
         let image: ImageDefinition = toml::from_str(text).unwrap();
+        assert_eq!(image.compression.algorithm().as_str(), "zstd,12");
         assert_eq!(image.cluster_bytes.get(), 65536);
         assert_eq!(image.etc.keys().map(EtcPath::as_str).collect::<Vec<_>>(), ["/etc/hostname"]);
+    }
+
+    #[test]
+    fn a_compression_that_mkfs_would_refuse_is_shown_with_line_and_caret() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("minimal.toml");
+        let text = "summary = \"x\"\npackages = []\ncompression = \"zstd,99\"\n";
+        std::fs::write(&path, text).unwrap();
+        let error = ImageDefinition::load(&path).unwrap_err();
+        let expected = "\
+minimal.toml:3 is not understood
+  caused by: TOML parse error at line 3, column 15
+  |
+3 | compression = \"zstd,99\"
+  |               ^^^^^^^^^
+`zstd,99` is no compression of a layer: the levels of zstd are 1 to 22
+
+hint: docs/curation.md and docs/image.md list every key
+";
+        let shown = base::explain::render(&error);
+        assert!(shown.ends_with(expected), "{shown}");
     }
 
     #[test]
