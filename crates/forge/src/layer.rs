@@ -117,7 +117,7 @@ fn curated(
 ///
 /// If there is none, or it is malformed.
 pub(crate) fn definition(context: &Context, name: &str) -> Result<ImageDefinition, Failure> {
-    Ok(ImageDefinition::load(&context.root.join(format!("os/images/{name}.toml")))?)
+    Ok(ImageDefinition::named(&context.root.join("os/images"), name)?)
 }
 
 /// The packages of our own that an image asks for.

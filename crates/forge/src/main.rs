@@ -19,6 +19,7 @@ mod review;
 mod sandbox;
 #[cfg(test)]
 mod scratch;
+mod spelling;
 mod supply;
 mod tools;
 mod update;

@@ -12,6 +12,7 @@ use serde::Serialize;
 use crate::context::Context;
 use crate::curate::scripts::{Standing, keyed, standing};
 use crate::recipe::{Recipes, Reviewed, ScriptKey, script_digest};
+use crate::spelling;
 use crate::supply::Supply;
 
 /// Show maintainer scripts that nobody has read yet, or that changed since
@@ -30,8 +31,8 @@ pub(crate) struct Review {
 /// Why nothing can be reviewed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ReviewError {
-    #[error("no image has the package {0}")]
-    NotInImages(PackageName),
+    #[error("no image has the package {package}")]
+    NotInImages { package: PackageName, meant: Option<String> },
     #[error("no recipe covers the package {0}")]
     NoRecipe(PackageName),
     #[error("no recipe says what replaces {0}")]
@@ -41,7 +42,8 @@ pub(crate) enum ReviewError {
 impl Explain for ReviewError {
     fn hint(&self) -> Option<String> {
         Some(match self {
-            Self::NotInImages(_) => "run `forge review` to see those that are waiting".into(),
+            Self::NotInImages { meant: Some(meant), .. } => format!("did you mean {meant}?"),
+            Self::NotInImages { .. } => "run `forge review` to see those that are waiting".into(),
             Self::NoRecipe(package) => format!("write os/packages/{package}/recipe.toml"),
             Self::Unanswered(key) => {
                 format!("write below [scripts] of its recipe: \"{key}\" = \"what replaces it\"")
@@ -77,7 +79,9 @@ impl Review {
         let supply = Supply::open(context)?;
         let all = in_images(&supply);
         if let Some(other) = self.packages.iter().find(|package| !all.contains(*package)) {
-            return Err(ReviewError::NotInImages(other.clone()).into());
+            let known = all.iter().map(PackageName::as_str);
+            let meant = spelling::nearest(other.as_str(), known).map(str::to_owned);
+            return Err(ReviewError::NotInImages { package: other.clone(), meant }.into());
         }
         let chosen: BTreeSet<_> = self.packages.iter().cloned().collect();
         let chosen = if chosen.is_empty() { all.clone() } else { chosen };

@@ -3,7 +3,6 @@
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
-use std::path::PathBuf;
 
 use base::file::FileError;
 use base::progress::Unit;
@@ -15,6 +14,7 @@ use packages::resolve::{self, Obstacle, Pins, Request, SolveError, Universe, Wit
 
 use crate::context::Context;
 use crate::recipe::{DEFAULT_SUITE, ImageDefinition, Recipe, Recipes};
+use crate::spelling;
 use crate::supply::{self, Purpose};
 use crate::tools::{Definition, Tools};
 
@@ -32,13 +32,13 @@ pub(crate) enum UpdateError {
     #[error("cannot choose the packages of {purpose}")]
     Solve { purpose: String, source: Box<SolveError> },
     #[error("the archive has no package {package}, which {purpose} asks for")]
-    Missing { package: PackageName, purpose: String },
+    Missing { package: PackageName, purpose: String, meant: Option<String> },
     #[error("{second} takes {package} {takes}, but {first} takes {has}")]
     TwoFiles { package: PackageName, first: String, has: String, second: String, takes: String },
     #[error("the archive's {suite} is of {now}, older than the {before} of os/packages.lock")]
     Older { suite: String, before: String, now: String },
     #[error("no recipe covers {package}, which {purpose} asks for")]
-    NoRecipe { package: PackageName, purpose: String },
+    NoRecipe { package: PackageName, purpose: String, meant: Option<String> },
 }
 
 impl Explain for UpdateError {
@@ -60,7 +60,11 @@ impl Explain for UpdateError {
                  hides security updates"
                     .into(),
             ),
-            Self::Missing { .. } => Some("check its name, and the suite its recipe takes".into()),
+            Self::Missing { meant: Some(meant), .. } => Some(format!("did you mean {meant}?")),
+            Self::Missing { .. } => Some("correct its name in os/tools.toml".into()),
+            Self::NoRecipe { package, meant: Some(meant), .. } => Some(format!(
+                "did you mean {meant}? Otherwise write os/packages/{package}/recipe.toml"
+            )),
             Self::NoRecipe { package, .. } => {
                 Some(format!("write os/packages/{package}/recipe.toml"))
             }
@@ -134,15 +138,17 @@ fn choose(context: &Context, recipes: &Recipes, contents: &Contents) -> Result<L
     Ok(lock)
 }
 
+/// The package that somebody may have meant by a name that no package has.
+fn meant(package: &PackageName, universe: &Universe<'_>) -> Option<String> {
+    spelling::nearest(package.as_str(), universe.names()).map(str::to_owned)
+}
+
 fn images(context: &Context) -> Result<BTreeMap<String, ImageDefinition>, Failure> {
     let folder = context.root.join("os/images");
     let mut images = BTreeMap::new();
-    for entry in std::fs::read_dir(&folder).map_err(FileError::at("read", &folder))? {
-        let path: PathBuf = entry.map_err(FileError::at("read", &folder))?.path();
-        if path.extension().is_some_and(|extension| extension == "toml") {
-            let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-            images.insert(name, ImageDefinition::load(&path)?);
-        }
+    for name in ImageDefinition::names(&folder)? {
+        let definition = ImageDefinition::named(&folder, &name)?;
+        images.insert(name, definition);
     }
     Ok(images)
 }
@@ -162,6 +168,7 @@ fn choose_tools(
         let stanza = universe.get(name.as_str()).ok_or_else(|| UpdateError::Missing {
             package: name.clone(),
             purpose: purpose.name.clone(),
+            meant: meant(name, universe),
         })?;
         take(lock, name, Locked::of(stanza)?, purpose)?;
         packages.insert(name.clone());
@@ -181,6 +188,7 @@ fn image_request(
         let recipe = recipes.for_package(package).ok_or_else(|| UpdateError::NoRecipe {
             package: package.clone(),
             purpose: purpose.name.clone(),
+            meant: spelling::nearest(package.as_str(), recipes.packages()).map(str::to_owned),
         })?;
         if !recipe.is_own() {
             install.push(package.to_string());

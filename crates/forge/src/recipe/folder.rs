@@ -122,6 +122,11 @@ impl Recipes {
         self.by_name.get(self.covering.get(package)?)
     }
 
+    /// The names of all packages that an image may ask for.
+    pub(crate) fn packages(&self) -> impl Iterator<Item = &str> {
+        self.covering.keys().map(PackageName::as_str)
+    }
+
     /// All recipes by name.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Recipe> {
         self.by_name.values()

@@ -1,9 +1,10 @@
 //! Images: which packages an image starts from, and what is said about it beside them.
 
-use std::collections::BTreeMap;
-use std::path::Path;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 
-use base::file;
+use base::Explain;
+use base::file::{self, FileError};
 use compose::{Algorithm, BadAlgorithm};
 use formats::PackageName;
 use serde::Deserialize;
@@ -11,6 +12,7 @@ use serde::Deserialize;
 use super::folder::{RecipeError, read_toml};
 use super::paths::HostPath;
 use super::words::{Preset, Reason};
+use crate::spelling;
 
 /// What `os/images/NAME.toml` says. Unknown keys are refused.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -134,7 +136,64 @@ pub(crate) struct Container {
     pub(crate) labels: BTreeMap<String, String>,
 }
 
+/// An image's definition cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ImageError {
+    #[error("there is no image {name}: no {}", path.display())]
+    Unknown { name: String, path: PathBuf, known: BTreeSet<String> },
+    #[error(transparent)]
+    Recipe(#[from] RecipeError),
+    #[error(transparent)]
+    File(#[from] FileError),
+}
+
+impl Explain for ImageError {
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Unknown { name, known, .. } => {
+                let known: Vec<_> = known.iter().map(String::as_str).collect();
+                Some(match spelling::nearest(name, known.iter().copied()) {
+                    Some(meant) => format!("did you mean {meant}?"),
+                    None => format!("write it, or take one of {}", known.join(", ")),
+                })
+            }
+            Self::Recipe(error) => error.hint(),
+            Self::File(error) => error.hint(),
+        }
+    }
+}
+
 impl ImageDefinition {
+    /// Reads the definition of the image `name` in `folder`.
+    ///
+    /// # Errors
+    ///
+    /// [`ImageError`].
+    pub(crate) fn named(folder: &Path, name: &str) -> Result<Self, ImageError> {
+        let known = Self::names(folder)?;
+        let path = folder.join(format!("{name}.toml"));
+        if !known.contains(name) {
+            return Err(ImageError::Unknown { name: name.to_owned(), path, known });
+        }
+        Ok(Self::load(&path)?)
+    }
+
+    /// The names of the images that `folder` has definitions of.
+    ///
+    /// # Errors
+    ///
+    /// [`FileError`] if the folder cannot be read.
+    pub(crate) fn names(folder: &Path) -> Result<BTreeSet<String>, FileError> {
+        let mut names = BTreeSet::new();
+        for entry in std::fs::read_dir(folder).map_err(FileError::at("read", folder))? {
+            let path = entry.map_err(FileError::at("read", folder))?.path();
+            if path.extension().is_some_and(|extension| extension == "toml") {
+                names.insert(path.file_stem().unwrap_or_default().to_string_lossy().into_owned());
+            }
+        }
+        Ok(names)
+    }
+
     /// Reads the definition at `path`.
     ///
     /// # Errors

@@ -4,7 +4,7 @@ use std::fs;
 
 use crate::checkout::{Checkout, package};
 use crate::repository::Package;
-use crate::demo;
+use crate::{demo, locked};
 
 #[test]
 fn a_container_image_is_not_made_or_shown_as_a_disk_nor_a_disk_as_a_container_image() {
@@ -87,4 +87,31 @@ fn which_kernel_was_not_built_is_said_without_fetching_or_unpacking_anything() {
     let shown = checkout.forge(&["kernel", "show"]).good().out;
     assert!(shown.contains("Debian's linux 2\n") && shown.contains("6.12.2\n"), "{shown}");
     assert_eq!(checkout.names("cache/roots"), [""; 0]);
+}
+
+#[test]
+fn a_name_that_is_not_known_is_answered_with_the_one_that_was_meant() {
+    let checkout = locked(&[demo("1")]);
+    let tools = "[root.image]\nsummary = \"x\"\nstandalone = true\npackages = [\"deom\"]\n";
+    #[rustfmt::skip]
+    let cases: [(&[&str], (&str, &str), &str); 6] = [
+        (&["image", "build", "dmo"],  ("x", ""), "there is no image dmo"),
+        (&["image", "show", "demi"],  ("x", ""), "there is no image demi"),
+        (&["review", "demon"],        ("x", ""), "no image has the package demon"),
+        (&["review", "--accept", "emo"], ("x", ""), "no image has the package emo"),
+        (&["update"], ("os/images/x.toml", "summary = \"x\"\npackages = [\"dem\"]\n"), "no recipe covers dem"),
+        (&["update"], ("os/tools.toml", tools), "the archive has no package deom"),
+    ];
+    for (words, (path, text), why) in cases {
+        checkout.write(path, text);
+        let error = checkout.forge(words).error();
+        assert!(error.contains(why), "{words:?}: {error}");
+        assert!(error.contains("hint: did you mean demo?"), "{words:?}: {error}");
+        fs::remove_file(checkout.path(path)).unwrap();
+    }
+    let error = checkout.forge(&["image", "build", "../images/demo"]).error();
+    assert!(error.contains("there is no image ../images/demo"), "{error}");
+    assert!(error.contains("hint: write it, or take one of demo, oci"), "{error}");
+    let error = checkout.forge(&["review", "something-else"]).error();
+    assert!(error.contains("hint: run `forge review` to see"), "{error}");
 }

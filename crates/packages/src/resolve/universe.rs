@@ -92,6 +92,11 @@ impl<'a> Universe<'a> {
         self.named.is_empty()
     }
 
+    /// The names of the packages that may be chosen.
+    pub fn names(&self) -> impl Iterator<Item = &'a str> {
+        self.named.iter().map(|(_, candidate)| self.stanza(*candidate).name())
+    }
+
     /// The package of this name that may be chosen.
     pub fn get(&self, name: &str) -> Option<Stanza<'a>> {
         self.find(name).map(|candidate| self.stanza(candidate))
