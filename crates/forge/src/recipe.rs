@@ -11,8 +11,9 @@ mod reviewed;
 mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use base::file::{self, FileError};
 use base::{Digest, Explain};
 use formats::PackageName;
 use serde::Deserialize;
@@ -134,6 +135,19 @@ impl Recipe {
     /// Whether it makes a package of our own, of `files/` only.
     pub(crate) fn is_own(&self) -> bool {
         self.packages().is_empty()
+    }
+
+    /// Where its declaration is, as `path:line` below `root`; the line is the first with `text`,
+    /// and none is named if there is none.
+    ///
+    /// # Errors
+    ///
+    /// [`FileError`] if it cannot be read.
+    pub(crate) fn place(&self, root: &Path, text: &str) -> Result<String, FileError> {
+        let path = self.folder.join("recipe.toml");
+        let line = file::read_text(&path)?.lines().position(|line| line.contains(text));
+        let path = path.strip_prefix(root).unwrap_or(&path).display();
+        Ok(line.map_or_else(|| path.to_string(), |line| format!("{path}:{}", line + 1)))
     }
 
     /// The folder with the files that it adds; it need not exist.

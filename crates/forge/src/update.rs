@@ -33,6 +33,8 @@ pub(crate) enum UpdateError {
     Solve { purpose: String, source: Box<SolveError> },
     #[error("the archive has no package {package}, which {purpose} asks for")]
     Missing { package: PackageName, purpose: String, meant: Option<String> },
+    #[error("{place}: the archive's {suite} has no package {package}")]
+    NotInSuite { place: String, suite: String, package: PackageName, meant: Option<String> },
     #[error("{second} takes {package} {takes}, but {first} takes {has}")]
     TwoFiles { package: PackageName, first: String, has: String, second: String, takes: String },
     #[error("the archive's {suite} is of {now}, older than the {before} of os/packages.lock")]
@@ -62,6 +64,14 @@ impl Explain for UpdateError {
             ),
             Self::Missing { meant: Some(meant), .. } => Some(format!("did you mean {meant}?")),
             Self::Missing { .. } => Some("correct its name in os/tools.toml".into()),
+            Self::NotInSuite { meant: Some(meant), .. } => Some(format!(
+                "did you mean {meant}? Otherwise take it out, or name the suite that has it: `suite`"
+            )),
+            Self::NotInSuite { .. } => Some(
+                "correct its name, take it out, or name the suite that has it: `suite`; a recipe \
+                 covers the package of its folder's name unless `packages` says otherwise"
+                    .into(),
+            ),
             Self::NoRecipe { package, meant: Some(meant), .. } => Some(format!(
                 "did you mean {meant}? Otherwise write os/packages/{package}/recipe.toml"
             )),
@@ -129,6 +139,7 @@ fn choose(context: &Context, recipes: &Recipes, contents: &Contents) -> Result<L
         task.advance(1);
     }
     let curated = Universe::new(&contents.indexes, &recipe_pins(recipes))?;
+    all_there(context, recipes, &curated)?;
     for (name, definition) in &images {
         let purpose = Purpose::image(name, definition, recipes);
         let request = image_request(&purpose, definition, recipes)?;
@@ -136,6 +147,24 @@ fn choose(context: &Context, recipes: &Recipes, contents: &Contents) -> Result<L
         task.advance(1);
     }
     Ok(lock)
+}
+
+/// Refuses a recipe for a package that its suite does not have: nothing would ever be made of it.
+fn all_there(context: &Context, recipes: &Recipes, universe: &Universe<'_>) -> Result<(), Failure> {
+    for recipe in recipes.iter() {
+        let packages = &mut recipe.packages().iter();
+        let Some(package) = packages.find(|name| universe.get(name.as_str()).is_none()) else {
+            continue;
+        };
+        return Err(UpdateError::NotInSuite {
+            place: recipe.place(&context.root, &format!("\"{package}\""))?,
+            suite: recipe.declared.suite.clone(),
+            package: package.clone(),
+            meant: meant(package, universe),
+        }
+        .into());
+    }
+    Ok(())
 }
 
 /// The package that somebody may have meant by a name that no package has.

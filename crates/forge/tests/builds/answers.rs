@@ -115,3 +115,27 @@ fn a_name_that_is_not_known_is_answered_with_the_one_that_was_meant() {
     let error = checkout.forge(&["review", "something-else"]).error();
     assert!(error.contains("hint: run `forge review` to see"), "{error}");
 }
+
+#[test]
+fn a_recipe_for_what_the_archive_does_not_have_is_refused_with_its_place() {
+    let checkout = Checkout::new(&[demo("1")]);
+    let recipe = "summary = \"x\"\n# a \"list\"\npackages = [\n    \"xyzzy\",\n]\n";
+    checkout.write("os/packages/other/recipe.toml", recipe);
+    let error = checkout.forge(&["update"]).error();
+    let place = "error: os/packages/other/recipe.toml:4: the archive's trixie has no package xyzzy";
+    assert!(error.starts_with(place), "{error}");
+    assert!(error.contains("hint: correct its name, take it out"), "{error}");
+    assert_eq!(checkout.lock(), "");
+
+    fs::remove_dir_all(checkout.path("os/packages/other")).unwrap();
+    checkout.write("os/packages/dmeo/recipe.toml", "summary = \"x\"\n");
+    let error = checkout.forge(&["update"]).error();
+    let place = "error: os/packages/dmeo/recipe.toml: the archive's trixie has no package dmeo";
+    assert!(error.starts_with(place), "{error}");
+    assert!(error.contains("hint: did you mean demo?"), "{error}");
+
+    // A package of our own is not asked of the archive.
+    fs::remove_dir_all(checkout.path("os/packages/dmeo")).unwrap();
+    checkout.write("os/packages/ours/recipe.toml", "summary = \"x\"\npackages = []\n");
+    checkout.forge(&["update"]).good();
+}
