@@ -70,6 +70,27 @@ impl Kind {
             Self::Layers => "layers",
         }
     }
+
+    /// How many things of this kind are in `folder`: files of the archive, curated packages without
+    /// the notes beside them, otherwise the folders that a digest names.
+    fn entries(self, folder: &Path) -> Result<u64, FileError> {
+        let mut count = 0;
+        for entry in fs::read_dir(folder).map_err(FileError::at("read", folder))? {
+            let path = entry.map_err(FileError::at("read", folder))?.path();
+            count += match self {
+                Self::Archive if path.is_dir() => self.entries(&path)?,
+                Self::Archive => 1,
+                Self::Curated => path.extension().is_some_and(|it| it == "deb").into(),
+                _ => (path.is_dir() && is_hexadecimal(&path)).into(),
+            };
+        }
+        Ok(count)
+    }
+}
+
+fn is_hexadecimal(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().as_encoded_bytes();
+    name.iter().all(u8::is_ascii_hexdigit)
 }
 
 impl Cache {
@@ -174,7 +195,7 @@ fn show(cache: &Cache, json: bool, out: &mut dyn Write) -> Result<(), Failure> {
     let mut rows = Vec::new();
     for kind in Kind::ALL {
         let folder = cache.kind(kind);
-        let entries = fs::read_dir(&folder).map_or(0, |entries| entries.count() as u64);
+        let entries = if folder.is_dir() { kind.entries(&folder)? } else { 0 };
         let bytes = if folder.is_dir() { disk_bytes(&folder)? } else { 0 };
         rows.push(Row { kind: kind.name(), folder, entries, bytes });
     }
@@ -219,4 +240,35 @@ fn disk_bytes(folder: &Path) -> Result<u64, FileError> {
         }
     }
     Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_kind_is_counted_as_a_person_would() {
+        let dir = tempfile::tempdir().unwrap();
+        #[rustfmt::skip]
+        let files = [
+            "archive/by-hash/sha256/a", "archive/by-hash/sha256/b", "archive/releases/trixie",
+            "curated/a.deb", "curated/a.json",
+            "kernel/lock", "kernel/work/source/x", "kernel/a/bzImage", "kernel/a/config", "kernel/b/bzImage",
+            "layers/a/layer.json",
+        ];
+        for path in files {
+            file::replace(&dir.path().join(path), b"").unwrap();
+        }
+        let mut out = Vec::new();
+        show(&Cache::new(dir.path().to_owned()), true, &mut out).unwrap();
+        let rows: serde_json::Value = serde_json::from_slice(&out).unwrap();
+        let rows = rows.as_array().unwrap().iter();
+        let counts: Vec<_> =
+            rows.map(|row| (row["kind"].as_str(), row["entries"].as_u64())).collect();
+        #[rustfmt::skip]
+        let expected = [
+            ("archive", 3), ("curated", 1), ("roots", 0), ("kernel", 2), ("programs", 0), ("layers", 1),
+        ];
+        assert_eq!(counts, expected.map(|(kind, count)| (Some(kind), Some(count))));
+    }
 }
