@@ -7,6 +7,7 @@ mod account;
 mod folder;
 mod image;
 mod paths;
+mod reasons;
 mod reviewed;
 mod words;
 

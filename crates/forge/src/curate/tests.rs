@@ -210,10 +210,10 @@ fn a_curated_package_holds_usr_only_with_etc_moved() {
 fn drop_and_keep_decide_and_copyright_always_stays() {
     let recipe = r#"
         summary = "A test"
-        drop = ["/usr/share/a/**", "/var/**"]
-        keep = ["/usr/share/a/keep*", "/usr/share/locale/C/**", "/usr/lib/empty"]
+        drop = ["/usr/share/a/**", "/var/**"] # x
+        keep = ["/usr/share/a/keep*", "/usr/share/locale/C/**", "/usr/lib/empty"] # x
     "#;
-    let defaults = r#"drop = ["/usr/share/doc/**", "/usr/share/locale/**"]"#;
+    let defaults = r#"drop = ["/usr/share/doc/**", "/usr/share/locale/**"] # x"#;
     let mut bench = Bench::new(&[("a/recipe.toml", recipe), ("defaults.toml", defaults)]);
     bench.package(
         "a",
@@ -247,7 +247,7 @@ fn drop_and_keep_decide_and_copyright_always_stays() {
 
 #[test]
 fn a_copyright_folder_that_is_a_link_stays() {
-    let defaults = r#"drop = ["/usr/share/doc/**"]"#;
+    let defaults = r#"drop = ["/usr/share/doc/**"] # x"#;
     let mut bench = Bench::new(&[("a/recipe.toml", PLAIN), ("defaults.toml", defaults)]);
     bench.package("a", "", &[link("/usr/share/doc/a", "b")]);
     assert_eq!(files(&bench.run().unwrap()[0]), ["777 0:0 usr/share/doc/a -> b"]);
@@ -287,7 +287,7 @@ fn hard_links_survive_as_far_as_their_ends_do() {
         ("/usr/bin/{a,b}", &["usr/bin/c: text"]),
     ];
     for (drop, expected) in cases {
-        let drop = if drop.is_empty() { String::new() } else { format!("drop = [\"{drop}\"]") };
+        let drop = if drop.is_empty() { String::new() } else { format!("drop = [\"{drop}\"] # x") };
         let mut bench = Bench::new(&[("a/recipe.toml", &format!("{PLAIN}{drop}"))]);
         bench.package(
             "a",
@@ -305,7 +305,7 @@ fn hard_links_survive_as_far_as_their_ends_do() {
 
 #[test]
 fn a_link_to_what_is_left_out_is_a_warning() {
-    let recipe = format!("{PLAIN}drop = [\"/usr/lib/a\"]");
+    let recipe = format!("{PLAIN}drop = [\"/usr/lib/a\"] # x");
     let mut bench = Bench::new(&[("a/recipe.toml", &recipe)]);
     bench.package(
         "a",
@@ -427,7 +427,7 @@ fn a_left_out_dependency_that_nobody_has_is_an_error() {
 #[test]
 fn what_a_recipe_says_in_vain_is_a_warning_once_all_its_packages_are_there() {
     let recipe = "summary = \"x\"\npackages = [\"a\", \"b\"]\n\
-        drop = [\"/usr/share/x/**\", \"/usr/share/y/**\"]\nkeep = [\"/usr/z\"]\n\
+        drop = [\"/usr/share/x/**\", \"/usr/share/y/**\"] # x\nkeep = [\"/usr/z\"] # x\n\
         [scripts]\npostinst = \"x\"\n[without]\nperl = \"x\"\n";
     let mut bench = Bench::new(&[("a/recipe.toml", recipe)]);
     bench.package("a", "", &[file("/usr/share/x/1", "")]);
@@ -452,7 +452,7 @@ fn what_the_recipe_adds_lies_in_the_first_package() {
     let recipe = r#"
         summary  = "A test"
         packages = ["a", "b"]
-        drop     = ["/etc/a.conf"]
+        drop     = ["/etc/a.conf"] # x
         presets  = { "a.service" = "enable", "b.timer" = "disable" }
         links    = { "/usr/bin/awk" = "mawk", "/etc/x" = "../usr/x" }
         tmpfiles = ["d /var/lib/a 0710 root a -"]

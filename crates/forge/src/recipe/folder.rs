@@ -13,6 +13,7 @@ use formats::PackageName;
 use serde::de::DeserializeOwned;
 
 use super::account::{AccountName, AccountNumber};
+use super::reasons::{self, NoReason};
 use super::reviewed::Reviewed;
 use super::{Contradiction, Defaults, Recipe, contradiction};
 
@@ -30,6 +31,8 @@ pub(crate) struct Recipes {
 pub(crate) enum RecipeError {
     #[error("{}:{line} is not understood", path.display())]
     Syntax { path: PathBuf, line: usize, source: toml::de::Error },
+    #[error("{}:{} does not say why", path.display(), source.line)]
+    NoReason { path: PathBuf, source: NoReason },
     #[error("{} contradicts itself", path.display())]
     Contradiction { path: PathBuf, source: Contradiction },
     #[error("the folder {} cannot be the name of a recipe", .0.display())]
@@ -58,6 +61,11 @@ impl Explain for RecipeError {
                 Some(format!("name {package} in `packages` of one of them only"))
             }
             Self::Syntax { .. } => Some("docs/curation.md and docs/image.md list every key".into()),
+            Self::NoReason { .. } => Some(
+                "add `# why` at the end of its line, or on a line of its own above the patterns \
+                 that share the reason"
+                    .into(),
+            ),
             Self::NoRecipe(_) => Some("write one, or remove the folder".into()),
             Self::AccountTwice { .. } => {
                 Some("give one of them another name and number; numbers are never reused".into())
@@ -82,7 +90,7 @@ impl Recipes {
         let (defaults, text) = match path.exists() {
             true => {
                 let text = file::read_text(&path)?;
-                (read_toml::<Defaults>(&path, &text)?, text)
+                (read_reasoned::<Defaults>(&path, &text)?, text)
             }
             false => (Defaults::default(), String::new()),
         };
@@ -210,7 +218,7 @@ fn load_one(folder: &Path, shared: &Shared) -> Result<Recipe, RecipeError> {
     if !path.exists() {
         return Err(RecipeError::NoRecipe(folder.to_owned()));
     }
-    let declared = read_toml(&path, &file::read_text(&path)?)?;
+    let declared = read_reasoned(&path, &file::read_text(&path)?)?;
     if let Some(source) = contradiction(&name, &declared) {
         return Err(RecipeError::Contradiction { path, source });
     }
@@ -227,6 +235,15 @@ fn load_one(folder: &Path, shared: &Shared) -> Result<Recipe, RecipeError> {
     hasher.field(recipe.digest.as_bytes()).field(recipe.reviewed.lines().as_bytes());
     recipe.digest = hasher.finish();
     Ok(recipe)
+}
+
+/// Reads what has `drop` and `keep`, of which each pattern has its reason.
+fn read_reasoned<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T, RecipeError> {
+    let read = read_toml(path, text)?;
+    match reasons::first_without(text) {
+        Some(source) => Err(RecipeError::NoReason { path: path.to_owned(), source }),
+        None => Ok(read),
+    }
 }
 
 /// Reads TOML and says where it is wrong.

@@ -30,8 +30,8 @@ packages = ["openssh-server", "openssh-client"]
 revision = 2
 suite    = "sid"
 suite_reason = "a test"
-drop     = ["/usr/share/runit/**"]
-keep     = ["/usr/share/locale/C/**"]
+drop     = ["/usr/share/runit/**"]      # another init system
+keep     = ["/usr/share/locale/C/**"]   # the locale of the host
 presets  = { "ssh.service" = "enable", "ssh.socket" = "disable" }
 links    = { "/usr/bin/awk" = "mawk" }
 tmpfiles = ["d /var/lib/docker 0710 root root -"]
@@ -98,6 +98,31 @@ hint: docs/curation.md and docs/image.md list every key
 }
 
 #[test]
+fn a_pattern_without_a_reason_is_shown_with_its_line_and_a_caret() {
+    let text = "summary = \"Shell\"\ndrop = [\n  \"/usr/bin/a\",   # why\n  \"/usr/bin/b\",\n]\n";
+    let expected = "\
+error: os/packages/bash/recipe.toml:4 does not say why
+  caused by: `/usr/bin/b` is in `drop` without a reason
+  |
+4 |   \"/usr/bin/b\",
+  |   ^^^^^^^^^^^^
+hint: add `# why` at the end of its line, or on a line of its own above the patterns that share \
+the reason
+";
+    assert_eq!(complaint(&[("bash/recipe.toml", text)]), expected);
+    let defaults = complaint(&[("defaults.toml", "keep = [\"/usr/bin/b\"]")]);
+    assert!(defaults.starts_with("error: os/packages/defaults.toml:1 does not"), "{defaults}");
+}
+
+#[test]
+fn every_recipe_of_the_product_can_be_read() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../os/packages");
+    if let Err(error) = Recipes::load(&folder) {
+        panic!("{}", render(&error));
+    }
+}
+
+#[test]
 fn what_a_recipe_cannot_mean_is_refused_at_its_line() {
     #[rustfmt::skip]
     let cases = [
@@ -133,7 +158,7 @@ fn keys_that_contradict_each_other_are_refused() {
         ("suite = \"sid\"",                                       "`suite_reason` does not say why"),
         ("suite_reason = \"x\"",                                  "default suite"),
         ("packages = [\"a\", \"a\"]",                             "a is listed twice"),
-        ("packages = []\ndrop = [\"/usr/x\"]",                    "no Debian package to say `drop` about"),
+        ("packages = []\ndrop = [\"/usr/x\"] # x",                    "no Debian package to say `drop` about"),
         ("revision = 0",                                          "counts from 1"),
         ("presets = { \"ssh\" = \"enable\" }",                    "`ssh` in presets is not the name of a unit"),
         ("[scripts]\n\"other/postinst\" = \"x\"",                 "`other/postinst` in [scripts]"),
@@ -202,6 +227,6 @@ fn the_digest_changes_with_content_and_not_with_the_file_system() {
         fs::write(changed.path().join(path), text).unwrap();
         assert_eq!(digest(changed.path()) == before, path == "defaults.toml", "{path}");
     }
-    fs::write(one.path().join("defaults.toml"), "drop = [\"/usr/x\"]").unwrap();
+    fs::write(one.path().join("defaults.toml"), "drop = [\"/usr/x\"] # x").unwrap();
     assert_ne!(digest(one.path()), before, "the defaults count");
 }
