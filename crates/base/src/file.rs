@@ -232,6 +232,17 @@ pub fn remove_folder(path: &Path) -> Result<(), FileError> {
     fs::remove_dir_all(&removed).map_err(FileError::at("remove", removed))
 }
 
+/// Removes a folder in which the child of a killed process may still make a file, between the moment
+/// at which the folder was emptied and the one at which it goes.
+fn remove_tree(path: &Path) -> io::Result<()> {
+    const ATTEMPTS: usize = 10;
+    let mut attempts = (1..ATTEMPTS).map(|_| fs::remove_dir_all(path));
+    let late = |result: &io::Result<()>| {
+        result.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::DirectoryNotEmpty)
+    };
+    attempts.find(|result| !late(result)).unwrap_or_else(|| fs::remove_dir_all(path))
+}
+
 /// Removes what [`Staged`] and [`create_folder`] have begun in `folder` and never finished: their
 /// process was killed. Call it only where no process is at work there.
 ///
@@ -250,8 +261,7 @@ pub fn remove_unfinished(folder: &Path) -> Result<(), FileError> {
         if name.starts_with(b".") && name.ends_with(b".part") {
             let path = entry.path();
             let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
-            let removed =
-                if is_folder { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+            let removed = if is_folder { remove_tree(&path) } else { fs::remove_file(&path) };
             removed.map_err(FileError::at("remove", path))?;
         }
     }

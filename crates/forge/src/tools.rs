@@ -121,12 +121,9 @@ impl ToolRoot {
     ///
     /// [`ToolsError`], or what fetching and unpacking fail with.
     pub(crate) fn open(context: &Context, name: &str) -> Result<Self, Failure> {
-        let definition = Tools::definition(&context.root, name)?;
-        let supply = Supply::open(context)?;
-        let set = supply.set(&Purpose::tools(name, &definition))?;
-        let locked = Self::locked(context, &definition, (&supply, set));
-        if locked.folder.is_dir() {
-            return Ok(locked);
+        let Locked { definition, supply, set, root } = Locked::look_up(context, name)?;
+        if root.folder.is_dir() {
+            return Ok(root);
         }
         let debs = supply.fetch(context, &set.packages)?;
         let identity = definition.key_of(&debs);
@@ -151,28 +148,15 @@ impl ToolRoot {
     ///
     /// [`ToolsError`], or a lock that does not serve.
     pub(crate) fn foreseen(context: &Context, name: &str) -> Result<Self, Failure> {
-        let definition = Tools::definition(&context.root, name)?;
-        let supply = Supply::open(context)?;
-        let set = supply.set(&Purpose::tools(name, &definition))?;
-        let locked = Self::locked(context, &definition, (&supply, set));
-        if locked.folder.is_dir() {
-            return Ok(locked);
+        let Locked { definition, supply, set, root } = Locked::look_up(context, name)?;
+        if root.folder.is_dir() {
+            return Ok(root);
         }
         // Newer packages may have taken the place of lost ones.
-        let Some(debs) = supply.cached(context, &set.packages) else { return Ok(locked) };
+        let Some(debs) = supply.cached(context, &set.packages) else { return Ok(root) };
         let identity = definition.key_of(&debs);
         let folder = context.cache.path(Kind::Roots, &identity);
         Ok(Self { folder, identity, versions: versions(debs) })
-    }
-
-    /// The root of just the packages that the lock names.
-    fn locked(context: &Context, definition: &Definition, (supply, set): (&Supply, &Set)) -> Self {
-        let identity = definition.key(&supply.digest(set));
-        let version = |name: &PackageName| {
-            Some((name.clone(), supply.lock.packages.get(name)?.version.clone()))
-        };
-        let versions = set.packages.iter().filter_map(version).collect();
-        Self { folder: context.cache.path(Kind::Roots, &identity), identity, versions }
     }
 
     /// What the root was made from: equal for equal roots.
@@ -207,6 +191,30 @@ impl ToolRoot {
     /// A command that runs `program` with the root as `/`; see [`sandbox::command`].
     pub(crate) fn command(&self, program: &str, inside: &Inside<'_>) -> Command {
         sandbox::command(&self.folder, program, inside)
+    }
+}
+
+/// A root of just the packages that the lock names, and what leads to it.
+struct Locked {
+    definition: Definition,
+    supply: Supply,
+    set: Set,
+    /// Its folder need not be there.
+    root: ToolRoot,
+}
+
+impl Locked {
+    fn look_up(context: &Context, name: &str) -> Result<Self, Failure> {
+        let definition = Tools::definition(&context.root, name)?;
+        let supply = Supply::open(context)?;
+        let set = supply.set(&Purpose::tools(name, &definition))?.clone();
+        let identity = definition.key(&supply.digest(&set));
+        let version = |name: &PackageName| {
+            Some((name.clone(), supply.lock.packages.get(name)?.version.clone()))
+        };
+        let versions = set.packages.iter().filter_map(version).collect();
+        let folder = context.cache.path(Kind::Roots, &identity);
+        Ok(Self { definition, supply, set, root: ToolRoot { folder, identity, versions } })
     }
 }
 
