@@ -4,8 +4,9 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use base::ByteSize;
 use base::file::FileError;
-use linux_raw_sys::ioctl::{BLKGETSIZE64, BLKPG, BLKRRPART};
+use linux_raw_sys::ioctl::{BLKGETSIZE64, BLKPG, BLKRASET, BLKRRPART};
 
 use crate::ioctl;
 
@@ -99,6 +100,22 @@ pub fn reread_partitions(path: &Path) -> Result<(), FileError> {
         Ok(())
     };
     reread().map_err(FileError::at("read again the partitions of", path))
+}
+
+/// Sets how much the kernel reads of the device at `path` around a page that is missing.
+///
+/// # Errors
+///
+/// [`FileError`] naming `path`.
+pub fn set_read_ahead(path: &Path, size: ByteSize) -> Result<(), FileError> {
+    const SECTOR: u64 = 512;
+    let set = || -> io::Result<()> {
+        let sectors = usize::try_from(size.0 / SECTOR).map_err(io::Error::other)?;
+        // SAFETY: BLKRASET takes a number of sectors.
+        unsafe { ioctl::number(&File::open(path)?, BLKRASET, sectors) }?;
+        Ok(())
+    };
+    set().map_err(FileError::at("set the read-ahead of", path))
 }
 
 /// The names (`sda`, `nvme0n1`) of all disks that hold data of their own: no partitions, no loop or

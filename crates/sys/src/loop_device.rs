@@ -97,6 +97,8 @@ mod tests {
     use std::fs;
     use std::io::Write;
 
+    use base::ByteSize;
+
     use super::*;
     use crate::block;
 
@@ -112,6 +114,20 @@ mod tests {
         let mut writer = OpenOptions::new().write(true).open(device.path()).unwrap();
         assert!(writer.write_all(&[1; 4096]).and_then(|()| writer.sync_all()).is_err());
         assert_eq!(fs::read(&path).unwrap(), bytes);
+    }
+
+    #[test]
+    fn a_device_is_read_ahead_as_far_as_it_was_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        fs::write(&path, [0; 8192]).unwrap();
+        let device = LoopDevice::attach(&path).unwrap();
+        let name = device.path().file_name().unwrap();
+        let setting = Path::new("/sys/block").join(name).join("queue/read_ahead_kb");
+        for kilobytes in [512, 64] {
+            block::set_read_ahead(device.path(), ByteSize(kilobytes * 1024)).unwrap();
+            assert_eq!(fs::read_to_string(&setting).unwrap(), format!("{kilobytes}\n"));
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! runs from power-on. Under emulation it says little, so a second series counts instructions:
 //! the guest's clock moves one nanosecond with each, and what it idles is taken off.
 
+mod emulator;
 mod measure;
 mod rival;
 
@@ -27,9 +28,10 @@ pub(super) fn measure(runs: usize) -> Result<Vec<Row>> {
     run::build()?;
     let ours = command::workspace().join("out").join(run::IMAGE).join("disk.raw");
     let theirs = rival::disk()?;
+    let qemu = emulator::program()?;
     let mut rows = Vec::new();
     for counting in [false, true] {
-        let (ours, theirs) = series(&[&ours, &theirs], counting, runs)?;
+        let (ours, theirs) = series(&qemu, &[&ours, &theirs], counting, runs)?;
         rows.extend(if counting { counted(&ours, &theirs)? } else { timed(&ours, &theirs) });
     }
     let mut used = Pair::default();
@@ -40,7 +42,12 @@ pub(super) fn measure(runs: usize) -> Result<Vec<Row>> {
 }
 
 /// Boots both in turn, `runs` times each.
-fn series(disks: &[&Path; 2], counting: bool, runs: usize) -> Result<(Vec<Marks>, Vec<Marks>)> {
+fn series(
+    qemu: &Path,
+    disks: &[&Path; 2],
+    counting: bool,
+    runs: usize,
+) -> Result<(Vec<Marks>, Vec<Marks>)> {
     let mut results = (Vec::new(), Vec::new());
     for run in 1..=runs {
         for (index, name) in ["Preon", "Debian"].into_iter().enumerate() {
@@ -48,7 +55,7 @@ fn series(disks: &[&Path; 2], counting: bool, runs: usize) -> Result<(Vec<Marks>
             let what = format!("booting {name}, {kind}, {run} of {runs}");
             let container = run::container_image();
             let marks =
-                progress::show(&what, || measure::boot(disks[index], &container, counting))?;
+                progress::show(&what, || measure::boot(qemu, disks[index], &container, counting))?;
             let results = if index == 0 { &mut results.0 } else { &mut results.1 };
             results.push(marks);
         }

@@ -55,7 +55,8 @@ impl Builder {
         let log = File::create(files.at("qemu.log")).map_err(host("create QEMU's log"))?;
         let errors = log.try_clone().map_err(host("create QEMU's log"))?;
         let qemu = Command::new("setpriv")
-            .args(["--pdeathsig", "KILL", "qemu-system-x86_64"])
+            .args(["--pdeathsig", "KILL"])
+            .arg(&self.qemu)
             .args(options::arguments(self, &files, acceleration))
             .process_group(0) // Ctrl-C is for whoever started it, who then ends it in good order
             .stdin(Stdio::null())

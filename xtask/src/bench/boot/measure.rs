@@ -106,9 +106,10 @@ fn without_load(marks: &BTreeMap<String, f64>, mark: &str) -> f64 {
     at(marks, mark) - loading
 }
 
-/// Boots `disk`, runs a container from the image in `container`, and powers off.
-pub(super) fn boot(disk: &Path, container: &Path, counting: bool) -> Result<Marks> {
+/// Boots `disk` in `qemu`, runs a container from the image in `container`, and powers off.
+pub(super) fn boot(qemu: &Path, disk: &Path, container: &Path, counting: bool) -> Result<Marks> {
     let mut machine = Builder::new(disk)
+        .qemu(qemu)
         .disk_bytes(DISK_BYTES)
         .extra_disk(container)
         .report()
