@@ -1,5 +1,5 @@
-//! Debian 13's QEMU, whatever machine measures: from 8.2 on, its processor has the SHA instructions
-//! that servers' have (AMD since 2017, Intel since 2021), and the count depends on them.
+//! Debian 13's QEMU, whatever machine measures: its processor has the SHA instructions that servers'
+//! have (AMD since 2017, Intel since 2021), unlike Debian 12's, and the count depends on them.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
