@@ -86,6 +86,7 @@ fn devices_have_their_names(vm: &Vm) {
         "a card named by its place"
     );
     vm.run("test -c /dev/rtc0 && test -s /sys/class/rtc/rtc0/since_epoch");
+    assert_eq!(vm.run("cat /sys/block/dm-*/queue/read_ahead_kb"), "512", "of the layer");
 }
 
 fn it_holds_only_what_a_container_host_needs(vm: &Vm) {
