@@ -3,7 +3,9 @@
 pub(crate) mod build;
 pub(crate) mod cmdline;
 pub(crate) mod config;
+mod flavour;
 pub(crate) mod fragment;
+pub(crate) mod patches;
 
 use std::fmt;
 use std::io::Write;
@@ -16,6 +18,7 @@ use serde::Serialize;
 
 use build::{Recipe, Sandbox, Source};
 use config::Config;
+pub(crate) use flavour::{Flavour, Profile};
 
 /// What the kernel's commands need from the rest of forge.
 pub(crate) trait Workshop {
@@ -74,22 +77,6 @@ impl Command {
     }
 }
 
-/// Which kernel.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
-pub(crate) enum Flavour {
-    /// No modules, everything shut that a container host can do without
-    #[default]
-    Hardened,
-}
-
-impl fmt::Display for Flavour {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Hardened => f.write_str("hardened"),
-        }
-    }
-}
-
 /// Build the kernel, unless the cache holds it.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Build {
@@ -103,11 +90,25 @@ pub(crate) struct Build {
 
 impl Build {
     fn run(self, shop: &dyn Workshop, out: &mut dyn Write) -> Result<(), Failure> {
+        if self.again && self.flavour == Flavour::Full {
+            return Err(Box::new(NeverTheSame));
+        }
         let (recipe, sandbox) =
             (recipe(shop, self.flavour, Need::Files)?, shop.sandbox(Need::Files)?);
         let build = if self.again { build::again } else { build::build };
         let kernel = build(&recipe, sandbox.as_ref(), shop.cache(), shop.progress())?;
         print(out, &format!("{}\n", kernel.image().display()))
+    }
+}
+
+/// The full kernel cannot be compared with itself.
+#[derive(Debug, thiserror::Error)]
+#[error("no two builds of the full kernel are the same")]
+struct NeverTheSame;
+
+impl Explain for NeverTheSame {
+    fn hint(&self) -> Option<String> {
+        Some("each makes the key of its modules and throws it away; compare `hardened`".into())
     }
 }
 
@@ -117,6 +118,9 @@ pub(crate) struct Show {
     /// Which kernel
     #[arg(value_enum, default_value_t)]
     flavour: Flavour,
+    /// How strict the command line is
+    #[arg(long, value_enum, default_value_t)]
+    profile: Profile,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -150,7 +154,7 @@ impl Show {
             version: recipe.source.version,
             release: kernel.release()?,
             config: kernel.config(),
-            cmdline: command_line(shop.repository())?,
+            cmdline: command_line(shop.repository(), self.flavour, self.profile)?,
             image: kernel.image(),
             image_bytes: kernel.image_bytes()?,
         };
@@ -222,20 +226,27 @@ pub(crate) fn kernel(shop: &dyn Workshop, flavour: Flavour) -> Result<build::Ker
     Ok(build::build(&recipe, sandbox.as_ref(), shop.cache(), shop.progress())?)
 }
 
-/// The default command line of the checkout at `repository`.
+/// The command line of the kernel `flavour` in the checkout at `repository`.
 ///
 /// # Errors
 ///
 /// [`cmdline::CmdlineError`].
-pub(crate) fn command_line(repository: &Path) -> Result<String, cmdline::CmdlineError> {
-    cmdline::load(&repository.join("os/kernel/cmdline"))
+pub(crate) fn command_line(
+    repository: &Path,
+    flavour: Flavour,
+    profile: Profile,
+) -> Result<String, cmdline::CmdlineError> {
+    let files = flavour::command_line(&repository.join("os/kernel"), flavour, profile);
+    let lines = files.iter().map(|path| cmdline::load(path)).collect::<Result<Vec<_>, _>>()?;
+    Ok(lines.join(" "))
 }
 
 fn recipe(shop: &dyn Workshop, flavour: Flavour, need: Need) -> Result<Recipe, Failure> {
     let folder = shop.repository().join("os/kernel");
     Ok(Recipe {
         source: shop.source(need)?,
-        wishes: fragment::load(shop.repository(), &folder)?,
+        patches: patches::load(&folder.join("patches"))?,
+        wishes: fragment::load(shop.repository(), &flavour::fragments(&folder, flavour))?,
         committed: folder.join(format!("generated/{flavour}.config")),
     })
 }

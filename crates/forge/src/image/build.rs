@@ -18,7 +18,7 @@ use generations::store::LayerFiles;
 use super::filesystem::{self, Content, Plan};
 use super::{initrd, kind, layout};
 use crate::context::Context;
-use crate::kernel::{self, Flavour, Need, Workshop};
+use crate::kernel::{self, Flavour, Need, Profile, Workshop};
 use crate::layer::{self, Layer};
 use crate::programs;
 use crate::tools::ToolRoot;
@@ -75,7 +75,7 @@ fn parts(context: &Context, tools: &ToolRoot, name: &str) -> Result<Parts, Failu
     let initrd = initrd::make(&init).map_err(FileError::at("pack", "preon-init"))?;
     let release = kernel.release()?;
     let words =
-        [kernel::command_line(&context.root)?, layer::definition(context, name)?.command_line];
+        [kernel::command_line(&context.root, Flavour::Hardened, Profile::Default)?, layer::definition(context, name)?.command_line];
     let command_line = words.join(" ").trim_end().to_owned();
     let stub = file::read(&tools.file("usr/lib/systemd/boot/efi/linuxx64.efi.stub"))?;
     let os_release = format!(

@@ -16,12 +16,13 @@ use base::{Explain, child};
 
 pub(crate) use kept::Kernel;
 
-use super::config::{BadConfig, Config, Difference, NotGranted};
+use super::config::{BadConfig, Config, Difference, NotGranted, Value};
 use super::fragment::{Wish, merged};
+use super::patches::Patch;
 use crate::sandbox::Bind;
 
 /// Raised when the steps below change what they make of the same inputs.
-const STEPS: u32 = 1;
+const STEPS: u32 = 2;
 
 /// Fixed, so that the same inputs give the same bytes; `uname -v` shows it behind the version.
 const TIMESTAMP: &str = "2026-01-01";
@@ -51,6 +52,8 @@ pub(crate) struct Source {
 pub(crate) struct Recipe {
     /// The source.
     pub(crate) source: Source,
+    /// What we change in it.
+    pub(crate) patches: Vec<Patch>,
     /// What the fragments ask for.
     pub(crate) wishes: Vec<Wish>,
     /// Where the final configuration is committed.
@@ -68,6 +71,9 @@ impl Recipe {
             .field(self.source.version.as_bytes())
             .field(merged(&self.wishes).as_bytes())
             .field(sandbox.identity().as_bytes());
+        for patch in &self.patches {
+            hasher.field(patch.digest.as_bytes());
+        }
         hasher.finish()
     }
 }
@@ -83,6 +89,14 @@ pub(crate) enum BuildError {
     Unpack {
         /// The archive.
         archive: PathBuf,
+        /// Why.
+        source: ChildError,
+    },
+    /// The source is another one than the patch was made for.
+    #[error("cannot apply {} to the kernel's source", patch.display())]
+    Patch {
+        /// The patch.
+        patch: PathBuf,
         /// Why.
         source: ChildError,
     },
@@ -131,6 +145,12 @@ pub(crate) enum BuildError {
         /// Why.
         source: std::io::Error,
     },
+    /// What was compiled could not be put together.
+    #[error("cannot pack the kernel's modules")]
+    Modules {
+        /// Why.
+        source: ChildError,
+    },
     /// Compiling failed.
     #[error("the kernel's build failed with {status}\n{output}")]
     Compile {
@@ -150,7 +170,8 @@ impl Explain for BuildError {
         match self {
             Self::File(error) => error.hint(),
             Self::Unpack { .. } => Some("clear it from the cache (`forge cache`), so that it is fetched again".into()),
-            Self::Configure { source } => source.hint(),
+            Self::Patch { .. } => Some("adapt the patch to this source, or drop it if the source has the change by now".into()),
+            Self::Configure { source } | Self::Modules { source } => source.hint(),
             Self::BadConfig { .. } => Some("run `forge kernel config` to write it anew".into()),
             Self::NoPlugins => Some(
                 "add the package gcc-NN-plugin-dev of that very compiler to the tool root".into(),
@@ -338,6 +359,15 @@ impl<'a> Site<'a> {
         self.sandbox.command("tar", &binds)
     }
 
+    /// `patch`, which sees `patch` as `/build/change.patch` and changes the source's folder.
+    fn patch(&self, patch: &Path) -> Command {
+        let binds = [
+            Bind::writable(&self.source(), "/build/source"),
+            Bind::read_only(patch, "/build/change.patch"),
+        ];
+        self.sandbox.command("patch", &binds)
+    }
+
     /// `make`, for which source and objects lie in fixed places: their paths are part of the result.
     fn make(&self) -> Command {
         let binds = [
@@ -352,7 +382,7 @@ impl<'a> Site<'a> {
     /// Unpacks the source, expands the fragments, and checks that all that was asked for came out.
     fn configure(&self, recipe: &Recipe, progress: &dyn Progress) -> Result<String, BuildError> {
         let _task = progress.begin("configuring the kernel", None, Unit::Nothing);
-        source::unpack(self, &recipe.source.archive)?;
+        source::unpack(self, recipe)?;
         let asked = self.out().join("asked.config");
         file::replace(&asked, merged(&recipe.wishes).as_bytes())?;
         child::run(self.make().args([
@@ -381,7 +411,12 @@ impl<'a> Site<'a> {
     ) -> Result<Kernel, BuildError> {
         let text = self.configure(recipe, progress)?;
         check_committed(recipe, &text, progress)?;
-        compile::compile(self, recipe, recipe.key(self.sandbox), progress)?;
+        let job = compile::Job {
+            version: &recipe.source.version,
+            key: recipe.key(self.sandbox),
+            modules: *parse(&text)?.get("CONFIG_MODULES") == Value::Yes,
+        };
+        compile::compile(self, &job, progress)?;
         file::replace_folder(&folder, |folder| kept::collect(&self.out(), folder))?;
         Ok(Kernel { folder })
     }

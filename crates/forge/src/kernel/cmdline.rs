@@ -83,9 +83,21 @@ mod tests {
     }
 
     #[test]
-    fn the_command_line_of_this_repository_can_be_read() {
+    fn the_command_lines_of_this_repository_can_be_read() {
+        use crate::kernel::{Flavour, Profile, command_line};
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-        let words = load(&root.join("os/kernel/cmdline")).unwrap();
-        assert!(words.contains("lockdown=confidentiality"), "{words}");
+        #[rustfmt::skip]
+        let cases = [
+            (Flavour::Hardened, Profile::Default, "lockdown=confidentiality", true),
+            (Flavour::Full,     Profile::Default, "lockdown=integrity",       true),
+            (Flavour::Full,     Profile::Default, "lockdown=confidentiality", false),
+            (Flavour::Hardened, Profile::Default, "nosmt",                    false),
+            (Flavour::Hardened, Profile::Strict,  "nosmt",                    true),
+        ];
+        for (flavour, profile, word, expected) in cases {
+            let line = command_line(&root, flavour, profile).unwrap();
+            let found = line.split(' ').any(|there| there == word);
+            assert_eq!(found, expected, "{flavour} {profile:?} {word}: {line}");
+        }
     }
 }

@@ -164,21 +164,24 @@ pub(crate) fn check_unique(wishes: &[Wish]) -> Result<(), FragmentError> {
     Ok(())
 }
 
-/// Reads all fragments (`*.config`) in `folder`, in the order of their names.
+/// Reads all fragments (`*.config`) in `folders`, in the order of their names within each.
 ///
 /// Places name the files relative to `root`.
 ///
 /// # Errors
 ///
 /// [`FragmentError`], whatever its kind.
-pub(crate) fn load(root: &Path, folder: &Path) -> Result<Vec<Wish>, FragmentError> {
+pub(crate) fn load(root: &Path, folders: &[PathBuf]) -> Result<Vec<Wish>, FragmentError> {
     let mut wishes = Vec::new();
-    for path in fragments(folder)? {
-        let text = file::read_text(&path)?;
-        wishes.extend(parse(path.strip_prefix(root).unwrap_or(&path), &text)?);
-    }
-    if wishes.is_empty() {
-        return Err(FragmentError::None { folder: folder.to_owned() });
+    for folder in folders {
+        let before = wishes.len();
+        for path in fragments(folder)? {
+            let text = file::read_text(&path)?;
+            wishes.extend(parse(path.strip_prefix(root).unwrap_or(&path), &text)?);
+        }
+        if wishes.len() == before {
+            return Err(FragmentError::None { folder: folder.clone() });
+        }
     }
     check_unique(&wishes)?;
     Ok(wishes)
@@ -204,6 +207,7 @@ pub(crate) fn merged(wishes: &[Wish]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernel::flavour::{self, Flavour};
 
     fn parsed(text: &str) -> Result<Vec<Wish>, String> {
         let wishes = parse(Path::new("x.config"), text).map_err(|error| error.to_string())?;
@@ -257,14 +261,17 @@ mod tests {
     #[test]
     fn the_fragments_of_this_repository_can_be_read() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-        let wishes = load(&root, &root.join("os/kernel")).unwrap();
-        assert!(wishes.len() > 800, "{}", wishes.len());
+        let folder = root.join("os/kernel");
+        for flavour in [Flavour::Hardened, Flavour::Full] {
+            let wishes = load(&root, &flavour::fragments(&folder, flavour)).unwrap();
+            assert!(wishes.len() > 800, "{flavour}: {}", wishes.len());
+        }
     }
 
     #[test]
     fn a_folder_without_fragments_is_an_error() {
         let folder = tempfile::tempdir().unwrap();
-        let error = load(folder.path(), folder.path()).unwrap_err();
+        let error = load(folder.path(), &[folder.path().to_owned()]).unwrap_err();
         assert!(matches!(error, FragmentError::None { .. }), "{error}");
     }
 }

@@ -5,28 +5,45 @@ use std::io::{self, BufRead, BufReader};
 use std::process::{Command, ExitStatus, Stdio};
 use std::thread;
 
-use base::Digest;
 use base::digest::Hasher;
-use base::file;
+use base::{Digest, child, file};
 use base::progress::{Progress, Task, Unit};
 
-use super::{BuildError, Recipe, Site, TIMESTAMP};
+use super::{BuildError, Site, TIMESTAMP};
+use crate::sandbox::Bind;
 
-/// How many C files are compiled; counted in a build of 6.12.117. Only progress depends on it.
-const OBJECTS: u64 = 2725;
+/// What is compiled.
+pub(super) struct Job<'a> {
+    /// The version that `uname -v` shows.
+    pub(super) version: &'a str,
+    /// The build's key, which the randomised parts follow from.
+    pub(super) key: Digest,
+    /// Whether there are modules.
+    pub(super) modules: bool,
+}
 
-/// Compiles `arch/x86/boot/bzImage`.
+impl Job<'_> {
+    /// How many C files are compiled; counted in builds of 6.12.118. Only progress depends on it.
+    fn objects(&self) -> u64 {
+        if self.modules { 4300 } else { 2850 }
+    }
+
+    fn targets(&self) -> &'static [&'static str] {
+        if self.modules { &["bzImage", "modules"] } else { &["bzImage"] }
+    }
+}
+
+/// Compiles `arch/x86/boot/bzImage`, and the modules into `modules.tar`.
 pub(super) fn compile(
     site: &Site<'_>,
-    recipe: &Recipe,
-    key: Digest,
+    job: &Job<'_>,
     progress: &dyn Progress,
 ) -> Result<(), BuildError> {
-    let seed = seed(key);
+    let seed = seed(job.key);
     file::replace(&site.out().join("randstruct-seed.sh"), seed_script(seed).as_bytes())?;
     let jobs = thread::available_parallelism().map_or(1, usize::from);
     let mut make = site.make();
-    make.args([format!("-j{jobs}"), format!("KBUILD_BUILD_VERSION={}", recipe.source.version)]);
+    make.args([format!("-j{jobs}"), format!("KBUILD_BUILD_VERSION={}", job.version)]);
     make.args([
         &format!("KBUILD_BUILD_TIMESTAMP={TIMESTAMP}"),
         "KBUILD_BUILD_USER=preon",
@@ -39,15 +56,38 @@ pub(super) fn compile(
             "KCFLAGS=-frandom-seed=0x{} -Wno-error=stringop-overread",
             &seed.to_string()[..16]
         ),
-        "bzImage",
     ]);
-    let task = progress.begin("compiling the kernel", Some(OBJECTS), Unit::Count("files"));
+    make.args(job.targets());
+    let task = progress.begin("compiling the kernel", Some(job.objects()), Unit::Count("files"));
     let (status, output) =
         watch(make, task.as_ref()).map_err(|source| BuildError::Start { source })?;
     if !status.success() {
         return Err(BuildError::Compile { status, output: output.to_string() });
     }
-    Ok(())
+    if job.modules { pack_modules(site) } else { Ok(()) }
+}
+
+/// Packs the modules without their debugging information, always in the same way.
+fn pack_modules(site: &Site<'_>) -> Result<(), BuildError> {
+    let run = |command: &mut Command| {
+        child::run(command).map(drop).map_err(|source| BuildError::Modules { source })
+    };
+    let install = ["INSTALL_MOD_PATH=/build/out/install", "INSTALL_MOD_STRIP=1"];
+    run(site.make().arg("-s").args(install).arg("modules_install"))?;
+    let binds = [Bind::writable(&site.out(), "/build/out")];
+    run(site.sandbox.command("tar", &binds).args([
+        "--sort=name",
+        "--owner=0",
+        "--group=0",
+        "--numeric-owner",
+        "--mtime=@0",
+        "--exclude=lib/modules/*/build", // leads to the folder of this build
+        "-C",
+        "/build/out/install",
+        "-cf",
+        "/build/out/modules.tar",
+        "lib",
+    ]))
 }
 
 /// What structures are shuffled by: follows from the inputs, so that the same inputs give the same

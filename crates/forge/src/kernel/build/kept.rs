@@ -1,4 +1,4 @@
-//! What is kept of a build: four files and their digests, in a folder of the cache.
+//! What is kept of a build: its files and their digests, in a folder of the cache.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,6 +13,9 @@ const FILES: [(&str, &str); 4] = [
     ("System.map", "System.map"),
     ("include/config/kernel.release", "release"),
 ];
+
+/// The modules of a kernel that has any: where the build leaves them, and their name in the cache.
+const MODULES: &str = "modules.tar";
 
 /// The digests of the files, as `sha256sum` writes and checks them.
 const DIGESTS: &str = "SHA256SUMS";
@@ -32,6 +35,12 @@ impl Kernel {
     /// The path of the final configuration.
     pub(crate) fn config(&self) -> PathBuf {
         self.folder.join("config")
+    }
+
+    /// The path of its modules, a tar archive of `lib/modules`, if it has any.
+    pub(crate) fn modules(&self) -> Option<PathBuf> {
+        let path = self.folder.join(MODULES);
+        path.exists().then_some(path)
     }
 
     /// What `uname -r` prints on it, such as `6.12.117-preon`.
@@ -66,7 +75,7 @@ impl Kernel {
     /// [`FileError`] for a file that cannot be read.
     pub(super) fn differences(&self, other: &Self) -> Result<Vec<&'static str>, FileError> {
         let mut differing = Vec::new();
-        for (_, name) in FILES {
+        for name in names(&self.folder) {
             if digest(&self.folder, name)? != digest(&other.folder, name)? {
                 differing.push(name);
             }
@@ -81,15 +90,22 @@ impl Kernel {
 ///
 /// [`FileError`].
 pub(super) fn collect(out: &Path, folder: &Path) -> Result<(), FileError> {
-    for (from, to) in FILES {
+    let modules = out.join(MODULES).exists().then_some((MODULES, MODULES));
+    for (from, to) in FILES.into_iter().chain(modules) {
         file::replace(&folder.join(to), &file::read(&out.join(from))?)?;
     }
     file::replace(&folder.join(DIGESTS), digests(folder)?.as_bytes())
 }
 
+/// The names of the files in `folder`.
+fn names(folder: &Path) -> impl Iterator<Item = &'static str> {
+    let modules = folder.join(MODULES).exists().then_some(MODULES);
+    FILES.into_iter().map(|(_, name)| name).chain(modules)
+}
+
 fn digests(folder: &Path) -> Result<String, FileError> {
-    let line = |(_, name)| Ok(format!("{}  {name}\n", digest(folder, name)?));
-    FILES.into_iter().map(line).collect()
+    let line = |name| Ok(format!("{}  {name}\n", digest(folder, name)?));
+    names(folder).map(line).collect()
 }
 
 fn digest(folder: &Path, name: &str) -> Result<Digest, FileError> {

@@ -1,4 +1,4 @@
-//! The source tree: out of Debian's archive, and which options it knows.
+//! The source tree: out of Debian's archive, with our patches, and which options it knows.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -8,17 +8,24 @@ use std::path::{Path, PathBuf};
 use base::child;
 use base::file::{self, FileError};
 
-use super::{BuildError, Site};
+use super::{BuildError, Recipe, Site};
 use crate::kernel::config;
 
-/// Unpacks the tree in `archive` into the site, and makes the empty folder for objects.
-pub(super) fn unpack(site: &Site<'_>, archive: &Path) -> Result<(), BuildError> {
+/// Unpacks the source's tree into the site, patches it, and makes the empty folder for objects.
+pub(super) fn unpack(site: &Site<'_>, recipe: &Recipe) -> Result<(), BuildError> {
     file::create_dir_all(&site.source())?;
     file::create_dir_all(&site.out())?;
+    let archive = &recipe.source.archive;
     let words = ["-C", "/build/source", "--strip-components=1", "-xJf", "/build/source.tar.xz"];
     child::run(site.tar(archive).args(words))
-        .map(drop)
-        .map_err(|source| BuildError::Unpack { archive: archive.to_owned(), source })
+        .map_err(|source| BuildError::Unpack { archive: archive.clone(), source })?;
+    for patch in &recipe.patches {
+        // A hunk that fits only by guessing might land elsewhere.
+        let words = ["-d", "/build/source", "-p1", "--fuzz=0", "-i", "/build/change.patch"];
+        child::run(site.patch(&patch.path).args(words))
+            .map_err(|source| BuildError::Patch { patch: patch.path.clone(), source })?;
+    }
+    Ok(())
 }
 
 /// The options that the Kconfig files of the tree at `root` declare, those of all processors.

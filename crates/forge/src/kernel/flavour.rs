@@ -1,0 +1,55 @@
+//! Which kernel, and how strict its command line is.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+/// Which kernel.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum, Serialize, Deserialize,
+)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Flavour {
+    /// No modules, everything shut that a container host can do without
+    #[default]
+    Hardened,
+    /// Signed modules, tracing, a KVM host: to develop, for eBPF networking, for odd hardware
+    Full,
+}
+
+/// How strict the command line is.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum, Serialize, Deserialize,
+)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Profile {
+    /// What every host can take
+    #[default]
+    Default,
+    /// No two threads of one core: costs up to half of the processors that a host shows
+    Strict,
+}
+
+impl fmt::Display for Flavour {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Hardened => "hardened",
+            Self::Full => "full",
+        })
+    }
+}
+
+/// The folders whose fragments the kernel `flavour` is made of, below `folder` (`os/kernel`).
+pub(crate) fn fragments(folder: &Path, flavour: Flavour) -> [PathBuf; 2] {
+    [folder.to_owned(), folder.join(flavour.to_string())]
+}
+
+/// The files whose words make up the command line, in their order, below `folder` (`os/kernel`).
+pub(crate) fn command_line(folder: &Path, flavour: Flavour, profile: Profile) -> Vec<PathBuf> {
+    let mut files = vec![folder.join("cmdline"), folder.join(format!("{flavour}/cmdline"))];
+    if profile == Profile::Strict {
+        files.push(folder.join("strict/cmdline"));
+    }
+    files
+}
