@@ -176,6 +176,9 @@ impl<'a> Intake<'a> {
     }
 
     fn take(&mut self, entry: &Entry, content: &mut dyn std::io::Read) -> Result<(), GatherError> {
+        if is_kernel_image(&entry.path) {
+            return Ok(());
+        }
         let path = UsrPath::new(&entry.path)
             .map_err(|BadPath(path)| self.uncurated(&path, "which is not below /usr"))?;
         let origin = Origin::Package(self.name.clone());
@@ -228,6 +231,13 @@ impl<'a> Intake<'a> {
             .into(),
         }
     }
+}
+
+/// Whether a kernel's package has its image at `path`: the boot partition holds that, inside the
+/// unified kernel image, and nothing reads it in the layer.
+fn is_kernel_image(path: &str) -> bool {
+    let release = path.strip_prefix("usr/lib/modules/").and_then(|it| it.strip_suffix("/vmlinuz"));
+    release.is_some_and(|release| !release.contains('/'))
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ pub(crate) mod cmdline;
 pub(crate) mod config;
 mod flavour;
 pub(crate) mod fragment;
+pub(crate) mod package;
 pub(crate) mod patches;
 
 use std::fmt;
@@ -13,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 use base::file::{self, FileError};
 use base::progress::Progress;
-use base::{ByteSize, Explain, Failure};
+use base::{ByteSize, Digest, Explain, Failure};
 use serde::Serialize;
 
 use build::{Recipe, Sandbox, Source};
@@ -214,16 +215,30 @@ fn parse(text: &str) -> Result<Config, build::BuildError> {
     Config::parse(text).map_err(|source| build::BuildError::BadConfig { source })
 }
 
+/// A built kernel and what it was built from.
+pub(crate) struct Built {
+    /// Which.
+    pub(crate) flavour: Flavour,
+    /// Its files.
+    pub(crate) kernel: build::Kernel,
+    /// Version of Debian's source package.
+    pub(crate) version: String,
+    /// Stands for all that it was made of.
+    pub(crate) key: Digest,
+}
+
 /// The built kernel, from the cache or built now.
 ///
 /// # Errors
 ///
 /// Fragments that cannot be read, a source or tool root that cannot be had, or
 /// [`build::BuildError`].
-pub(crate) fn kernel(shop: &dyn Workshop, flavour: Flavour) -> Result<build::Kernel, Failure> {
+pub(crate) fn kernel(shop: &dyn Workshop, flavour: Flavour) -> Result<Built, Failure> {
     let recipe = recipe(shop, flavour, Need::Files)?;
     let sandbox = shop.sandbox(Need::Files)?;
-    Ok(build::build(&recipe, sandbox.as_ref(), shop.cache(), shop.progress())?)
+    let key = recipe.key(sandbox.as_ref());
+    let kernel = build::build(&recipe, sandbox.as_ref(), shop.cache(), shop.progress())?;
+    Ok(Built { flavour, kernel, version: recipe.source.version, key })
 }
 
 /// The command line of the kernel `flavour` in the checkout at `repository`.

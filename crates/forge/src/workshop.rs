@@ -11,6 +11,7 @@ use crate::context::Context;
 use crate::kernel::build::{Sandbox, Source};
 use crate::kernel::{Need, Workshop};
 use crate::sandbox::{Bind, Inside};
+use crate::supply::Supply;
 use crate::tools::ToolRoot;
 
 /// The Debian package that holds the source, in the tool root `kernel-source`.
@@ -37,6 +38,17 @@ impl<'a> KernelShop<'a> {
     /// A workshop that uses the context's cache.
     pub(crate) fn new(context: &'a Context) -> Self {
         Self { context, cache: context.cache.kind(Kind::Kernel) }
+    }
+
+    /// The suite of the archive that the kernel's source comes from.
+    ///
+    /// # Errors
+    ///
+    /// A lock that cannot be read, or that does not hold the source.
+    pub(crate) fn suite(&self) -> Result<String, Failure> {
+        let lock = Supply::open(self.context)?.lock;
+        let source = lock.packages.get(SOURCE_PACKAGE).ok_or(NoSource)?;
+        Ok(source.suite.clone())
     }
 
     fn root(&self, name: &str, need: Need) -> Result<ToolRoot, Failure> {

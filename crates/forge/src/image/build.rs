@@ -18,9 +18,10 @@ use generations::store::LayerFiles;
 use super::filesystem::{self, Content, Plan};
 use super::{initrd, kind, layout};
 use crate::context::Context;
-use crate::kernel::{self, Flavour, Need, Profile, Workshop};
+use crate::kernel::{self, Built, Flavour};
 use crate::layer::{self, Layer};
 use crate::programs;
+use crate::recipe::ImageDefinition;
 use crate::tools::ToolRoot;
 use crate::workshop::KernelShop;
 
@@ -35,8 +36,22 @@ pub(crate) struct Build {
 struct Parts {
     manifest: Manifest,
     layer: Layer,
-    uki: Vec<u8>,
+    /// The first boots by default.
+    ukis: Vec<Uki>,
     loader: Vec<u8>,
+}
+
+/// A unified kernel image.
+struct Uki {
+    kernel: manifest::Kernel,
+    bytes: Vec<u8>,
+}
+
+impl Uki {
+    /// Its file on the boot partition, below `EFI/Linux`: also what the boot loader calls it.
+    fn file_name(&self) -> String {
+        format!("preon-{}.efi", self.kernel.release)
+    }
 }
 
 /// Why an image could not be built, where no part of it says so itself.
@@ -68,44 +83,51 @@ fn put(target: &Path, write: impl FnOnce(&Path) -> Result<(), Failure>) -> Resul
 }
 
 fn parts(context: &Context, tools: &ToolRoot, name: &str) -> Result<Parts, Failure> {
+    let definition = layer::definition(context, name)?;
     let layer = layer::layer(context, tools, name)?;
-    let shop = KernelShop::new(context);
-    let kernel = kernel::kernel(&shop, Flavour::Hardened)?;
-    let init = file::read(&programs::preon_init(context)?)?;
-    let initrd = initrd::make(&init).map_err(FileError::at("pack", "preon-init"))?;
-    let release = kernel.release()?;
-    let words =
-        [kernel::command_line(&context.root, Flavour::Hardened, Profile::Default)?, layer::definition(context, name)?.command_line];
-    let command_line = words.join(" ").trim_end().to_owned();
-    let stub = file::read(&tools.file("usr/lib/systemd/boot/efi/linuxx64.efi.stub"))?;
-    let os_release = format!(
-        "NAME=\"Preon OS\"\nID=preon\nID_LIKE=debian\nVERSION_ID={release}\nPRETTY_NAME=\"Preon OS (Linux {release})\"\n"
-    );
-    let uki = uki::assemble(&uki::Parts {
-        stub: &stub,
-        kernel: &file::read(&kernel.image())?,
-        initrd: &initrd,
-        command_line: &command_line,
-        os_release: &os_release,
-        release: &release,
-    })
-    .map_err(BuildError::from)?;
+    let kernels =
+        definition.kernels.iter().map(|flavour| uki(context, tools, &definition, flavour));
+    let ukis = kernels.collect::<Result<Vec<_>, _>>()?;
     let manifest = Manifest {
         format: manifest::FORMAT,
         image: name.to_owned(),
         version: layer.version.clone(),
         build_id: layer.build_id.clone(),
-        kernel: manifest::Kernel {
-            release,
-            version: shop.source(Need::Identity)?.version,
-            uki: Digest::of(&uki),
-        },
+        kernel: ukis[0].kernel.clone(), // `Kernels` has one or more
         layers: vec![layer.layer.clone()],
         packages: layer.packages.clone(),
         tools: layer.tools.clone(),
     };
     let loader = file::read(&tools.file("usr/lib/systemd/boot/efi/systemd-bootx64.efi"))?;
-    Ok(Parts { manifest, layer, uki, loader })
+    Ok(Parts { manifest, layer, ukis, loader })
+}
+
+/// The unified kernel image of one kernel of an image.
+fn uki(
+    context: &Context,
+    tools: &ToolRoot,
+    definition: &ImageDefinition,
+    flavour: Flavour,
+) -> Result<Uki, Failure> {
+    let Built { kernel, version, .. } = kernel::kernel(&KernelShop::new(context), flavour)?;
+    let init = file::read(&programs::preon_init(context)?)?;
+    let initrd = initrd::make(&init).map_err(FileError::at("pack", "preon-init"))?;
+    let release = kernel.release()?;
+    let words = kernel::command_line(&context.root, flavour, definition.profile)?;
+    let command_line = format!("{words} {}", definition.command_line);
+    let os_release = format!(
+        "NAME=\"Preon OS\"\nID=preon\nID_LIKE=debian\nVERSION_ID={release}\nPRETTY_NAME=\"Preon OS (Linux {release})\"\n"
+    );
+    let bytes = uki::assemble(&uki::Parts {
+        stub: &file::read(&tools.file("usr/lib/systemd/boot/efi/linuxx64.efi.stub"))?,
+        kernel: &file::read(&kernel.image())?,
+        initrd: &initrd,
+        command_line: command_line.trim_end(),
+        os_release: &os_release,
+        release: &release,
+    })
+    .map_err(BuildError::from)?;
+    Ok(Uki { kernel: manifest::Kernel { release, version, uki: Digest::of(&bytes) }, bytes })
 }
 
 /// Writes everything into `folder`, which is not there yet.
@@ -125,7 +147,7 @@ fn write(
     copy(&parts.layer.erofs(), &files.erofs)?;
     copy(&parts.layer.verity(), &files.verity)?;
     file::replace(&folder.join("manifest.json"), parts.manifest.to_json().as_bytes())?;
-    file::replace(&folder.join("preon.efi"), &parts.uki)?;
+    file::replace(&folder.join("preon.efi"), &parts.ukis[0].bytes)?;
     file::replace(&folder.join("loader.efi"), &parts.loader)?;
 
     let task = progress.begin("writing the disk", None, Unit::Nothing);
@@ -188,18 +210,27 @@ fn tree(folder: &Path) -> Result<Vec<PathBuf>, FileError> {
 }
 
 fn esp_files(parts: &Parts) -> BTreeMap<String, Vec<u8>> {
-    let uki = format!("EFI/Linux/preon-{}.efi", parts.manifest.kernel.release);
-    BTreeMap::from([
+    let mut files = BTreeMap::from([
         ("EFI/BOOT/BOOTX64.EFI".to_owned(), parts.loader.clone()),
-        (uki, parts.uki.clone()),
-        ("loader/loader.conf".to_owned(), LOADER_CONF.to_vec()),
-    ])
+        ("loader/loader.conf".to_owned(), loader_conf(&parts.ukis).into_bytes()),
+    ]);
+    for uki in &parts.ukis {
+        files.insert(format!("EFI/Linux/{}", uki.file_name()), uki.bytes.clone());
+    }
+    files
 }
 
-/// No menu unless a key is held; nobody at the console edits the kernel's command line.
+/// No menu unless a key is held; nobody at the console edits the kernel's command line. Of several
+/// kernels the first boots: left to itself, the loader would prefer the last by name.
 ///
 /// Source: loader.conf(5).
-const LOADER_CONF: &[u8] = b"timeout 0\neditor no\nconsole-mode keep\n";
+fn loader_conf(ukis: &[Uki]) -> String {
+    let default = match ukis {
+        [first, _, ..] => format!("default {}\n", first.file_name()),
+        _ => String::new(),
+    };
+    format!("timeout 0\neditor no\nconsole-mode keep\n{default}")
+}
 
 fn copy(from: &Path, to: &Path) -> Result<(), FileError> {
     fs::copy(from, to).map_err(FileError::at("write", to))?;

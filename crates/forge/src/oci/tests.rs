@@ -6,11 +6,10 @@ use compose::tree::{Kind, Node, Origin};
 use super::*;
 
 fn definition() -> ImageDefinition {
-    toml::from_str(
+    ImageDefinition::parse(
         "summary = \"Base\"\npackages = []\n[container]\ncommand = [\"/bin/bash\"]\n\
          environment = { LANG = \"C.UTF-8\" }\n",
     )
-    .unwrap()
 }
 
 fn tree() -> Tree {

@@ -1,5 +1,7 @@
 //! Images: which packages an image starts from, and what is said about it beside them.
 
+mod declared;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
@@ -12,30 +14,31 @@ use serde::Deserialize;
 use super::folder::{RecipeError, read_toml};
 use super::paths::HostPath;
 use super::words::{Preset, Reason};
+use crate::kernel::Profile;
 use crate::spelling;
+use declared::Declared;
+pub(crate) use declared::Kernels;
 
-/// What `os/images/NAME.toml` says. Unknown keys are refused.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
+/// What an image is made of: what `os/images/NAME.toml` says, and the image that it extends.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ImageDefinition {
     /// One line for people.
     pub(crate) summary: Reason,
     /// The packages that are asked for; what they depend on is added.
     pub(crate) packages: Vec<PackageName>,
     /// How the layer is compressed, as `mkfs.erofs -z` takes it.
-    #[serde(default)]
     pub(crate) compression: LayerCompression,
     /// How much is compressed at once, in bytes.
-    #[serde(default)]
     pub(crate) cluster_bytes: ClusterBytes,
-    /// What the kernel's command line has beside the words of `os/kernel/cmdline`, after them.
-    #[serde(default)]
+    /// Its kernels; a container image has no use for them.
+    pub(crate) kernels: Kernels,
+    /// How strict their command lines are.
+    pub(crate) profile: Profile,
+    /// What the kernels' command lines have beside the words in `os/kernel`, after them.
     pub(crate) command_line: String,
     /// Which units start, whatever recipes say.
-    #[serde(default)]
     pub(crate) presets: BTreeMap<String, Preset>,
     /// Small files in `/etc`, by path.
-    #[serde(default)]
     pub(crate) etc: BTreeMap<EtcPath, String>,
     /// What a container image of it says beside its files; without it, it is a disk.
     pub(crate) container: Option<Container>,
@@ -141,6 +144,8 @@ pub(crate) struct Container {
 pub(crate) enum ImageError {
     #[error("there is no image {name}: no {}", path.display())]
     Unknown { name: String, path: PathBuf, known: BTreeSet<String> },
+    #[error("{} extends itself", path.display())]
+    Circle { path: PathBuf },
     #[error(transparent)]
     Recipe(#[from] RecipeError),
     #[error(transparent)]
@@ -157,6 +162,7 @@ impl Explain for ImageError {
                     None => format!("write it, or take one of {}", known.join(", ")),
                 })
             }
+            Self::Circle { .. } => Some("let `extends` name an image that stands alone".into()),
             Self::Recipe(error) => error.hint(),
             Self::File(error) => error.hint(),
         }
@@ -164,18 +170,36 @@ impl Explain for ImageError {
 }
 
 impl ImageDefinition {
-    /// Reads the definition of the image `name` in `folder`.
+    /// Reads the definition of the image `name` in `folder`, with what it extends.
     ///
     /// # Errors
     ///
     /// [`ImageError`].
     pub(crate) fn named(folder: &Path, name: &str) -> Result<Self, ImageError> {
         let known = Self::names(folder)?;
-        let path = folder.join(format!("{name}.toml"));
-        if !known.contains(name) {
-            return Err(ImageError::Unknown { name: name.to_owned(), path, known });
+        let mut chain = Vec::new();
+        let mut next = Some(name.to_owned());
+        while let Some(name) = next {
+            let path = folder.join(format!("{name}.toml"));
+            if !known.contains(&name) {
+                return Err(ImageError::Unknown { name, path, known });
+            }
+            if chain.len() > known.len() {
+                return Err(ImageError::Circle { path });
+            }
+            let declared = load(&path)?;
+            next = declared.extends.clone();
+            chain.push(declared);
         }
-        Ok(Self::load(&path)?)
+        let over = |base: Option<Self>, declared: Declared| Some(declared.over(base));
+        // The chain has at least the image itself.
+        chain.into_iter().rev().fold(None, over).ok_or(ImageError::Circle { path: folder.into() })
+    }
+
+    /// What the text of a definition says by itself.
+    #[cfg(test)]
+    pub(crate) fn parse(text: &str) -> Self {
+        toml::from_str::<Declared>(text).unwrap().over(None)
     }
 
     /// The names of the images that `folder` has definitions of.
@@ -193,15 +217,11 @@ impl ImageDefinition {
         }
         Ok(names)
     }
+}
 
-    /// Reads the definition at `path`.
-    ///
-    /// # Errors
-    ///
-    /// [`RecipeError`] naming the file, and the line where there is one.
-    pub(crate) fn load(path: &Path) -> Result<Self, RecipeError> {
-        read_toml(path, &file::read_text(path)?)
-    }
+/// Reads what the file at `path` says by itself.
+fn load(path: &Path) -> Result<Declared, RecipeError> {
+    read_toml(path, &file::read_text(path)?)
 }
 
 #[cfg(test)]
@@ -212,7 +232,7 @@ mod tests {
     fn an_image_needs_little_more_than_packages() {
         let text =
             "summary = \"Smallest\"\npackages = [\"bash\"]\n[etc]\n\"/etc/hostname\" = \"x\\n\"";
-        let image: ImageDefinition = toml::from_str(text).unwrap();
+        let image = ImageDefinition::parse(text);
         assert_eq!(image.compression.algorithm().as_str(), "zstd,12");
         assert_eq!(image.cluster_bytes.get(), 65536);
         assert_eq!(image.etc.keys().map(EtcPath::as_str).collect::<Vec<_>>(), ["/etc/hostname"]);
@@ -224,7 +244,7 @@ mod tests {
         let path = dir.path().join("minimal.toml");
         let text = "summary = \"x\"\npackages = []\ncompression = \"zstd,99\"\n";
         std::fs::write(&path, text).unwrap();
-        let error = ImageDefinition::load(&path).unwrap_err();
+        let error = load(&path).unwrap_err();
         let expected = "\
 minimal.toml:3 is not understood
   caused by: TOML parse error at line 3, column 15
@@ -250,10 +270,45 @@ hint: docs/curation.md and docs/image.md list every key
             "[etc]\n\"/usr/x\" = \"\"",
             "[etc]\n\"/etc/../usr/x\" = \"\"",
             "[presets]\n\"ssh.service\" = \"enabled\"",
+            "kernels = []",
+            "kernels = [\"full\", \"full\"]",
+            "kernels = [\"harder\"]",
+            "profile = \"lax\"",
         ];
         for line in cases {
             let text = format!("{base}{line}\n");
-            assert!(toml::from_str::<ImageDefinition>(&text).is_err(), "{line}");
+            assert!(toml::from_str::<Declared>(&text).is_err(), "{line}");
+        }
+    }
+
+    #[test]
+    fn an_image_has_what_it_extends_and_what_it_says_itself() {
+        let dir = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| {
+            let text = format!("summary = \"{name}\"\n{text}");
+            std::fs::write(dir.path().join(format!("{name}.toml")), text).unwrap();
+        };
+        write(
+            "a",
+            "packages = [\"bash\"]\nprofile = \"strict\"\ncluster_bytes = 4096\n[presets]\n\"x.service\" = \"enable\"",
+        );
+        write(
+            "b",
+            "extends = \"a\"\npackages = [\"kmod\"]\nkernels = [\"full\", \"hardened\"]\ncluster_bytes = 8192",
+        );
+        write("c", "extends = \"d\"\npackages = []");
+        write("d", "extends = \"c\"\npackages = []");
+        write("e", "extends = \"minimall\"\npackages = []");
+        let image = ImageDefinition::named(dir.path(), "b").unwrap();
+        let packages: Vec<_> = image.packages.iter().map(PackageName::as_str).collect();
+        assert_eq!(packages, ["bash", "kmod"]);
+        let kernels: Vec<_> = image.kernels.iter().map(|kernel| kernel.to_string()).collect();
+        assert_eq!(kernels, ["full", "hardened"]);
+        assert_eq!((image.profile, image.cluster_bytes.get()), (Profile::Strict, 8192));
+        assert_eq!(image.presets.len(), 1);
+        for (name, expected) in [("c", "extends itself"), ("e", "there is no image minimall")] {
+            let error = ImageDefinition::named(dir.path(), name).unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
         }
     }
 }

@@ -2,8 +2,8 @@
 
 use std::fs;
 
-use crate::checkout::{Checkout, package};
-use crate::repository::Package;
+use crate::checkout::Checkout;
+use crate::checkout::kernel_tools;
 use crate::{demo, locked};
 
 #[test]
@@ -33,27 +33,16 @@ fn a_container_image_is_not_made_or_shown_as_a_disk_nor_a_disk_as_a_container_im
 /// A checkout with what the kernel is built from and with, which the archive has in `version`.
 fn with_kernel_tools(version: &str) -> Checkout {
     let checkout = Checkout::new(&kernel_tools(version));
-    let tools = "[root.build]\nsummary = \"x\"\npackages = [\"gcc\"]\n\
-                 [root.kernel-source]\nsummary = \"x\"\npackages = [\"linux-source-6.12\"]\n";
-    checkout.write("os/tools.toml", tools);
-    checkout.write("os/kernel/base.config", "CONFIG_A=y # reason\n");
-    checkout.write("os/kernel/cmdline", "quiet # reason\n");
+    checkout.describe_kernel("");
     checkout
-}
-
-fn kernel_tools(version: &str) -> [Package; 2] {
-    let source = [("usr/src/linux-source-6.12.tar.xz", version)];
-    [package(("gcc", version), "", &[]), package(("linux-source-6.12", version), "", &source)]
 }
 
 /// The folder that `forge kernel show` says is not there.
 fn kernel_that_is_not_there(checkout: &Checkout) -> String {
     checkout.archive.server.requests();
-    let error = checkout.forge(&["kernel", "show"]).error();
-    assert_eq!(checkout.archive.server.requests(), [], "{error}");
-    assert!(error.contains("hint: run `forge kernel build hardened`"), "{error}");
-    let (_, rest) = error.split_once("was not built: ").expect(&error);
-    rest.split_once(" is not there, or not whole\n").expect(&error).0.to_owned()
+    let folder = checkout.missing_kernel();
+    assert_eq!(checkout.archive.server.requests(), []);
+    folder
 }
 
 #[test]
@@ -75,14 +64,7 @@ fn which_kernel_was_not_built_is_said_without_fetching_or_unpacking_anything() {
     let of_newer = kernel_that_is_not_there(&checkout);
     assert_ne!(of_newer, of_the_lock);
 
-    let kernel = format!("cache/kernel/{}", of_newer.rsplit('/').next().unwrap());
-    let files = [("bzImage", "image"), ("config", ""), ("System.map", ""), ("release", "6.12.2\n")];
-    let mut digests = String::new();
-    for (name, text) in files {
-        checkout.write(&format!("{kernel}/{name}"), text);
-        digests += &format!("{}  {name}\n", base::Digest::of(text.as_bytes()));
-    }
-    checkout.write(&format!("{kernel}/SHA256SUMS"), &digests);
+    checkout.plant_kernel();
     fs::remove_dir_all(checkout.path("cache/roots")).unwrap();
     let shown = checkout.forge(&["kernel", "show"]).good().out;
     assert!(shown.contains("Debian's linux 2\n") && shown.contains("6.12.2\n"), "{shown}");

@@ -82,6 +82,12 @@ pub fn package((name, version): (&str, &str), fields: &str, files: &[(&str, &str
     Package { name: name.to_owned(), version: version.to_owned(), fields, deb }
 }
 
+/// What a kernel is built with and from.
+pub fn kernel_tools(version: &str) -> [Package; 2] {
+    let source = [("usr/src/linux-source-6.12.tar.xz", version)];
+    [package(("gcc", version), "", &[]), package(("linux-source-6.12", version), "", &source)]
+}
+
 impl Checkout {
     /// A product whose container image and whose image `demo` are made of all `packages`, each with
     /// a recipe.
@@ -108,11 +114,46 @@ impl Checkout {
 
     /// A product of the package `demo` whose image tools are the package `mkfs`.
     pub fn with_tools(demo: Package, mkfs: Package) -> Self {
-        let checkout = Self::new(&[demo, mkfs]);
-        let tools = "[root.image]\nsummary = \"x\"\npackages = [\"mkfs\"]\n";
-        checkout.write("os/tools.toml", tools);
+        let [gcc, source] = kernel_tools("1");
+        let checkout = Self::new(&[demo, mkfs, gcc, source]);
+        checkout.describe_kernel("[root.image]\nsummary = \"x\"\npackages = [\"mkfs\"]\n");
         checkout.choose(&["demo"]);
         checkout
+    }
+
+    /// Describes a kernel, and tool roots: `others` beside those that build it.
+    pub fn describe_kernel(&self, others: &str) {
+        let tools = "[root.build]\nsummary = \"x\"\npackages = [\"gcc\"]\n\
+                     [root.kernel-source]\nsummary = \"x\"\npackages = [\"linux-source-6.12\"]\n";
+        self.write("os/tools.toml", &format!("{tools}{others}"));
+        self.write("os/kernel/base.config", "CONFIG_A=y # reason\n");
+        self.write("os/kernel/hardened/closed.config", "CONFIG_B=n # reason\n");
+        self.write("os/kernel/generated/hardened.config", "");
+        for path in ["os/kernel/cmdline", "os/kernel/hardened/cmdline"] {
+            self.write(path, "quiet # reason\n");
+        }
+    }
+
+    /// The folder of the kernel that `forge kernel show` says was not built.
+    pub fn missing_kernel(&self) -> String {
+        let error = self.forge(&["kernel", "show"]).error();
+        assert!(error.contains("hint: run `forge kernel build hardened`"), "{error}");
+        let (_, rest) = error.split_once("was not built: ").expect(&error);
+        rest.split_once(" is not there, or not whole\n").expect(&error).0.to_owned()
+    }
+
+    /// Puts a kernel into the cache, as if it had been built.
+    pub fn plant_kernel(&self) {
+        let missing = self.missing_kernel();
+        let folder = format!("cache/kernel/{}", missing.rsplit('/').next().unwrap());
+        let files =
+            [("bzImage", "image"), ("config", ""), ("System.map", ""), ("release", "6.12.2\n")];
+        let mut digests = String::new();
+        for (name, text) in files {
+            self.write(&format!("{folder}/{name}"), text);
+            digests += &format!("{}  {name}\n", base::Digest::of(text.as_bytes()));
+        }
+        self.write(&format!("{folder}/SHA256SUMS"), &digests);
     }
 
     /// Replaces the packages in the archive. Files of older versions stay on the server.

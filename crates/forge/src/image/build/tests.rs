@@ -25,17 +25,15 @@ fn parts(folder: &Path) -> Parts {
         compression: "lz4".into(),
         cluster_bytes: 65536,
     };
-    let uki = b"uki".to_vec();
+    let bytes = b"uki".to_vec();
+    let kernel =
+        manifest::Kernel { release: "6".into(), version: "6".into(), uki: Digest::of(&bytes) };
     let manifest = Manifest {
         format: manifest::FORMAT,
         image: "demo".into(),
         version: "1".into(),
         build_id: "1".into(),
-        kernel: manifest::Kernel {
-            release: "6".into(),
-            version: "6".into(),
-            uki: Digest::of(&uki),
-        },
+        kernel: kernel.clone(),
         layers: vec![layer.clone()],
         packages: Vec::new(),
         tools: BTreeMap::new(),
@@ -49,7 +47,21 @@ fn parts(folder: &Path) -> Parts {
         tools: BTreeMap::new(),
         folder: folder.to_owned(),
     };
-    Parts { manifest, layer, uki, loader: b"loader".to_vec() }
+    Parts { manifest, layer, ukis: vec![Uki { kernel, bytes }], loader: b"loader".to_vec() }
+}
+
+#[test]
+fn of_two_kernels_both_are_there_and_the_first_boots() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut parts = parts(folder.path());
+    assert!(!loader_conf(&parts.ukis).contains("default"), "one needs no choice");
+    let kernel = manifest::Kernel { release: "7".into(), ..parts.ukis[0].kernel.clone() };
+    parts.ukis.push(Uki { kernel, bytes: b"other".to_vec() });
+    let files = esp_files(&parts);
+    assert_eq!(files["EFI/Linux/preon-6.efi"], b"uki");
+    assert_eq!(files["EFI/Linux/preon-7.efi"], b"other");
+    let conf = String::from_utf8(files["loader/loader.conf"].clone()).unwrap();
+    assert!(conf.lines().any(|line| line == "default preon-6.efi"), "{conf}");
 }
 
 #[test]

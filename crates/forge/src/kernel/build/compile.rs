@@ -6,8 +6,8 @@ use std::process::{Command, ExitStatus, Stdio};
 use std::thread;
 
 use base::digest::Hasher;
-use base::{Digest, child, file};
 use base::progress::{Progress, Task, Unit};
+use base::{Digest, child, file};
 
 use super::{BuildError, Site, TIMESTAMP};
 use crate::sandbox::Bind;

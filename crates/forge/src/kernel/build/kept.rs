@@ -27,6 +27,12 @@ pub(crate) struct Kernel {
 }
 
 impl Kernel {
+    /// The kernel whose files lie in `folder`.
+    #[cfg(test)]
+    pub(crate) fn in_folder(folder: &Path) -> Self {
+        Self { folder: folder.to_owned() }
+    }
+
     /// The path of the image, an EFI program.
     pub(crate) fn image(&self) -> PathBuf {
         self.folder.join("bzImage")

@@ -7,6 +7,7 @@ use base::progress::Silent;
 
 use super::*;
 use crate::kernel::fragment;
+use crate::kernel::patches::Patch;
 
 /// A tool root in which `tar` makes a source tree of one Kconfig file, the archive itself, and `make`
 /// answers with the configuration that the test wants.
@@ -19,9 +20,11 @@ struct Fake {
 
 const SCRIPT: &str = r#"
 case "$0 $*" in
-  tar*)           cp "$ARCHIVE" "$SOURCE/Kconfig" && eval "$TAR" ;;
+  tar*-xJf*)      cp "$ARCHIVE" "$SOURCE/Kconfig" && eval "$TAR" ;;
   make*allnocon*) printf '%s' "$CONFIG" > "$OUT/.config" ;;
   make*bzImage*) cd "$OUT" && eval "$COMPILE" ;;
+  patch*)         grep -q "$(sed -n 's/^+//p' "$PATCH")" "$SOURCE/Kconfig" || { echo "1 out of 1 hunk FAILED" >&2; exit 1; } ;;
+  tar*install*)   echo modules > "$OUT/modules.tar" ;;
 esac"#;
 
 impl Sandbox for Fake {
@@ -30,6 +33,7 @@ impl Sandbox for Fake {
             ("/build/source", "SOURCE"),
             ("/build/out", "OUT"),
             ("/build/source.tar.xz", "ARCHIVE"),
+            ("/build/change.patch", "PATCH"),
         ]);
         let mut command = child_shell();
         command.args(["-c", SCRIPT, program]);
@@ -78,6 +82,7 @@ impl Scene {
                 version: "6.12.117-1".into(),
                 digest: Digest::of(b"source"),
             },
+            patches: Vec::new(),
             wishes: fragment::parse(Path::new("f"), text).unwrap(),
             committed: path("hardened.config"),
         };
@@ -189,6 +194,40 @@ fn an_option_that_the_source_does_not_know_is_refused() {
     fs::write(&scene.recipe.source.archive, "config GCC_PLUGINS\n").unwrap();
     let error = scene.build(&WORKS).unwrap_err().to_string();
     assert!(error.ends_with("f:2: CONFIG_A is unknown to this source"), "{error}");
+}
+
+#[test]
+fn a_patch_that_does_not_fit_the_source_stops_the_build_and_is_named() {
+    let mut scene = Scene::new();
+    let path = scene.folder.path().join("0001-a.patch");
+    let mut with = |change: &str| {
+        fs::write(&path, change).unwrap();
+        let patch = Patch { path: path.clone(), digest: Digest::of(change.as_bytes()) };
+        scene.recipe.patches = vec![patch];
+        (scene.recipe.key(&WORKS), scene.build(&WORKS))
+    };
+    let (first, built) = with("+config A\n");
+    built.unwrap();
+    let (second, refused) = with("+config B\n");
+    assert_ne!(first, second, "another patch, another kernel");
+    let text = base::explain::render(&refused.unwrap_err());
+    assert!(text.contains("cannot apply") && text.contains("0001-a.patch"), "{text}");
+    assert!(text.contains("1 out of 1 hunk FAILED") && text.contains("hint: adapt"), "{text}");
+}
+
+#[test]
+fn modules_are_kept_where_the_configuration_has_any() {
+    let mut scene = Scene::new();
+    assert_eq!(scene.build(&WORKS).unwrap().modules(), None);
+
+    let granted = "# Linux/x86 6.12.117 Kernel Configuration\nCONFIG_GCC_PLUGINS=y\nCONFIG_A=y\nCONFIG_MODULES=y\n";
+    fs::write(&scene.recipe.committed, granted).unwrap();
+    scene.recipe.source.digest = Digest::of(b"another");
+    let kernel = scene.build(&Fake { config: granted, ..WORKS }).unwrap();
+    let modules = kernel.modules().unwrap();
+    assert_eq!(fs::read_to_string(&modules).unwrap(), "modules\n");
+    fs::remove_file(&modules).unwrap();
+    assert_eq!(cached(&scene.cache(), scene.recipe.key(&WORKS)), None, "it is not whole");
 }
 
 #[test]
