@@ -6,7 +6,6 @@ mod policy;
 mod report;
 mod sysctls;
 
-use std::fmt;
 use std::fs;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
@@ -14,10 +13,9 @@ use std::path::{Path, PathBuf};
 use base::file::{self, FileError};
 use base::{Explain, Failure};
 use formats::pe::{BadPe, Pe};
-use serde::{Deserialize, Serialize};
 
 use crate::kernel::config::{BadConfig, Config};
-use crate::kernel::{self, Flavour};
+use crate::kernel::{self, Flavour, Profile};
 use facts::{Facts, Setting, Words};
 use report::Report;
 use sysctls::Sysctls;
@@ -50,26 +48,6 @@ pub(crate) struct Kernel {
     /// Print one JSON object
     #[arg(long)]
     json: bool,
-}
-
-/// How much speed a host gives for safety.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, Deserialize, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Profile {
-    /// What suits every host
-    #[default]
-    Default,
-    /// Also what costs half of a processor's threads
-    Strict,
-}
-
-impl fmt::Display for Profile {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Default => "default",
-            Self::Strict => "strict",
-        })
-    }
 }
 
 /// Why a kernel does not pass, or cannot be looked at.
@@ -178,7 +156,7 @@ impl Kernel {
         match (&self.command_line, &self.uki) {
             (Some(text), _) => Ok(text.clone()),
             (None, Some(path)) => Ok(from_uki(path)?),
-            (None, None) => command_line(root, self.profile),
+            (None, None) => Ok(kernel::command_line(root, self.flavour, self.profile)?),
         }
     }
 
@@ -199,18 +177,6 @@ impl Kernel {
             _ => Ok(sysctls),
         }
     }
-}
-
-/// The command line that an image gets with `profile`.
-fn command_line(root: &Path, profile: Profile) -> Result<String, Failure> {
-    let words = kernel::command_line(root)?;
-    Ok(match profile {
-        Profile::Default => words,
-        Profile::Strict => {
-            let more = kernel::cmdline::load(&root.join("os/kernel/strict/cmdline"))?;
-            format!("{words} {more}")
-        }
-    })
 }
 
 /// The command line in the unified kernel image at `path`.

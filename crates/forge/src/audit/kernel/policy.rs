@@ -8,10 +8,9 @@ use base::file::{self, FileError};
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
-use super::Profile;
 use super::expression::{Claim, Expression};
 use super::facts::Setting;
-use crate::kernel::Flavour;
+use crate::kernel::{Flavour, Profile};
 use crate::recipe::Reason;
 use crate::spelling;
 
@@ -91,7 +90,7 @@ pub(crate) struct Explanation {
     /// The first terms of the checks.
     pub(crate) checks: Vec<Claim>,
     /// The kernels of which it speaks.
-    pub(crate) flavours: Vec<FlavourName>,
+    pub(crate) flavours: Vec<Flavour>,
     /// The profiles of which it speaks; all if it names none.
     #[serde(default)]
     pub(crate) profiles: Vec<Profile>,
@@ -101,26 +100,10 @@ pub(crate) struct Explanation {
     pub(crate) instead: Reason,
 }
 
-/// A flavour by its name on the command line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
-pub(crate) struct FlavourName(pub(crate) Flavour);
-
-impl TryFrom<String> for FlavourName {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        let known = || Flavour::value_variants().iter().map(ToString::to_string);
-        Flavour::from_str(&text, false).map(Self).map_err(|_| {
-            format!("`{text}` is no kernel's flavour ({})", known().collect::<Vec<_>>().join(", "))
-        })
-    }
-}
-
 impl Explanation {
     /// Whether it speaks of this kernel.
     pub(crate) fn speaks_of(&self, flavour: Flavour, profile: Profile) -> bool {
-        self.flavours.contains(&FlavourName(flavour))
+        self.flavours.contains(&flavour)
             && (self.profiles.is_empty() || self.profiles.contains(&profile))
     }
 

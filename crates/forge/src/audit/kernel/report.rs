@@ -5,17 +5,16 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::Profile;
 use super::expression::Term;
 use super::facts::{Facts, Setting};
 use super::policy::{Check, Kind, Policy, Source};
-use crate::kernel::Flavour;
+use crate::kernel::{Flavour, Profile};
 
 /// What became of all checks.
 #[derive(Debug, Serialize)]
 pub(crate) struct Report {
     /// The kernel's flavour.
-    pub(crate) flavour: String,
+    pub(crate) flavour: Flavour,
     /// The profile.
     pub(crate) profile: Profile,
     /// Each check.
@@ -88,7 +87,7 @@ impl Report {
         for finding in &checks {
             totals.entry(finding.setting).or_default().count(finding);
         }
-        Self { flavour: flavour.to_string(), profile, checks, totals }
+        Self { flavour, profile, checks, totals }
     }
 
     /// The checks that are not met and not explained.

@@ -21,6 +21,10 @@ fn own_config(flavour: Flavour) -> Config {
     Config::parse(&file::read_text(&path).unwrap()).unwrap()
 }
 
+fn own_words(flavour: Flavour, profile: Profile) -> String {
+    kernel::command_line(&repository(), flavour, profile).unwrap()
+}
+
 /// What comes of the checkout's kernel with `words` as its command line.
 fn totals(flavour: Flavour, words: &str) -> BTreeMap<Setting, Totals> {
     let facts = Facts {
@@ -60,6 +64,7 @@ fn checkout(more: &str) -> tempfile::TempDir {
         ),
         ("os/kernel/generated/hardened.config", "CONFIG_A=y\n".into()),
         ("os/kernel/cmdline", "quiet # r\n".into()),
+        ("os/kernel/hardened/cmdline", "panic=10 # r\n".into()),
         ("os/kernel/strict/cmdline", "nosmt # r\n".into()),
         ("os/packages/p/files/usr/lib/sysctl.d/60-b.conf", "a.b = 1\n".into()),
         ("os/packages/q/files/usr/lib/sysctl.d/50-a.conf", "a.b = 0\n".into()),
@@ -104,7 +109,7 @@ fn this_repositorys_policy_has_every_check_of_the_public_checker() {
 
 #[test]
 fn the_hardened_kernel_meets_as_many_checks_as_the_public_checker_counted() {
-    let all = totals(Flavour::Hardened, &command_line(&repository(), Profile::Default).unwrap());
+    let all = totals(Flavour::Hardened, &own_words(Flavour::Hardened, Profile::Default));
     let kconfig = all[&Setting::Kconfig];
     assert!(kconfig.met >= 245 && kconfig.kspp_met >= 90, "{kconfig:?}");
     assert!(all[&Setting::Cmdline].met >= 46, "{all:?}");
@@ -114,8 +119,8 @@ fn the_hardened_kernel_meets_as_many_checks_as_the_public_checker_counted() {
 /// The public checker counted these for the same configuration.
 #[test]
 fn other_command_lines_come_to_what_the_public_checker_counted() {
-    let own = command_line(&repository(), Profile::Default).unwrap();
-    let strict = command_line(&repository(), Profile::Strict).unwrap();
+    let own = own_words(Flavour::Hardened, Profile::Default);
+    let strict = own_words(Flavour::Hardened, Profile::Strict);
     let spelled = "spectre_v2=auto spectre_v2_user=auto spectre_bhi=on spec_store_bypass_disable=auto \
                    l1tf=flush mds=full tsx_async_abort=full srbds=on mmio_stale_data=full \
                    retbleed=auto spec_rstack_overflow=safe-ret gather_data_sampling=on \
@@ -135,9 +140,11 @@ fn other_command_lines_come_to_what_the_public_checker_counted() {
 
 #[test]
 fn whatever_the_kernels_do_not_meet_is_explained() {
-    for profile in ["default", "strict"] {
-        let (out, result) = audit(&repository(), &["hardened", "--profile", profile]);
-        assert_eq!(result, Ok(()), "{profile}");
+    for (flavour, profile) in
+        [("hardened", "default"), ("hardened", "strict"), ("full", "default"), ("full", "strict")]
+    {
+        let (out, result) = audit(&repository(), &[flavour, "--profile", profile]);
+        assert_eq!(result, Ok(()), "{flavour} {profile}");
         assert!(out.contains(" 0 unexplained of 259"), "{out}");
     }
 }

@@ -44,6 +44,7 @@ fn an_explanation_speaks_of_its_flavours_and_profiles() {
     assert!(all.speaks_of(Flavour::Hardened, Profile::Strict));
     assert!(!strict.speaks_of(Flavour::Hardened, Profile::Default));
     assert!(strict.speaks_of(Flavour::Hardened, Profile::Strict));
+    assert!(!all.speaks_of(Flavour::Full, Profile::Default));
 }
 
 #[test]
@@ -56,7 +57,7 @@ fn a_policy_that_is_not_understood_is_refused_with_line_and_caret() {
         ("[kconfig.security_policy]\nkspp = [\n\"CONFIG_C=\",\n]\n", "9 |", "`CONFIG_C=` is no term"),
         ("[kconfig.security_policy]\nkspp = [\"since 6.6\"]\n",  "8 |", "begins with a version"),
         ("[kconfig.security_policy]\nkspp = \"CONFIG_C=y\"\n",   "8 |", "expected a sequence"),
-        ("[[unmet]]\nchecks = [\"nosmt\"]\nflavours = [\"hard\"]\nreason = \"r\"\ninstead = \"i\"\n", "9 |", "`hard`"),
+        ("[[unmet]]\nchecks = [\"nosmt\"]\nflavours = [\"hard\"]\nreason = \"r\"\ninstead = \"i\"\n", "9 |", "unknown variant `hard`"),
         ("[[unmet]]\nchecks = [\"nosmt\"]\nflavours = [\"hardened\"]\nreason = \" \"\ninstead = \"i\"\n", "10 |", "a line of text is needed here"),
         ("[[unmet]]\nchecks = [\"nosmt\"]\nflavours = [\"hardened\"]\nreason = \"r\"\n", "7 |", "missing field `instead`"),
         ("[[unmet]]\nwhy = \"r\"\n",                             "8 |", "unknown field `why`"),
