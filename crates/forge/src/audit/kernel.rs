@@ -53,7 +53,10 @@ pub(crate) struct Kernel {
 /// Why a kernel does not pass, or cannot be looked at.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum AuditError {
-    #[error("the {flavour} kernel misses what {POLICY} demands, and nothing there says why: {}", checks.join(", "))]
+    #[error(
+        "{POLICY} demands more of the {flavour} kernel, and says of these not why: {}",
+        some(checks)
+    )]
     Unexplained { flavour: Flavour, checks: Vec<String> },
     #[error(
         "{POLICY} says why `{check}` is not met, but it is: idle explanation for the {flavour} kernel with the {profile} profile"
@@ -71,6 +74,17 @@ pub(crate) enum AuditError {
     NoSysctls(PathBuf),
     #[error(transparent)]
     File(#[from] FileError),
+}
+
+/// The first of `checks`, and how many there are besides.
+fn some(checks: &[String]) -> String {
+    const SHOWN: usize = 8;
+    match checks.split_at_checked(SHOWN) {
+        Some((first, more)) if !more.is_empty() => {
+            format!("{} and {} more", first.join(", "), more.len())
+        }
+        _ => checks.join(", "),
+    }
 }
 
 impl Explain for AuditError {
