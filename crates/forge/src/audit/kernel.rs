@@ -141,16 +141,15 @@ impl Kernel {
         if !checks.is_empty() {
             return Err(AuditError::Unexplained { flavour, checks });
         }
-        // What the checkout leads to is what explanations speak of. A host may be stricter.
-        let foreign = [
-            (Setting::Kconfig, self.config.is_some()),
-            (Setting::Cmdline, self.command_line.is_some() || self.uki.is_some()),
-            (Setting::Sysctl, self.sysctls.is_some()),
+        // Explanations are about what the checkout leads to: a host, or another kernel, may be stricter.
+        let own = [
+            (Setting::Kconfig, true),
+            (Setting::Cmdline, self.command_line.is_none() && self.uki.is_none()),
+            (Setting::Sysctl, self.sysctls.is_none()),
         ];
-        let own = foreign.iter().filter(|(_, foreign)| !foreign).map(|(setting, _)| *setting);
-        // With a foreign configuration other words may do.
-        let own = own.filter(|_| self.config.is_none());
-        match report.idle(&own.collect::<Vec<_>>()) {
+        let own = own.iter().filter(|(_, own)| *own && self.config.is_none());
+        let own: Vec<_> = own.map(|(setting, _)| *setting).collect();
+        match report.idle(&own) {
             Some(idle) => Err(AuditError::Idle { check: idle.check.clone(), flavour, profile }),
             None => Ok(()),
         }

@@ -179,6 +179,7 @@ mod tests {
             (Kconfig, "CONFIG_LOW=CONFIG_BITS_MAX",              None),
             (Kconfig, "CONFIG_GONE=CONFIG_GONE_MAX",             None),    // nothing is not the most
             (Kconfig, "CONFIG_GONE=y or since 6.12",             Some(1)),
+            (Kconfig, "CONFIG_GONE=y or since 6.12.118",         Some(1)),
             (Kconfig, "CONFIG_GONE=y or since 6.12.119",         None),
             (Kconfig, "CONFIG_GONE=y or CONFIG_A=y and since 7", None),
             (Kconfig, "CONFIG_GONE=y or CONFIG_B=y or CONFIG_A=y and CONFIG_B=n", Some(2)),
