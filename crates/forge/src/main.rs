@@ -2,6 +2,7 @@
 //!
 //! Each command is a file: its arguments, its doc comments as help text, one call into a library.
 
+mod audit;
 mod cache;
 mod completion;
 mod context;
@@ -52,6 +53,8 @@ enum Command {
     /// Build the kernel and show what it is
     #[command(subcommand)]
     Kernel(kernel::Command),
+    #[command(subcommand)]
+    Audit(audit::Command),
     Update(update::Update),
     Review(review::Review),
     /// Show or clear what is kept between builds
@@ -67,6 +70,7 @@ impl Forge {
         match self.command {
             Command::Image(command) => command.run(&context()?, out),
             Command::Kernel(command) => command.run(&KernelShop::new(&context()?), out),
+            Command::Audit(command) => command.run(&context()?, out),
             Command::Update(command) => command.run(&context()?, out),
             Command::Review(command) => command.run(&context()?, out),
             Command::Cache(command) => command.run(&context()?, out),

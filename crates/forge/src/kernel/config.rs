@@ -127,7 +127,12 @@ impl Config {
 
     /// What `option` is set to; [`Value::No`] where it is not there.
     pub(crate) fn get(&self, option: &str) -> &Value {
-        self.values.get(option).unwrap_or(&Value::No)
+        self.listed(option).unwrap_or(&Value::No)
+    }
+
+    /// What `option` is set to; `None` where it is not there, which `… is not set` is not.
+    pub(crate) fn listed(&self, option: &str) -> Option<&Value> {
+        self.values.get(option)
     }
 
     /// What of `wishes` did not come out, in their order; options that are only wanted where they

@@ -60,6 +60,15 @@ impl fmt::Display for Flavour {
     }
 }
 
+impl fmt::Display for Profile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Default => "default",
+            Self::Strict => "strict",
+        })
+    }
+}
+
 /// The folders whose fragments the kernel `flavour` is made of, below `folder` (`os/kernel`).
 pub(crate) fn fragments(folder: &Path, flavour: Flavour) -> [PathBuf; 2] {
     [folder.to_owned(), folder.join(flavour.to_string())]

@@ -1,0 +1,28 @@
+//! `forge audit`: whether what was built is what `os/policy` says that it must be.
+
+mod kernel;
+
+use std::io::Write;
+
+use base::Failure;
+
+use crate::context::Context;
+
+/// Compare what is built with what os/policy demands
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Command {
+    Kernel(kernel::Kernel),
+}
+
+impl Command {
+    /// Does what the command says; data goes to `out`.
+    ///
+    /// # Errors
+    ///
+    /// Whatever the command fails with.
+    pub(crate) fn run(self, context: &Context, out: &mut dyn Write) -> Result<(), Failure> {
+        match self {
+            Self::Kernel(command) => command.run(&context.root, out),
+        }
+    }
+}

@@ -1,0 +1,299 @@
+use std::collections::BTreeMap;
+
+use base::explain;
+use clap::Parser;
+use formats::pe::{self, Addition};
+
+use super::policy::{Kind, Policy, Source};
+use super::report::Totals;
+use super::*;
+
+fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+fn own_policy() -> Policy {
+    policy::load(&repository().join(POLICY)).unwrap()
+}
+
+fn own_config(flavour: Flavour) -> Config {
+    let path = repository().join(format!("os/kernel/generated/{flavour}.config"));
+    Config::parse(&file::read_text(&path).unwrap()).unwrap()
+}
+
+fn own_words(flavour: Flavour, profile: Profile) -> String {
+    kernel::command_line(&repository(), flavour, profile).unwrap()
+}
+
+/// What comes of the checkout's kernel with `words` as its command line.
+fn totals(flavour: Flavour, words: &str) -> BTreeMap<Setting, Totals> {
+    let facts = Facts {
+        config: own_config(flavour),
+        words: Words::parse(words),
+        sysctls: shipped_sysctls(&repository()).unwrap(),
+    };
+    Report::new(&own_policy(), &facts, flavour, Profile::Default).totals
+}
+
+#[derive(Parser)]
+struct Arguments {
+    #[command(flatten)]
+    kernel: Kernel,
+}
+
+/// What `forge audit kernel ARGUMENTS` prints in the checkout at `root`, and how it ends.
+fn audit(root: &Path, arguments: &[&str]) -> (String, Result<(), String>) {
+    let arguments = std::iter::once("kernel").chain(arguments.iter().copied());
+    let mut out = Vec::new();
+    let result = Arguments::parse_from(arguments).kernel.run(root, &mut out);
+    let result = result.map_err(|failure| explain::render(failure.as_ref()));
+    (String::from_utf8(out).unwrap(), result)
+}
+
+/// A checkout whose policy has one check of each setting and what `more` adds.
+fn checkout(more: &str) -> tempfile::TempDir {
+    let checkout = tempfile::tempdir().unwrap();
+    let files = [
+        (
+            POLICY,
+            format!(
+                "[kconfig.self_protection]\nkspp = [\"CONFIG_A=y\", \"CONFIG_B=y or CONFIG_C=n\"]\n\
+             [cmdline.self_protection]\nkspp = [\"nosmt\"]\n\
+             [sysctl.self_protection]\nkspp = [\"a.b=1\"]\n{more}"
+            ),
+        ),
+        ("os/kernel/generated/hardened.config", "CONFIG_A=y\n".into()),
+        ("os/kernel/cmdline", "quiet # r\n".into()),
+        ("os/kernel/hardened/cmdline", "panic=10 # r\n".into()),
+        ("os/kernel/strict/cmdline", "nosmt # r\n".into()),
+        ("os/packages/p/files/usr/lib/sysctl.d/60-b.conf", "a.b = 1\n".into()),
+        ("os/packages/q/files/usr/lib/sysctl.d/50-a.conf", "a.b = 0\n".into()),
+    ];
+    for (path, text) in files {
+        let path = checkout.path().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+    checkout
+}
+
+fn unmet(check: &str, more: &str) -> String {
+    format!(
+        "[[unmet]]\nchecks = [\"{check}\"]\nflavours = [\"hardened\"]\nreason = \"because\"\n\
+         instead = \"this\"\n{more}"
+    )
+}
+
+#[test]
+fn this_repositorys_policy_has_every_check_of_the_public_checker() {
+    use Setting::{Cmdline, Kconfig, Sysctl};
+    let mut counts = BTreeMap::<(Setting, Source), usize>::new();
+    for check in own_policy().checks {
+        *counts.entry((check.setting, check.source)).or_default() += 1;
+    }
+    #[rustfmt::skip]
+    let expected = [
+        ((Kconfig, Source::Kspp),      95), ((Kconfig, Source::Defconfig), 59), ((Kconfig, Source::Grsec),      53),
+        ((Kconfig, Source::Clipos),    13), ((Kconfig, Source::Grapheneos), 1), ((Kconfig, Source::Lockdown),    4),
+        ((Kconfig, Source::Maintainer), 14), ((Kconfig, Source::A13xp0p0v), 20),
+        ((Cmdline, Source::Kspp),      24), ((Cmdline, Source::Defconfig), 37), ((Cmdline, Source::Grsec),       1),
+        ((Cmdline, Source::Clipos),     1), ((Cmdline, Source::Grapheneos), 1), ((Cmdline, Source::A13xp0p0v),   1),
+        ((Sysctl, Source::Kspp),       19), ((Sysctl, Source::Grsec),       1), ((Sysctl, Source::Cis),         13),
+        ((Sysctl, Source::Ubuntu),      1), ((Sysctl, Source::A13xp0p0v),   5),
+    ];
+    assert_eq!(counts, BTreeMap::from(expected));
+    let policy = own_policy();
+    let cut = policy.checks.iter().filter(|check| check.kind == Kind::CutAttackSurface).count();
+    assert_eq!(cut, 131 + 8 + 12);
+}
+
+/// Of the hardened kernel the public checker counted 247, 91, 46 and 37.
+#[test]
+fn the_kernels_meet_no_fewer_checks_than_they_did() {
+    #[rustfmt::skip]
+    let cases = [
+        // kconfig, the KSPP's of it, command line, sysctl
+        (Flavour::Hardened, [245, 90, 46, 37]),
+        (Flavour::Full,     [222, 84, 45, 34]),
+    ];
+    for (flavour, least) in cases {
+        let all = totals(flavour, &own_words(flavour, Profile::Default));
+        let met = |setting| all[&setting].met;
+        let kspp = all[&Setting::Kconfig].kspp_met;
+        let counts = [met(Setting::Kconfig), kspp, met(Setting::Cmdline), met(Setting::Sysctl)];
+        assert!(counts.iter().zip(least).all(|(met, least)| *met >= least), "{flavour}: {all:?}");
+    }
+}
+
+/// The public checker counted these for the same configuration.
+#[test]
+fn other_command_lines_come_to_what_the_public_checker_counted() {
+    let own = own_words(Flavour::Hardened, Profile::Default);
+    let strict = own_words(Flavour::Hardened, Profile::Strict);
+    let spelled = "spectre_v2=auto spectre_v2_user=auto spectre_bhi=on spec_store_bypass_disable=auto \
+                   l1tf=flush mds=full tsx_async_abort=full srbds=on mmio_stale_data=full \
+                   retbleed=auto spec_rstack_overflow=safe-ret gather_data_sampling=on \
+                   reg_file_data_sampling=on tsa=on indirect_target_selection=on vmscape=auto";
+    #[rustfmt::skip]
+    let cases = [
+        (own.as_str(),                 46),
+        (strict.as_str(),              64),
+        (&format!("{own} {spelled}"),  62),
+        ("root=/dev/vda1 ro quiet",    41),
+    ];
+    for (words, met) in cases {
+        let totals = totals(Flavour::Hardened, words)[&Setting::Cmdline];
+        assert_eq!((totals.checks, totals.met), (65, met), "{words}");
+    }
+}
+
+#[test]
+fn whatever_the_kernels_do_not_meet_is_explained() {
+    for (flavour, profile) in
+        [("hardened", "default"), ("hardened", "strict"), ("full", "default"), ("full", "strict")]
+    {
+        let (out, result) = audit(&repository(), &[flavour, "--profile", profile]);
+        assert_eq!(result, Ok(()), "{flavour} {profile}");
+        assert!(out.contains(" 0 unexplained of 259"), "{out}");
+    }
+}
+
+#[test]
+fn what_is_not_met_fails_and_the_hint_says_what_to_write() {
+    let checkout = checkout("");
+    let (out, result) = audit(checkout.path(), &[]);
+    let error = result.unwrap_err();
+    assert!(error.contains("says of these not why: nosmt\n"), "{error}");
+    assert!(error.contains("hint:") && error.contains("flavours = [\"hardened\"]"), "{error}");
+    assert!(out.contains("unexplained  kspp        not there"), "the table comes first: {out}");
+    assert_eq!(audit(checkout.path(), &["--profile", "strict"]).1, Ok(()));
+    assert_eq!(audit(checkout.path(), &["--command-line", "a nosmt"]).1, Ok(()));
+}
+
+#[test]
+fn what_is_not_met_passes_with_its_reason() {
+    let checkout = checkout(&unmet("nosmt", "profiles = [\"default\"]\n"));
+    let (out, result) = audit(checkout.path(), &[]);
+    assert_eq!(result, Ok(()));
+    assert!(out.contains("why      because\n      instead  this\n"), "{out}");
+    assert!(out.contains("cmdline  0 met, 1 explained, 0 unexplained of 1; of the KSPP's 0 of 1"));
+    assert!(out.contains("n (CONFIG_C=n)"), "how else it is met is told: {out}");
+}
+
+#[test]
+fn an_explanation_of_what_is_met_is_refused_unless_a_host_is_stricter_by_itself() {
+    let idle = checkout(&unmet("nosmt", ""));
+    assert_eq!(audit(idle.path(), &[]).1, Ok(()));
+    let error = audit(idle.path(), &["--profile", "strict"]).1.unwrap_err();
+    assert!(error.contains("`nosmt` is not met, but it is: idle explanation"), "{error}");
+    assert_eq!(audit(idle.path(), &["--command-line", "nosmt"]).1, Ok(()));
+    let other = idle.path().join("os/kernel/generated/hardened.config");
+    let arguments = ["--profile", "strict", "--config", other.to_str().unwrap()];
+    assert_eq!(audit(idle.path(), &arguments).1, Ok(()), "explanations are not about that kernel");
+
+    let host = checkout(&(unmet("a.b=1", "") + &unmet("nosmt", "")));
+    let error = audit(host.path(), &[]).1.unwrap_err();
+    assert!(error.contains("`a.b=1` is not met, but it is"), "{error}");
+    let printed = host.path().join("printed");
+    fs::write(&printed, "a.b = 1\n").unwrap();
+    let printed = printed.to_str().unwrap();
+    assert_eq!(audit(host.path(), &["--sysctls", printed]).1, Ok(()));
+}
+
+#[test]
+fn a_running_hosts_parameters_are_compared() {
+    let checkout = checkout(&unmet("nosmt", ""));
+    let printed = checkout.path().join("printed");
+    #[rustfmt::skip]
+    let cases = [
+        ("a.b = 1\n",                                                    None),
+        ("a.b = 0\n",                                                    Some(("a.b=1", "0\n"))),
+        ("c.d = 1\n",                                                    Some(("a.b=1", "not there\n"))),
+        ("c.d = 1\nsysctl: permission denied on key 'a.b'\n",            Some(("a.b=1", "permission denied\n"))),
+        ("ssh: connect to host h port 22: Connection refused\n",         Some(("holds nothing that `sysctl -a` prints", ""))),
+    ];
+    for (text, expected) in cases {
+        fs::write(&printed, text).unwrap();
+        let (out, result) = audit(checkout.path(), &["--sysctls", printed.to_str().unwrap()]);
+        match expected {
+            None => assert_eq!(result, Ok(()), "{text}"),
+            Some((error, shown)) => {
+                assert!(result.unwrap_err().contains(error), "{text}");
+                assert!(out.contains(shown), "{text}: {out}");
+            }
+        }
+    }
+}
+
+/// A program for UEFI with one section, as small as they come.
+fn program(section: &str, content: &[u8]) -> Vec<u8> {
+    let mut file = vec![0; 0x400];
+    #[rustfmt::skip]
+    let fields: [(usize, &[u8]); 9] = [
+        (0x00, b"MZ"), (0x3c, &[0x40]), (0x40, b"PE"), (0x44, &[0x64, 0x86]), // for x86-64
+        (0x54, &[0xf0]), (0x58, &[0x0b, 0x02]),                               // size of the optional header, PE32+
+        (0x78, &[0x00, 0x10]), (0x7c, &[0x00, 0x02]),                         // alignment in memory and in the file
+        (0x94, &[0x00, 0x04]),                                                // size of the headers
+    ];
+    for (at, bytes) in fields {
+        file[at..at + bytes.len()].copy_from_slice(bytes);
+    }
+    file[0x91] = 0x10; // size of the image
+    file[0xc4] = 16; // data directories
+    pe::append(&file, &[Addition { name: section, content }]).unwrap()
+}
+
+#[test]
+fn the_command_line_of_a_unified_kernel_image_is_read() {
+    let checkout = checkout("");
+    let path = checkout.path().join("preon.efi");
+    let arguments = ["--uki", path.to_str().unwrap()];
+    fs::write(&path, program(".cmdline", b"quiet nosmt\n\0")).unwrap();
+    assert_eq!(audit(checkout.path(), &arguments).1, Ok(()));
+    fs::write(&path, program(".cmdline", b"quiet")).unwrap();
+    assert!(audit(checkout.path(), &arguments).1.unwrap_err().contains("not why: nosmt"));
+    fs::write(&path, program(".text", b"nosmt")).unwrap();
+    assert!(audit(checkout.path(), &arguments).1.unwrap_err().contains("has no command line"));
+}
+
+#[test]
+fn json_has_the_checks_and_the_totals() {
+    let checkout = checkout(&unmet("nosmt", ""));
+    let (out, _) = audit(checkout.path(), &["--json"]);
+    let json: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(json["flavour"], "hardened");
+    assert_eq!(json["profile"], "default");
+    let totals = serde_json::json!(
+        { "checks": 2, "met": 2, "explained": 0, "unexplained": 0, "kspp": 2, "kspp_met": 2 }
+    );
+    assert_eq!(json["totals"]["kconfig"], totals);
+    let expected = serde_json::json!({
+        "check": "nosmt", "type": "cmdline", "kind": "self_protection", "source": "kspp",
+        "wanted": "there", "found": "not there", "verdict": "explained",
+        "reason": "because", "instead": "this",
+    });
+    assert_eq!(json["checks"][2], expected);
+    assert_eq!(json["checks"][1]["through"], "CONFIG_C=n");
+}
+
+#[test]
+fn what_cannot_be_looked_at_is_named() {
+    let checkout = checkout("");
+    let path = |name: &str| checkout.path().join(name).to_str().unwrap().to_owned();
+    fs::write(path("config"), "<html>\n").unwrap();
+    fs::write(path("uki"), "MZ").unwrap();
+    #[rustfmt::skip]
+    let cases = [
+        (["--config", &path("config")],   "give a .config"),
+        (["--config", &path("gone")],     "gone"),
+        (["--uki", &path("uki")],         "give a unified kernel image"),
+        (["--sysctls", &path("gone")],    "gone"),
+    ];
+    for (arguments, expected) in cases {
+        let error = audit(checkout.path(), &arguments).1.unwrap_err();
+        assert!(error.contains(expected), "{arguments:?}: {error}");
+    }
+    fs::remove_file(path("os/kernel/generated/hardened.config")).unwrap();
+    let error = audit(checkout.path(), &[]).1.unwrap_err();
+    assert!(error.contains("run `forge kernel config hardened`"), "{error}");
+}
