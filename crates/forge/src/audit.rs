@@ -1,6 +1,6 @@
 //! `forge audit`: whether what was built is what `os/policy` says that it must be.
 
-mod kernel;
+pub(crate) mod kernel;
 
 use std::io::Write;
 

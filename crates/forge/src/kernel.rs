@@ -1,12 +1,14 @@
 //! The kernel: from Debian's source and our fragments to a `bzImage` in the cache.
 
 pub(crate) mod build;
+mod changelog;
 pub(crate) mod cmdline;
 pub(crate) mod config;
 mod flavour;
 pub(crate) mod fragment;
 pub(crate) mod package;
 pub(crate) mod patches;
+mod update;
 
 use std::fmt;
 use std::io::Write;
@@ -20,6 +22,7 @@ use serde::Serialize;
 use build::{Recipe, Sandbox, Source};
 use config::Config;
 pub(crate) use flavour::{Flavour, Profile};
+pub(crate) use update::Newest;
 
 /// What the kernel's commands need from the rest of forge.
 pub(crate) trait Workshop {
@@ -41,6 +44,12 @@ pub(crate) trait Workshop {
     ///
     /// Whatever fetching it fails with.
     fn source(&self, need: Need) -> Result<Source, Failure>;
+    /// The newest source in the archive, beside the lock's.
+    ///
+    /// # Errors
+    ///
+    /// Whatever asking the archive fails with.
+    fn newest(&self) -> Result<Newest, Failure>;
 }
 
 /// What is needed of a tool root.
@@ -61,6 +70,7 @@ pub(crate) enum Command {
     Show(Show),
     /// Write the final configuration that the fragments lead to
     Config(Configure),
+    Update(update::Update),
 }
 
 impl Command {
@@ -74,6 +84,7 @@ impl Command {
             Self::Build(command) => command.run(shop, out),
             Self::Show(command) => command.run(shop, out),
             Self::Config(command) => command.run(shop, out),
+            Self::Update(command) => command.run(shop, out),
         }
     }
 }
@@ -262,8 +273,13 @@ fn recipe(shop: &dyn Workshop, flavour: Flavour, need: Need) -> Result<Recipe, F
         source: shop.source(need)?,
         patches: patches::load(&folder.join("patches"))?,
         wishes: fragment::load(shop.repository(), &flavour::fragments(&folder, flavour))?,
-        committed: folder.join(format!("generated/{flavour}.config")),
+        committed: committed(shop.repository(), flavour),
     })
+}
+
+/// Where the final configuration of `flavour` is committed in the checkout at `repository`.
+pub(crate) fn committed(repository: &Path, flavour: Flavour) -> PathBuf {
+    repository.join(format!("os/kernel/generated/{flavour}.config"))
 }
 
 /// What stands before and after the first ` #` of `line` that is not in quotes, without the blanks

@@ -116,6 +116,32 @@ impl Update {
     }
 }
 
+/// The lock with the newest `package` that the archive has, all else as it was: for a package on
+/// which no other depends.
+///
+/// # Errors
+///
+/// [`UpdateError`], or what asking the archive fails with.
+pub(crate) fn with_newest(
+    context: &Context,
+    before: &Lock,
+    package: &PackageName,
+) -> Result<Lock, Failure> {
+    let contents = supply::archive(context)?.contents(&[DEFAULT_SUITE])?;
+    not_older(&contents.releases, &before.releases)?;
+    let pins = Pins { base: Some(DEFAULT_SUITE.to_owned()), ..Pins::default() };
+    let universe = Universe::new(&contents.indexes, &pins)?;
+    let stanza = universe.get(package.as_str()).ok_or_else(|| UpdateError::Missing {
+        package: package.clone(),
+        purpose: "the kernel".to_owned(),
+        meant: meant(package, &universe),
+    })?;
+    let mut lock = before.clone();
+    lock.packages.insert(package.clone(), Locked::of(stanza)?);
+    lock.releases.extend(contents.releases);
+    Ok(lock)
+}
+
 /// The indexes of all suites that a recipe takes from.
 fn contents(context: &Context, recipes: &Recipes) -> Result<Contents, Failure> {
     let mut suites = BTreeSet::from([DEFAULT_SUITE]);

@@ -5,14 +5,16 @@ use std::process::Command;
 
 use base::progress::Progress;
 use base::{Digest, Explain, Failure};
+use packages::lock::Lock;
 
 use crate::cache::Kind;
 use crate::context::Context;
 use crate::kernel::build::{Sandbox, Source};
-use crate::kernel::{Need, Workshop};
+use crate::kernel::{Need, Newest, Workshop};
 use crate::sandbox::{Bind, Inside};
-use crate::supply::Supply;
+use crate::supply::{self, Supply};
 use crate::tools::ToolRoot;
+use crate::update;
 
 /// The Debian package that holds the source, in the tool root `kernel-source`.
 const SOURCE_PACKAGE: &str = "linux-source-6.12";
@@ -80,9 +82,20 @@ impl Workshop for KernelShop<'_> {
         let root = self.root("kernel-source", need)?;
         Ok(Source {
             archive: root.file(&format!("usr/src/{SOURCE_PACKAGE}.tar.xz")),
+            changelog: root.file(&format!("usr/share/doc/{SOURCE_PACKAGE}/changelog.Debian.gz")),
             version: root.version(SOURCE_PACKAGE).ok_or(NoSource)?.to_string(),
             digest: root.identity(),
         })
+    }
+
+    fn newest(&self) -> Result<Newest, Failure> {
+        let name = SOURCE_PACKAGE.parse()?;
+        let before = Supply::open(self.context)?.lock;
+        let lock = update::with_newest(self.context, &before, &name)?;
+        let locked = |lock: &Lock| lock.packages.get(&name).cloned().ok_or(NoSource);
+        let (before, now) = (locked(&before)?, locked(&lock)?);
+        let path = supply::lock_path(self.context);
+        Ok(Newest { before: before.version, now: now.version, suite: now.suite, lock, path })
     }
 }
 

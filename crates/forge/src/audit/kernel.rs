@@ -112,6 +112,12 @@ impl Explain for AuditError {
 }
 
 impl Kernel {
+    /// Looks at the checkout's own configuration, command line and parameters.
+    pub(crate) fn of(flavour: Flavour, profile: Profile) -> Self {
+        let (config, command_line, uki, sysctls) = (None, None, None, None);
+        Self { flavour, profile, config, command_line, uki, sysctls, json: false }
+    }
+
     /// Looks at a kernel of the checkout at `root`.
     ///
     /// # Errors
@@ -156,7 +162,7 @@ impl Kernel {
     }
 
     fn read_config(&self, root: &Path) -> Result<Config, AuditError> {
-        let committed = || root.join(format!("os/kernel/generated/{}.config", self.flavour));
+        let committed = || kernel::committed(root, self.flavour);
         let path = self.config.clone().unwrap_or_else(committed);
         if self.config.is_none() && !path.exists() {
             return Err(AuditError::NoConfig { flavour: self.flavour, path });

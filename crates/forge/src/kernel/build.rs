@@ -41,6 +41,8 @@ pub(crate) trait Sandbox {
 pub(crate) struct Source {
     /// The `linux-source-….tar.xz` of Debian's package; a folder of the same name is in it.
     pub(crate) archive: PathBuf,
+    /// Debian's changelog of it, in gzip.
+    pub(crate) changelog: PathBuf,
     /// Debian's version, such as `6.12.117-1`.
     pub(crate) version: String,
     /// Stands for what is in it: the digest of the package, or of the archive.
@@ -430,4 +432,4 @@ impl Drop for Site<'_> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -51,6 +51,11 @@ pub(crate) enum Profile {
     Strict,
 }
 
+impl Flavour {
+    /// Every kernel.
+    pub(crate) const ALL: [Self; 2] = [Self::Hardened, Self::Full];
+}
+
 impl fmt::Display for Flavour {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

@@ -121,3 +121,18 @@ fn a_recipe_for_what_the_archive_does_not_have_is_refused_with_its_place() {
     checkout.write("os/packages/ours/recipe.toml", "summary = \"x\"\npackages = []\n");
     checkout.forge(&["update"]).good();
 }
+
+#[test]
+fn a_newer_kernel_source_is_found_in_the_archive_and_a_dry_run_changes_nothing() {
+    let mut checkout = with_kernel_tools("6.12.117-1");
+    checkout.forge(&["update"]).good();
+    let lock = fs::read(checkout.path("os/packages.lock")).unwrap();
+    let said = checkout.forge(&["kernel", "update", "--dry-run"]).good().out;
+    assert_eq!(said, "linux 6.12.117-1 of trixie is the newest\n");
+
+    checkout.publish(&kernel_tools("6.12.118-1"));
+    let said = checkout.forge(&["kernel", "update", "--dry-run", "--json"]).good().out;
+    let said: serde_json::Value = serde_json::from_str(&said).unwrap();
+    assert_eq!((&said["before"], &said["now"]), (&"6.12.117-1".into(), &"6.12.118-1".into()));
+    assert_eq!(fs::read(checkout.path("os/packages.lock")).unwrap(), lock);
+}

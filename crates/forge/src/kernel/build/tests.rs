@@ -11,11 +11,11 @@ use crate::kernel::patches::Patch;
 
 /// A tool root in which `tar` makes a source tree of one Kconfig file, the archive itself, and `make`
 /// answers with the configuration that the test wants.
-struct Fake {
-    config: &'static str,
+pub(crate) struct Fake {
+    pub(crate) config: &'static str,
     /// Runs in the folder for objects when the kernel is compiled.
-    compile: &'static str,
-    tar: &'static str,
+    pub(crate) compile: &'static str,
+    pub(crate) tar: &'static str,
 }
 
 const SCRIPT: &str = r#"
@@ -55,7 +55,7 @@ fn child_shell() -> Command {
     child::Program::new("sh").command()
 }
 
-const COMPILES: &str = "mkdir -p arch/x86/boot include/config && echo '  CC      a.o' && cat randstruct-seed.sh > seed && \
+pub(crate) const COMPILES: &str = "mkdir -p arch/x86/boot include/config && echo '  CC      a.o' && cat randstruct-seed.sh > seed && \
      echo image > arch/x86/boot/bzImage && echo map > System.map && echo 6.12.117-preon > include/config/kernel.release";
 
 const GRANTED: &str =
@@ -79,6 +79,7 @@ impl Scene {
         let recipe = Recipe {
             source: Source {
                 archive: path("source.tar.xz"),
+                changelog: path("changelog.gz"),
                 version: "6.12.117-1".into(),
                 digest: Digest::of(b"source"),
             },

@@ -1,0 +1,184 @@
+//! `forge kernel update`: to the newest source in the archive, checked as a whole before it stays.
+
+use std::fmt;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use base::file::{self, FileError};
+use base::{Explain, Failure};
+use flate2::read::GzDecoder;
+use formats::Version;
+use packages::lock::Lock;
+use serde::Serialize;
+
+use super::build::{self, Source};
+use super::config::{Config, Difference};
+use super::{Flavour, Need, Profile, Workshop, changelog, json, kernel, print, recipe};
+use crate::audit;
+
+/// Move to the newest source in the archive, check, and build
+///
+/// The lock and the committed configurations follow the source; the policy is checked for every
+/// kernel and profile; the hardened kernel is built. If anything fails, lock and configurations are
+/// put back as they were.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Update {
+    /// Only say whether there is a newer source
+    #[arg(long)]
+    dry_run: bool,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+/// The source that the lock names, and the newest that the archive has.
+pub(crate) struct Newest {
+    /// The lock's version.
+    pub(crate) before: Version,
+    /// The archive's.
+    pub(crate) now: Version,
+    /// The suite that has it.
+    pub(crate) suite: String,
+    /// The lock with the newest source, all else as it was.
+    pub(crate) lock: Lock,
+    /// Where the lock lies.
+    pub(crate) path: PathBuf,
+}
+
+/// What an update did. Prints as lines for people.
+#[derive(Debug, Serialize)]
+struct Report {
+    /// Version of Debian's source package before.
+    before: String,
+    /// And now.
+    now: String,
+    /// The suite that it comes from.
+    suite: String,
+    /// The flaws that the changelog of newer versions says are fixed; none where it was not read.
+    cves: Vec<String>,
+    /// What changed in the configurations.
+    changes: Vec<Changes>,
+    /// The built hardened kernel.
+    image: Option<PathBuf>,
+}
+
+#[derive(Debug, Serialize)]
+struct Changes {
+    flavour: Flavour,
+    /// Each as `CONFIG_X: n → y`.
+    options: Vec<String>,
+}
+
+/// The changelog in the source's package cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot read the changelog {}", path.display())]
+struct NoChangelog {
+    path: PathBuf,
+    source: io::Error,
+}
+
+impl Explain for NoChangelog {}
+
+impl Update {
+    pub(super) fn run(self, shop: &dyn Workshop, out: &mut dyn Write) -> Result<(), Failure> {
+        let newest = shop.newest()?;
+        let mut report = Report {
+            before: newest.before.to_string(),
+            now: newest.now.to_string(),
+            suite: newest.suite.clone(),
+            cves: Vec::new(),
+            changes: Vec::new(),
+            image: None,
+        };
+        if newest.now != newest.before && !self.dry_run {
+            let kept = Kept::read(shop, &newest.path)?;
+            newest.lock.save(&newest.path)?;
+            if let Err(failure) = follow(shop, &newest.before, &mut report) {
+                kept.put_back()?;
+                return Err(failure);
+            }
+        }
+        print(out, &if self.json { json(&report) } else { report.to_string() })
+    }
+}
+
+/// Makes everything fit the source that the lock names now.
+fn follow(shop: &dyn Workshop, before: &Version, report: &mut Report) -> Result<(), Failure> {
+    let source = shop.source(Need::Files)?;
+    report.cves = changelog::fixed(&read(&source)?, before.borrowed());
+    for flavour in Flavour::ALL {
+        let options = configure(shop, flavour)?.iter().map(ToString::to_string).collect();
+        report.changes.push(Changes { flavour, options });
+        for profile in [Profile::Default, Profile::Strict] {
+            audit::kernel::Kernel::of(flavour, profile).run(shop.repository(), &mut io::sink())?;
+        }
+    }
+    report.image = Some(kernel(shop, Flavour::Hardened)?.kernel.image());
+    Ok(())
+}
+
+/// Writes the committed configuration of `flavour` anew, and returns what changed in it.
+fn configure(shop: &dyn Workshop, flavour: Flavour) -> Result<Vec<Difference>, Failure> {
+    let recipe = recipe(shop, flavour, Need::Files)?;
+    let sandbox = shop.sandbox(Need::Files)?;
+    let text = build::configure(&recipe, sandbox.as_ref(), shop.cache(), shop.progress())?;
+    let parse =
+        |text: &str| Config::parse(text).map_err(|source| build::BuildError::BadConfig { source });
+    let before = parse(&file::read_text(&recipe.committed)?)?;
+    file::replace(&recipe.committed, text.as_bytes())?;
+    Ok(before.differences(&parse(&text)?))
+}
+
+fn read(source: &Source) -> Result<String, NoChangelog> {
+    let path = &source.changelog;
+    let unpack = || io::read_to_string(GzDecoder::new(std::fs::File::open(path)?));
+    unpack().map_err(|source| NoChangelog { path: path.clone(), source })
+}
+
+/// Files as they were before an update.
+struct Kept(Vec<(PathBuf, Vec<u8>)>);
+
+impl Kept {
+    fn read(shop: &dyn Workshop, lock: &Path) -> Result<Self, FileError> {
+        let config = |flavour: Flavour| super::committed(shop.repository(), flavour);
+        let paths = Flavour::ALL.map(config).into_iter().chain([lock.to_owned()]);
+        let read = |path: PathBuf| Ok((path.clone(), file::read(&path)?));
+        Ok(Self(paths.map(read).collect::<Result<_, FileError>>()?))
+    }
+
+    fn put_back(self) -> Result<(), FileError> {
+        self.0.iter().try_for_each(|(path, bytes)| file::replace(path, bytes))
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { before, now, suite, cves, changes, image } = self;
+        if before == now {
+            return writeln!(f, "linux {now} of {suite} is the newest");
+        }
+        writeln!(f, "linux {before} -> {now} of {suite}")?;
+        for Changes { flavour, options } in changes {
+            match options.len() {
+                0 => writeln!(f, "{flavour}: configured as before, meets the policy")?,
+                count => writeln!(f, "{flavour}: {count} options changed, meets the policy")?,
+            }
+            for option in options {
+                writeln!(f, "  {option}")?;
+            }
+        }
+        let Some(image) = image else { return Ok(()) };
+        writeln!(f, "built: {}", image.display())?;
+        writeln!(
+            f,
+            "fixed, says the changelog: {}",
+            match cves.len() {
+                0 => "no CVE".to_owned(),
+                _ => format!("{} ({})", cves.len(), cves.join(" ")),
+            }
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests;
