@@ -67,10 +67,10 @@ impl Steps {
         println!();
         for row in &self.rows {
             let outcome = if row.failure.is_some() { "FAILED" } else { "ok" };
-            println!("{:<16} {:>7.1} s  {outcome}", row.name, row.seconds);
+            println!("{:<28} {:>7.1} s  {outcome}", row.name, row.seconds);
         }
         let seconds: f32 = self.rows.iter().map(|row| row.seconds).sum();
-        println!("{:<16} {seconds:>7.1} s", "all");
+        println!("{:<28} {seconds:>7.1} s", "all");
         let Tally { passed, failed, ignored, .. } = self.tally;
         println!("{passed} passed, {failed} failed, {ignored} left out");
         let broken: Vec<_> = self.rows.iter().filter(|row| row.failure.is_some()).collect();

@@ -34,11 +34,12 @@ impl Test {
             }
             tally.cargo_test(&mut command)
         });
+        let forge = |words: &[&str]| command::run(&mut command::forge(words));
+        steps.run("full kernel's configuration", || forge(&["kernel", "config", "full", "--check"]));
         let built = steps.run("image", run::build);
         if self.nightly {
-            steps.run("the same kernel twice", || {
-                command::run(&mut command::forge(&["kernel", "build", "--again"]))
-            });
+            steps.run("the same kernel twice", || forge(&["kernel", "build", "--again"]));
+            steps.run("full image", || forge(&["image", "build", "full"]));
         }
         steps.run_counting("system tests", |tally| {
             if !built {

@@ -1,10 +1,12 @@
 //! From the lock to a layer: fetch, curate, compose, each step kept in the cache.
 
+mod kernels;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use base::digest::Hasher;
-use base::file::{self, FileError};
+use base::file;
 use base::{Digest, Explain, Failure};
 use compose::{Compression, Image, Input, Product, Request, Workshop};
 use formats::PackageName;
@@ -14,11 +16,9 @@ use serde::{Deserialize, Serialize};
 use crate::cache::Kind;
 use crate::context::Context;
 use crate::curate::{self, Curated, Origin};
-use crate::kernel;
 use crate::recipe::{ImageDefinition, Preset, Recipe, Recipes};
 use crate::supply::{Purpose, Supply};
 use crate::tools::ToolRoot;
-use crate::workshop::KernelShop;
 
 /// Rises when the compose crate would make other bytes of the same request.
 const METHOD: &[u8] = b"compose 4";
@@ -101,7 +101,7 @@ fn curated(
         let version = formats::Version::try_from(env!("CARGO_PKG_VERSION").to_owned())?;
         inputs.push(curate::Input { name, origin: Origin::Own { version } });
     }
-    let kernels = kernels(context, &definition)?;
+    let kernels = kernels::kernels(context, &definition)?;
     let cache = context.cache.kind(Kind::Curated);
     let curated = curate::curate_all(&inputs, &recipes, &cache, context.progress.as_ref())?;
     let with_suite = curated.into_iter().map(|package| {
@@ -112,31 +112,6 @@ fn curated(
         (package, suite)
     });
     Ok((definition, with_suite.chain(kernels).collect()))
-}
-
-/// The packages of an image's kernels, and the suite of their source; a container image has none.
-fn kernels(
-    context: &Context,
-    definition: &ImageDefinition,
-) -> Result<Vec<(Curated, String)>, Failure> {
-    if definition.container.is_some() {
-        return Ok(Vec::new());
-    }
-    let shop = KernelShop::new(context);
-    let pack = |flavour| {
-        let built = kernel::kernel(&shop, flavour)?;
-        let name = kernel::package::name(flavour);
-        let make = |folder: &Path| {
-            let bytes = kernel::package::write(&built)?;
-            Ok(file::replace(&folder.join(format!("{name}.deb")), &bytes)?)
-        };
-        let key = kernel::package::key(&built);
-        let path = context.cache.folder(Kind::Curated, &key, make)?.join(format!("{name}.deb"));
-        let digest = Digest::of_file(&path).map_err(FileError::at("read", &path))?;
-        let package = Curated { name: name.parse()?, path, digest, warnings: Vec::new() };
-        Ok((package, shop.suite()?))
-    };
-    definition.kernels.iter().map(pack).collect()
 }
 
 /// What `os/images` says about the image `name`.

@@ -1,0 +1,55 @@
+//! The packages of an image's kernels, kept in the cache beside the curated ones.
+
+use std::path::PathBuf;
+
+use base::file;
+use base::{Digest, Failure};
+
+use crate::cache::Kind;
+use crate::context::Context;
+use crate::curate::Curated;
+use crate::kernel::{self, Built, package};
+use crate::recipe::ImageDefinition;
+use crate::workshop::KernelShop;
+
+/// The packages of an image's kernels, built if need be, and the suite that their source comes from.
+/// A container image has none.
+///
+/// # Errors
+///
+/// What building a kernel or its package fails with.
+pub(super) fn kernels(
+    context: &Context,
+    definition: &ImageDefinition,
+) -> Result<Vec<(Curated, String)>, Failure> {
+    if definition.container.is_some() {
+        return Ok(Vec::new());
+    }
+    let shop = KernelShop::new(context);
+    let pack = |flavour| {
+        let (path, digest) = packed(context, &kernel::kernel(&shop, flavour)?)?;
+        let name = package::name(flavour).parse()?;
+        Ok((Curated { name, path, digest, warnings: Vec::new() }, shop.suite()?))
+    };
+    definition.kernels.iter().map(pack).collect()
+}
+
+/// The package of `built` and its digest; made unless the cache holds it undamaged.
+fn packed(context: &Context, built: &Built) -> Result<(PathBuf, Digest), Failure> {
+    let folder = context.cache.kind(Kind::Curated);
+    let path = folder.join(format!("{}.deb", package::key(built)));
+    let note = path.with_extension("sha256");
+    let noted = file::read_text(&note).ok().and_then(|text| text.trim().parse::<Digest>().ok());
+    if let (Ok(found), Some(noted)) = (Digest::of_file(&path), noted)
+        && found == noted
+    {
+        return Ok((path, found));
+    }
+    let bytes = package::write(built)?;
+    file::create_dir_all(&folder)?;
+    file::replace(&path, &bytes)?;
+    // Last, because the note says that the package is there.
+    let digest = Digest::of(&bytes);
+    file::replace(&note, format!("{digest}\n").as_bytes())?;
+    Ok((path, digest))
+}
