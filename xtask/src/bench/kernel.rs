@@ -24,7 +24,7 @@ use crate::{command, progress};
 
 /// The marks that init sets, and what reaching them is called.
 const MARKS: [(&str, &str); 2] =
-    [("init", "start to init"), ("root", "start to a mounted verity root")];
+    [("init", "start to init"), ("root", "start to a verity root")];
 
 /// A kernel, and what it is started with.
 #[derive(Debug)]
