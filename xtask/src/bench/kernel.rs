@@ -23,8 +23,7 @@ use super::{Pair, Row, emulator};
 use crate::{command, progress};
 
 /// The marks that init sets, and what reaching them is called.
-const MARKS: [(&str, &str); 2] =
-    [("init", "start to init"), ("root", "start to a verity root")];
+const MARKS: [(&str, &str); 2] = [("init", "start to init"), ("root", "start to a verity root")];
 
 /// A kernel, and what it is started with.
 #[derive(Debug)]
