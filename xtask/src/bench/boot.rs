@@ -4,7 +4,6 @@
 //! runs from power-on. Under emulation it says little, so a second series counts instructions:
 //! the guest's clock moves one nanosecond with each, and what it idles is taken off.
 
-mod emulator;
 mod measure;
 mod rival;
 
@@ -14,7 +13,7 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 
 use self::measure::Marks;
-use super::{Pair, Row};
+use super::{Pair, Row, emulator};
 use crate::{command, progress, run};
 
 /// The marks that the guest sets, and what reaching them is called.
