@@ -2,6 +2,7 @@
 
 mod boot;
 mod emulator;
+mod hardening;
 mod kernel;
 mod resolve;
 
@@ -31,12 +32,14 @@ enum Name {
     Boot,
     /// Booting the hardened kernel to a verity root, beside Debian 13's cloud kernel
     Kernel,
+    /// What hardening costs programs: stress-ng on the hardened kernel, and on the same without it
+    Hardening,
 }
 
 impl Name {
     fn usual_runs(self) -> usize {
         match self {
-            Self::Resolve | Self::Boot => 3,
+            Self::Resolve | Self::Boot | Self::Hardening => 3,
             Self::Kernel => 7,
         }
     }
@@ -83,6 +86,7 @@ impl Bench {
             Name::Resolve => resolve::measure(runs)?,
             Name::Boot => boot::measure(runs)?,
             Name::Kernel => kernel::measure(runs)?,
+            Name::Hardening => hardening::measure(runs)?,
         };
         if !self.json {
             let titles = ("ours", "theirs", "ratio", "runs");

@@ -35,7 +35,8 @@ impl Test {
             tally.cargo_test(&mut command)
         });
         let forge = |words: &[&str]| command::run(&mut command::forge(words));
-        steps.run("full kernel's configuration", || forge(&["kernel", "config", "full", "--check"]));
+        steps
+            .run("full kernel's configuration", || forge(&["kernel", "config", "full", "--check"]));
         let built = steps.run("image", run::build);
         if self.nightly {
             steps.run("the same kernel twice", || forge(&["kernel", "build", "--again"]));

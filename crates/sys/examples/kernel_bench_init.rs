@@ -1,7 +1,8 @@
-//! PID 1 of `cargo xtask bench kernel`: the same static program under our kernel and under Debian's.
+//! PID 1 of `cargo xtask bench kernel` and `bench hardening`: the same static program under each kernel.
 //!
 //! It marks when it starts, brings up a verity root on `/dev/vda` (data) and `/dev/vdb` (tree), marks
-//! that, shows the memory, and powers the machine off. A mark is a line `mark NAME TICKS IDLE`: the
+//! that, shows the memory, runs in that root what `/commands` says, if there is such a file, with a
+//! mark before and after each, and powers the machine off. A mark is a line `mark NAME TICKS IDLE`: the
 //! processor's time stamp counter, which under `icount` moves by one with each instruction since
 //! power-on, and the nanoseconds in which the kernel had nothing to do.
 
@@ -11,6 +12,7 @@ use std::error::Error;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::Path;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use base::file::{self, FileError};
@@ -24,6 +26,8 @@ type Result<T> = std::result::Result<T, Box<dyn Error>>;
 const MODULES: &str = "/modules";
 /// The verity target: its length in sectors, a space, its parameters.
 const VERITY: &str = "/verity";
+/// One line each: a name, a tab, a program in the root and its arguments.
+const COMMANDS: &str = "/commands";
 /// What is read of the root.
 const FILE: &str = "/root/file-0";
 /// How long a disk may take to appear.
@@ -49,14 +53,18 @@ fn run(start: u64) -> Result<()> {
     writeln!(port, "\nmark init {start} {}", idle()?)?;
     load_modules()?;
     mount_root()?;
-    let content = file::read(FILE.as_ref())?;
+    if Path::new(FILE).exists() {
+        writeln!(port, "read {}", file::read(FILE.as_ref())?.len())?;
+    }
     writeln!(port, "mark root {} {}", ticks(), idle()?)?;
     for line in file::read_text("/proc/meminfo".as_ref())?.lines() {
         if line.starts_with("Mem") {
             writeln!(port, "{line}")?;
         }
     }
-    writeln!(port, "read {}", content.len())?;
+    if Path::new(COMMANDS).exists() {
+        run_commands(&mut port)?;
+    }
     Ok(rustix::termios::tcdrain(&port)?)
 }
 
@@ -118,4 +126,40 @@ fn wait_for(path: &Path) -> Result<()> {
         std::thread::sleep(Duration::from_millis(1));
     }
     Ok(())
+}
+
+/// Runs each command twice and marks the second time: the first has read its files.
+fn run_commands(port: &mut File) -> Result<()> {
+    let commands = file::read_text(COMMANDS.as_ref())?;
+    for folder in ["proc", "sys", "dev"] {
+        let from = Path::new("/").join(folder);
+        sys::mount::bind(&from, &Path::new("/root").join(folder), Limits::NONE)?;
+    }
+    for folder in ["/root/tmp", "/root/run"] {
+        Filesystem::new("tmpfs").mount(Path::new(folder))?;
+    }
+    std::os::unix::fs::chroot("/root")?;
+    std::env::set_current_dir("/tmp")?;
+    for line in commands.lines() {
+        let (name, words) = line.split_once('\t').ok_or("a command without a name")?;
+        let mut words = words.split(' ');
+        let mut command = Command::new(words.next().ok_or("no command")?);
+        command.args(words).stdin(Stdio::null());
+        run_one(&mut command)?;
+        let (begin, begin_idle) = (ticks(), idle()?);
+        run_one(&mut command)?;
+        let (end, end_idle) = (ticks(), idle()?);
+        writeln!(port, "mark {name}-begin {begin} {begin_idle}")?;
+        writeln!(port, "mark {name}-end {end} {end_idle}")?;
+    }
+    Ok(())
+}
+
+fn run_one(command: &mut Command) -> Result<()> {
+    let output = command.output()?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&output.stderr).replace('\n', "; ");
+    Err(format!("{command:?} ended with {}: {said}", output.status).into())
 }

@@ -5,11 +5,11 @@
 //! where the firmware jumps into it, so unpacking itself counts; what is idle does not, where
 //! instructions are counted.
 
-mod init;
-mod machine;
+pub(super) mod init;
+pub(super) mod machine;
 mod modules;
 mod rival;
-mod root;
+pub(super) mod root;
 mod start;
 
 use std::fs;
@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use serde::Deserialize;
 
+use self::init::Work;
 use self::machine::{Boot, Machine, Mark};
 use super::{Pair, Row, emulator};
 use crate::{command, progress};
@@ -27,9 +28,9 @@ const MARKS: [(&str, &str); 2] = [("init", "start to init"), ("root", "start to 
 
 /// A kernel, and what it is started with.
 #[derive(Debug)]
-struct Kernel {
-    image: PathBuf,
-    command_line: String,
+pub(super) struct Kernel {
+    pub(super) image: PathBuf,
+    pub(super) command_line: String,
     /// Those that the root needs, in the order in which they are loaded.
     modules: Vec<PathBuf>,
 }
@@ -50,7 +51,7 @@ struct Contest {
 }
 
 pub(super) fn measure(runs: usize) -> Result<Vec<Row>> {
-    let (ours, theirs) = (ours()?, rival::kernel()?);
+    let (ours, theirs) = (ours("hardened")?, rival::kernel()?);
     let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
     let contest = Contest::prepare(&ours, &theirs, folder.path())?;
     let mut rows = counted(&contest.series(true, runs)?);
@@ -59,8 +60,8 @@ pub(super) fn measure(runs: usize) -> Result<Vec<Row>> {
     Ok(rows)
 }
 
-/// Our kernel; built first unless it is there.
-fn ours() -> Result<Kernel> {
+/// Our kernel of this flavour; built first unless it is there.
+pub(super) fn ours(flavour: &str) -> Result<Kernel> {
     #[derive(Deserialize)]
     struct Shown {
         image: PathBuf,
@@ -68,9 +69,9 @@ fn ours() -> Result<Kernel> {
     }
     // By itself first: the compiler's own progress is shown.
     command::run(&mut command::cargo(&["build", "--release", "-p", "forge"]))?;
-    let show = || command::read(&mut command::forge(&["kernel", "show", "hardened", "--json"]));
+    let show = || command::read(&mut command::forge(&["kernel", "show", flavour, "--json"]));
     let shown = show().or_else(|_| {
-        command::run(&mut command::forge(&["kernel", "build", "hardened"]))?;
+        command::run(&mut command::forge(&["kernel", "build", flavour]))?;
         show()
     })?;
     let Shown { image, cmdline: command_line } =
@@ -85,8 +86,8 @@ impl Contest {
         let root = progress::show("making the verity root", || root::make(folder))?;
         let machine = |name: &str, kernel: &Kernel| -> Result<Machine> {
             let initrd = folder.join(name);
-            fs::write(&initrd, init::archive(&program, &root, &kernel.modules)?)
-                .context("cannot write an initrd")?;
+            let work = Work { root: &root, modules: &kernel.modules, commands: None };
+            fs::write(&initrd, init::archive(&program, work)?).context("cannot write an initrd")?;
             let (image, command_line) = (kernel.image.clone(), kernel.command_line.clone());
             Ok(Machine { image, initrd, command_line, disks: root.disks() })
         };

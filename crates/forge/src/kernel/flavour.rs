@@ -26,6 +26,9 @@ pub(crate) enum Flavour {
     Hardened,
     /// Signed modules, tracing, a KVM host: to develop, for eBPF networking, for odd hardware
     Full,
+    /// `hardened` without what hardens it at run time: to measure what that costs, in no image
+    #[value(hide = true)]
+    Unhardened,
 }
 
 /// How strict the command line is.
@@ -52,7 +55,7 @@ pub(crate) enum Profile {
 }
 
 impl Flavour {
-    /// Every kernel.
+    /// Every kernel that an image may have.
     pub(crate) const ALL: [Self; 2] = [Self::Hardened, Self::Full];
 }
 
@@ -61,6 +64,7 @@ impl fmt::Display for Flavour {
         f.write_str(match self {
             Self::Hardened => "hardened",
             Self::Full => "full",
+            Self::Unhardened => "unhardened",
         })
     }
 }
@@ -74,9 +78,21 @@ impl fmt::Display for Profile {
     }
 }
 
+/// Where the fragments of a kernel lie.
+pub(crate) struct Folders {
+    /// No option stands twice in all of these.
+    pub(crate) asked: [PathBuf; 2],
+    /// What is said here takes the place of what is said there.
+    pub(crate) instead: Option<PathBuf>,
+}
+
 /// The folders whose fragments the kernel `flavour` is made of, below `folder` (`os/kernel`).
-pub(crate) fn fragments(folder: &Path, flavour: Flavour) -> [PathBuf; 2] {
-    [folder.to_owned(), folder.join(flavour.to_string())]
+pub(crate) fn fragments(folder: &Path, flavour: Flavour) -> Folders {
+    let (own, instead) = match flavour {
+        Flavour::Unhardened => (Flavour::Hardened, Some(folder.join(flavour.to_string()))),
+        Flavour::Hardened | Flavour::Full => (flavour, None),
+    };
+    Folders { asked: [folder.to_owned(), folder.join(own.to_string())], instead }
 }
 
 /// The files whose words make up the command line, in their order, below `folder` (`os/kernel`).

@@ -18,6 +18,7 @@ use base::Explain;
 use base::file::{self, FileError};
 
 use super::config::Value;
+use super::flavour::Folders;
 
 /// One option that a fragment asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -171,7 +172,17 @@ pub(crate) fn check_unique(wishes: &[Wish]) -> Result<(), FragmentError> {
 /// # Errors
 ///
 /// [`FragmentError`], whatever its kind.
-pub(crate) fn load(root: &Path, folders: &[PathBuf]) -> Result<Vec<Wish>, FragmentError> {
+pub(crate) fn load(root: &Path, folders: &Folders) -> Result<Vec<Wish>, FragmentError> {
+    let mut wishes = load_folders(root, &folders.asked)?;
+    if let Some(folder) = &folders.instead {
+        let instead = load_folders(root, std::slice::from_ref(folder))?;
+        wishes.retain(|wish| instead.iter().all(|other| other.option != wish.option));
+        wishes.extend(instead);
+    }
+    Ok(wishes)
+}
+
+fn load_folders(root: &Path, folders: &[PathBuf]) -> Result<Vec<Wish>, FragmentError> {
     let mut wishes = Vec::new();
     for folder in folders {
         let before = wishes.len();
@@ -262,7 +273,7 @@ mod tests {
     fn the_fragments_of_this_repository_can_be_read() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
         let folder = root.join("os/kernel");
-        for flavour in [Flavour::Hardened, Flavour::Full] {
+        for flavour in [Flavour::Hardened, Flavour::Full, Flavour::Unhardened] {
             let wishes = load(&root, &flavour::fragments(&folder, flavour)).unwrap();
             assert!(wishes.len() > 800, "{flavour}: {}", wishes.len());
         }
@@ -271,7 +282,23 @@ mod tests {
     #[test]
     fn a_folder_without_fragments_is_an_error() {
         let folder = tempfile::tempdir().unwrap();
-        let error = load(folder.path(), &[folder.path().to_owned()]).unwrap_err();
+        let error = load_folders(folder.path(), &[folder.path().to_owned()]).unwrap_err();
         assert!(matches!(error, FragmentError::None { .. }), "{error}");
+    }
+
+    #[test]
+    fn what_is_said_instead_takes_the_place_of_what_is_asked() {
+        let root = tempfile::tempdir().unwrap();
+        let path = |name: &str| root.path().join(name);
+        for (name, text) in [
+            ("a/x.config", "CONFIG_A=y # a\nCONFIG_B=y # b\n"),
+            ("b/x.config", "CONFIG_C=y # c\n"),
+            ("c/x.config", "CONFIG_B=n # not b\nCONFIG_D=y # d\n"),
+        ] {
+            file::replace(&path(name), text.as_bytes()).unwrap();
+        }
+        let folders = Folders { asked: [path("a"), path("b")], instead: Some(path("c")) };
+        let merged = merged(&load(root.path(), &folders).unwrap());
+        assert_eq!(merged, "CONFIG_A=y\nCONFIG_C=y\n# CONFIG_B is not set\nCONFIG_D=y\n");
     }
 }

@@ -84,7 +84,7 @@ fn at(path: &Path) -> impl Fn(io::Error) -> PackageError {
 /// The fields by which scanners find Debian's advisories: the source package and its version.
 fn control(flavour: Flavour, version: &str, bytes: u64) -> Result<Control, BadControl> {
     let depends = match flavour {
-        Flavour::Hardened => "",
+        Flavour::Hardened | Flavour::Unhardened => "",
         Flavour::Full => "Depends: kmod\n",
     };
     Control::parse(&format!(

@@ -273,6 +273,7 @@ hint: docs/curation.md and docs/image.md list every key
             "kernels = []",
             "kernels = [\"full\", \"full\"]",
             "kernels = [\"harder\"]",
+            "kernels = [\"unhardened\"]", // for measuring only
             "profile = \"lax\"",
         ];
         for line in cases {

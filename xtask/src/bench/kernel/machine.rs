@@ -21,16 +21,16 @@ pub(super) const MEMORY: u64 = MEMORY_MB << 20;
 
 /// What boots: a kernel and what it is given.
 #[derive(Clone, Debug)]
-pub(super) struct Machine {
-    pub(super) image: PathBuf,
-    pub(super) initrd: PathBuf,
-    pub(super) command_line: String,
-    pub(super) disks: [PathBuf; 2],
+pub(in crate::bench) struct Machine {
+    pub(in crate::bench) image: PathBuf,
+    pub(in crate::bench) initrd: PathBuf,
+    pub(in crate::bench) command_line: String,
+    pub(in crate::bench) disks: [PathBuf; 2],
 }
 
 /// When something was reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Mark {
+pub(in crate::bench) struct Mark {
     /// The processor's time stamp counter: instructions since power-on, where those are counted.
     ticks: u64,
     /// How much of that the kernel was idle.
@@ -40,15 +40,16 @@ pub(super) struct Mark {
 }
 
 impl Mark {
-    /// The instructions that were executed since a mark at which no kernel ran yet.
-    pub(super) fn work_since(self, start: Self) -> u64 {
-        self.ticks.saturating_sub(self.idle).saturating_sub(start.ticks)
+    /// The instructions that were executed since an earlier mark, less what was idle.
+    pub(in crate::bench) fn work_since(self, start: Self) -> u64 {
+        let busy = |mark: Self| mark.ticks.saturating_sub(mark.idle);
+        busy(self).saturating_sub(busy(start))
     }
 }
 
 /// What one boot showed.
 #[derive(Debug)]
-pub(super) struct Boot {
+pub(in crate::bench) struct Boot {
     marks: BTreeMap<String, Mark>,
     /// All memory that the kernel manages, in bytes; 0 if it did not come so far.
     pub(super) total: u64,
@@ -63,7 +64,7 @@ impl Boot {
     /// # Errors
     ///
     /// If it was not reached, with all that the machine said.
-    pub(super) fn mark(&self, name: &str) -> Result<Mark> {
+    pub(in crate::bench) fn mark(&self, name: &str) -> Result<Mark> {
         let mark = self.marks.get(name).copied();
         mark.with_context(|| format!("the boot did not come to `{name}`:\n{}", self.text))
     }
@@ -75,7 +76,7 @@ impl Machine {
     /// # Errors
     ///
     /// If QEMU cannot be started or fails, or the machine does not end in time; nothing is left running.
-    pub(super) fn boot(&self, qemu: &Path, counting: bool) -> Result<Boot> {
+    pub(in crate::bench) fn boot(&self, qemu: &Path, counting: bool) -> Result<Boot> {
         let mut command = self.command(qemu, counting);
         let start = Instant::now();
         let mut child = command.spawn().context("cannot start QEMU")?;

@@ -16,17 +16,17 @@ use crate::command;
 const FILES: u32 = 8;
 const FILE_BYTES: usize = 1 << 20;
 
-/// `mkfs.erofs` with its own loader and libraries, `$1` being the folder that they are in. Compressed
+/// `mkfs.erofs` with its own loader and libraries, `$1` being the folder that they are in, `$2` that of the files. Compressed
 /// as layers are.
 const MKFS: &str = r#"set -eu
 "$1/root/usr/lib64/ld-linux-x86-64.so.2" --library-path "$1/root/usr/lib/x86_64-linux-gnu" \
     "$1/root/usr/bin/mkfs.erofs" --quiet --all-root -T0 -U00000000-0000-0000-0000-000000000000 \
-    -zzstd,8 -C65536 -Eztailpacking data files
+    -zzstd,8 -C65536 -Eztailpacking data "$2"
 "#;
 
 /// A verity root.
 #[derive(Debug)]
-pub(super) struct Root {
+pub(in crate::bench) struct Root {
     data: PathBuf,
     tree: PathBuf,
     /// Its length in sectors, a space, its parameters.
@@ -35,12 +35,12 @@ pub(super) struct Root {
 
 impl Root {
     /// The disks, in the order in which the machine has them.
-    pub(super) fn disks(&self) -> [PathBuf; 2] {
+    pub(in crate::bench) fn disks(&self) -> [PathBuf; 2] {
         [self.data.clone(), self.tree.clone()]
     }
 }
 
-/// Makes a root in `folder`.
+/// Makes a root of a few files, in `folder`.
 pub(super) fn make(folder: &Path) -> Result<Root> {
     let files = folder.join("files");
     fs::create_dir(&files).context("cannot make the root's folder")?;
@@ -48,9 +48,14 @@ pub(super) fn make(folder: &Path) -> Result<Root> {
         fs::write(files.join(format!("file-{index}")), content(index))
             .context("cannot write a file of the root")?;
     }
+    of(&files, folder)
+}
+
+/// Makes a root of what lies in `files`, in `folder`.
+pub(in crate::bench) fn of(files: &Path, folder: &Path) -> Result<Root> {
     let debian = rival::folder()?.to_string_lossy().into_owned();
     let mut mkfs = command::program("sh", &["-c", MKFS, "sh", &debian]);
-    command::run(mkfs.current_dir(folder))?;
+    command::run(mkfs.arg(files).current_dir(folder))?;
     let (data, tree) = (folder.join("data"), folder.join("tree"));
     let target = hash(&data, &tree).context("cannot make the root's hash tree")?;
     Ok(Root { data, tree, target })

@@ -51,15 +51,17 @@ impl Default for Kernels {
 
 /// The list is none of an image's kernels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("an image has one kernel or more, each once")]
+#[error("an image has one kernel or more of `hardened` and `full`, each once")]
 pub(crate) struct BadKernels;
 
 impl TryFrom<Vec<Flavour>> for Kernels {
     type Error = BadKernels;
 
     fn try_from(flavours: Vec<Flavour>) -> Result<Self, BadKernels> {
-        let once = |(at, flavour)| !flavours[..at].contains(flavour);
-        let good = !flavours.is_empty() && flavours.iter().enumerate().all(once);
+        let good = |(at, flavour): (usize, &Flavour)| {
+            Flavour::ALL.contains(flavour) && !flavours[..at].contains(flavour)
+        };
+        let good = !flavours.is_empty() && flavours.iter().enumerate().all(good);
         if good { Ok(Self(flavours)) } else { Err(BadKernels) }
     }
 }
