@@ -3,8 +3,10 @@
 
 pub mod debian;
 pub mod differences;
+pub mod features;
 pub mod forge;
 pub mod recipes;
+pub mod tools;
 pub mod tree;
 
 use std::collections::BTreeMap;

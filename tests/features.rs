@@ -1,0 +1,24 @@
+//! What a container host is for, used for real. One boot, one story: starting a machine is dear.
+
+use std::path::Path;
+
+use system_tests::features::Host;
+
+/// Where the disk of tools is kept.
+const FOLDER: &str = env!("CARGO_TARGET_TMPDIR");
+
+#[test]
+fn a_container_host_needs_nothing_that_is_missing() {
+    let host = Host::start("minimal", Path::new(FOLDER));
+    host.has_every_feature();
+    host.power_off();
+}
+
+#[test]
+#[ignore = "nightly: needs the full kernel's image"]
+fn the_full_kernel_also_serves_and_mounts_nfs() {
+    let host = Host::start("minimal-full", Path::new(FOLDER));
+    host.serves_and_mounts_nfs();
+    host.has_every_feature();
+    host.power_off();
+}
