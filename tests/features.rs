@@ -17,7 +17,7 @@ fn a_container_host_needs_nothing_that_is_missing() {
 #[test]
 #[ignore = "nightly: needs the full kernel's image"]
 fn the_full_kernel_also_serves_and_mounts_nfs() {
-    let host = Host::start("minimal-full", Path::new(FOLDER));
+    let host = Host::start("full", Path::new(FOLDER));
     host.serves_and_mounts_nfs();
     host.has_every_feature();
     host.power_off();

@@ -5,6 +5,7 @@
 //! operations, and the instructions of kernel and program together are counted.
 
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -92,5 +93,13 @@ fn make(folder: &Path) -> Result<()> {
     let mut bootstrap = command::program("mmdebstrap", &["--quiet", "--variant=extract", include]);
     bootstrap.args(["trixie", "root"]).args(debian::sources()?);
     command::read(bootstrap.current_dir(staging.path()))?;
+    let root = staging.path().join("root");
+    for mount_point in ["dev", "proc", "run", "sys", "tmp"] {
+        fs::create_dir_all(root.join(mount_point)).context("cannot make a mount point")?;
+    }
+    for name in ["bin", "lib", "lib64", "sbin"].iter().filter(|name| !root.join(name).exists()) {
+        let target = Path::new("usr").join(name);
+        symlink(target, root.join(name)).context("cannot link to /usr")?;
+    }
     fs::rename(staging.keep(), folder).context("cannot put stress-ng in its place")
 }
