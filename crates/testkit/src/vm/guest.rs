@@ -4,10 +4,10 @@
 //! goes through it.
 
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Read, Seek};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 /// How to reach the guest: its key and the host's port.
@@ -83,9 +83,8 @@ impl Guest {
         let mut bounded = Command::new("timeout");
         bounded.arg("--kill-after=5").arg(timeout.as_secs().max(1).to_string());
         bounded.arg(ssh.get_program()).args(ssh.get_args()).args(["guest", command]);
-        let Output { status, stdout, stderr } = bounded
-            .stdin(input)
-            .output()
+        // Files, not pipes: the connection's process holds them too, and keeps them after the time is up.
+        let (status, stdout, stderr) = run_into_files(bounded.stdin(input))
             .map_err(|error| failed(format!("was not sent: {error}"), String::new()))?;
         if status.success() {
             return Ok(stdout);
@@ -144,6 +143,20 @@ impl Drop for Guest {
     }
 }
 
+/// Runs a command to its own end, whoever else may still hold its output; what was printed by then.
+fn run_into_files(command: &mut Command) -> io::Result<(ExitStatus, Vec<u8>, Vec<u8>)> {
+    let mut files = [tempfile::tempfile()?, tempfile::tempfile()?];
+    command.stdout(files[0].try_clone()?).stderr(files[1].try_clone()?);
+    let status = command.status()?;
+    let mut printed = [Vec::new(), Vec::new()];
+    for (file, bytes) in files.iter_mut().zip(&mut printed) {
+        file.rewind()?;
+        file.read_to_end(bytes)?;
+    }
+    let [stdout, stderr] = printed;
+    Ok((status, stdout, stderr))
+}
+
 /// The input of a command that copies `file` into the guest.
 pub(super) fn input_from(file: &Path) -> io::Result<Stdio> {
     Ok(File::open(file)?.into())
@@ -152,4 +165,22 @@ pub(super) fn input_from(file: &Path) -> io::Result<Stdio> {
 /// `path` as one word of the guest's shell.
 pub(super) fn quoted(path: &str) -> String {
     format!("'{}'", path.replace('\'', r"'\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+
+    #[test]
+    fn output_that_another_process_still_holds_is_not_waited_for() {
+        let start = Instant::now();
+        let mut command = Command::new("sh");
+        command.args(["-c", "echo told; echo warned >&2; sleep 30 & exit 3"]);
+        let (status, stdout, stderr) = run_into_files(&mut command).unwrap();
+        assert_eq!(status.code(), Some(3));
+        assert_eq!((&stdout[..], &stderr[..]), (&b"told\n"[..], &b"warned\n"[..]));
+        assert!(start.elapsed() < Duration::from_secs(20), "it waited");
+    }
 }
