@@ -5,6 +5,7 @@ mod emulator;
 mod hardening;
 mod kernel;
 mod resolve;
+mod unpacked;
 
 use anyhow::Result;
 use serde::Serialize;

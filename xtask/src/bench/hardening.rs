@@ -9,13 +9,13 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use testkit::debian;
 
 use super::kernel::init::{self, Work};
 use super::kernel::machine::{Boot, Machine};
 use super::kernel::{ours, root};
+use super::unpacked::Unpacked;
 use super::{Pair, Row, emulator};
-use crate::{command, progress};
+use crate::progress;
 
 /// What is measured: what it is called, and the words of stress-ng, each with its fixed number of
 /// operations.
@@ -35,11 +35,10 @@ const STRESSORS: [(&str, &str); 9] = [
 const COMMON: &str = "/usr/bin/stress-ng --quiet --no-rand-seed --timeout 0";
 
 pub(super) fn measure(runs: usize) -> Result<Vec<Row>> {
-    let kernels = [ours("hardened")?, ours("hardened")?];
+    let kernels = [ours("hardened")?, ours("unhardened")?];
     let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
-    let root = progress::show("making the root with stress-ng", || {
-        root::of(&tree()?.join("root"), folder.path())
-    })?;
+    let root =
+        progress::show("making the root with stress-ng", || root::of(&tree()?, folder.path()))?;
     let initrd = folder.path().join("initrd");
     let work = Work { root: &root, modules: &[], commands: Some(&commands()) };
     fs::write(&initrd, init::archive(&init::program()?, work)?)
@@ -76,30 +75,41 @@ fn row(at: usize, boots: &[Vec<Boot>; 2]) -> Result<Row> {
     Ok(pair.row("hardening", STRESSORS[at].0, "10^6 instructions"))
 }
 
-/// The folder with Debian 13's stress-ng in `root`; unpacked once, below `target/`.
+const STRESS: Unpacked =
+    Unpacked { name: "stress-13", what: "stress-ng", packages: "stress-ng,iproute2" };
+
+/// The tree with Debian 13's stress-ng.
 fn tree() -> Result<PathBuf> {
-    let folder = command::workspace().join("target/bench/stress-13");
-    if !folder.exists() {
-        progress::show("unpacking Debian 13's stress-ng", || make(&folder))?;
-    }
-    Ok(folder)
+    let folder = STRESS.folder(|folder| {
+        let root = folder.join("root");
+        for mount_point in ["dev", "proc", "run", "sys", "tmp"] {
+            fs::create_dir_all(root.join(mount_point)).context("cannot make a mount point")?;
+        }
+        let links = ["bin", "lib", "lib64", "sbin"].iter();
+        for name in links.filter(|name| !root.join(name).exists()) {
+            let target = Path::new("usr").join(name);
+            symlink(target, root.join(name)).context("cannot link to /usr")?;
+        }
+        Ok(())
+    })?;
+    Ok(folder.join("root"))
 }
 
-fn make(folder: &Path) -> Result<()> {
-    let parent = folder.parent().unwrap_or(folder);
-    fs::create_dir_all(parent).context("cannot make target/bench")?;
-    let staging = tempfile::tempdir_in(parent).context("cannot make a folder in target/bench")?;
-    let include = "--include=stress-ng,iproute2";
-    let mut bootstrap = command::program("mmdebstrap", &["--quiet", "--variant=extract", include]);
-    bootstrap.args(["trixie", "root"]).args(debian::sources()?);
-    command::read(bootstrap.current_dir(staging.path()))?;
-    let root = staging.path().join("root");
-    for mount_point in ["dev", "proc", "run", "sys", "tmp"] {
-        fs::create_dir_all(root.join(mount_point)).context("cannot make a mount point")?;
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_stressor_does_a_fixed_number_of_operations_under_a_name_of_its_own() {
+        for (name, words) in STRESSORS {
+            let fixed = words.split(' ').any(|word| word.ends_with("-ops"));
+            assert!(fixed, "{name}: {words}");
+        }
+        let commands = commands();
+        let mut names: Vec<_> =
+            commands.lines().filter_map(|line| line.split('\t').next()).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), STRESSORS.len() + 1, "{commands}");
     }
-    for name in ["bin", "lib", "lib64", "sbin"].iter().filter(|name| !root.join(name).exists()) {
-        let target = Path::new("usr").join(name);
-        symlink(target, root.join(name)).context("cannot link to /usr")?;
-    }
-    fs::rename(staging.keep(), folder).context("cannot put stress-ng in its place")
 }

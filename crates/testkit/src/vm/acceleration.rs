@@ -18,10 +18,14 @@ pub enum Acceleration {
 
 impl Acceleration {
     /// QEMU's arguments for it.
+    ///
+    /// Without `cmpxchg16b`: QEMU 7.2 computes the flags that it leaves from an operation before it, and where
+    /// a page ends before that instruction they hold an operand's bits. An interrupt just then returns into
+    /// virtual 8086 mode. The kernel has another way to do what it does with it.
     pub(super) fn arguments(self) -> [&'static str; 4] {
         match self {
             Self::Kvm => ["-accel", "kvm", "-cpu", "host"],
-            Self::Emulated => ["-accel", "tcg,thread=single", "-cpu", "max"],
+            Self::Emulated => ["-accel", "tcg,thread=single", "-cpu", "max,-cx16"],
         }
     }
 }

@@ -4,10 +4,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use testkit::debian;
 
 use super::{Kernel, modules};
-use crate::{command, progress};
+use crate::bench::unpacked::Unpacked;
+use crate::command;
 
 /// What Debian's kernel needs to reach a verity root on a virtio disk. That SHA-256 has instructions
 /// of its own its userspace knows from the processor; here it is said.
@@ -20,26 +20,18 @@ root/usr/lib64/ld-linux-x86-64.so.2 --library-path root/usr/lib/x86_64-linux-gnu
     --argv0 depmod root/usr/bin/kmod -b root/usr "$version"
 "#;
 
-/// The folder with Debian's files in `root`, `mkfs.erofs` among them; unpacked once, below `target/`.
-pub(super) fn folder() -> Result<PathBuf> {
-    let folder = command::workspace().join("target/bench/kernel-13");
-    if !folder.exists() {
-        progress::show("unpacking Debian 13's kernel", || make(&folder))?;
-    }
-    Ok(folder)
-}
+const DEBIAN: Unpacked = Unpacked {
+    name: "kernel-13",
+    what: "kernel",
+    packages: "linux-image-cloud-amd64,kmod,erofs-utils",
+};
 
-fn make(folder: &Path) -> Result<()> {
-    let parent = folder.parent().unwrap_or(folder);
-    fs::create_dir_all(parent).context("cannot make target/bench")?;
-    let staging = tempfile::tempdir_in(parent).context("cannot make a folder in target/bench")?;
-    let include = "--include=linux-image-cloud-amd64,kmod,erofs-utils";
-    let mut bootstrap = command::program("mmdebstrap", &["--quiet", "--variant=extract", include]);
-    bootstrap.args(["trixie", "root"]).args(debian::sources()?);
-    command::read(bootstrap.current_dir(staging.path()))?;
-    let mut depmod = command::program("sh", &["-c", DEPMOD]);
-    command::run(depmod.current_dir(staging.path()))?;
-    fs::rename(staging.keep(), folder).context("cannot put Debian's kernel in its place")
+/// The folder with Debian's files in `root`, `mkfs.erofs` among them.
+pub(super) fn folder() -> Result<PathBuf> {
+    DEBIAN.folder(|folder| {
+        let mut depmod = command::program("sh", &["-c", DEPMOD]);
+        command::run(depmod.current_dir(folder))
+    })
 }
 
 /// Debian's kernel. Its modules stay compressed: the kernel unpacks them itself, as it does with
