@@ -179,10 +179,12 @@ fn a_container_runs(vm: &Vm) {
     let loaded = vm.run("docker load --input /var/tmp/image.tar && rm /var/tmp/image.tar");
     let name = loaded.lines().find_map(|line| line.strip_prefix("Loaded image: ")).expect(&loaded);
     let profile = vm.run(&format!(
-        "docker run --rm {name} /bin/sh -c 'cat /proc/self/attr/current; grep Seccomp: /proc/self/status'"
+        "docker run --rm {name} /bin/sh -c 'cat /proc/self/attr/current; grep Seccomp: /proc/self/status; \
+         sleep 300 & kill $! && echo signalled'"
     ));
     assert!(profile.contains("docker-default (enforce)"), "{profile}");
     assert!(profile.contains("Seccomp:\t2"), "{profile}");
+    assert!(profile.contains("signalled"), "programs of one container: {profile}");
     let published = format!("docker run -d --rm -p 8080:80 --name there {name} sleep 300");
     vm.run(&published);
     assert!(vm.run("nft list ruleset").contains("8080"), "the port is forwarded by nftables");
