@@ -15,10 +15,10 @@ fn a_container_host_needs_nothing_that_is_missing() {
 }
 
 #[test]
-#[ignore = "nightly: needs the full kernel's image"]
-fn the_full_kernel_also_serves_and_mounts_nfs() {
+#[ignore = "nightly: needs the image `full`"]
+fn the_full_kernel_has_all_that_and_what_it_adds() {
     let host = Host::start("full", Path::new(FOLDER));
-    host.serves_and_mounts_nfs();
+    host.has_what_the_full_kernel_adds();
     host.has_every_feature();
     host.power_off();
 }

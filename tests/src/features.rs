@@ -4,6 +4,7 @@
 //! that fails; what was run until there, and what it printed, is the failure's message.
 
 mod confinement;
+mod full;
 mod limits;
 mod network;
 mod storage;
@@ -122,12 +123,14 @@ impl Host {
         confinement::user_namespaces(self); // another engine, so to speak: last
     }
 
-    /// Mounts what its own kernel serves by NFS: the full kernel's.
+    /// Uses what only the full kernel has.
     ///
     /// # Panics
     ///
-    /// If that fails, with what was printed.
-    pub fn serves_and_mounts_nfs(&self) {
+    /// If something is missing, with its name and what was printed.
+    pub fn has_what_the_full_kernel_adds(&self) {
+        full::signed_modules(self);
+        full::tracing(self);
         storage::nfs(self);
     }
 
