@@ -16,9 +16,20 @@ fn a_container_host_needs_nothing_that_is_missing() {
 
 #[test]
 #[ignore = "nightly: needs the image `full`"]
-fn the_full_kernel_has_all_that_and_what_it_adds() {
-    let host = Host::start("full", Path::new(FOLDER));
+fn the_full_kernel_has_all_that_and_what_it_adds_and_the_hardened_one_beside_it() {
+    let mut host = Host::start("full", Path::new(FOLDER));
+    host.meets_the_policy(&["full"]);
     host.has_what_the_full_kernel_adds();
+    host.has_every_feature();
+    host.boots_the_other_kernel();
+    host.power_off();
+}
+
+#[test]
+#[ignore = "nightly: needs the image `strict`"]
+fn the_strict_profile_takes_nothing_from_a_container_host() {
+    let host = Host::start("strict", Path::new(FOLDER));
+    host.meets_the_policy(&["--profile", "strict"]);
     host.has_every_feature();
     host.power_off();
 }

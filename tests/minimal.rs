@@ -1,10 +1,9 @@
 //! The minimal host, as its operator meets it. One boot, one story: starting a machine is dear.
 
 use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
-use system_tests::{Image, Manifest, forge, open, run};
+use system_tests::{Manifest, open, policy};
 use testkit::Vm;
 
 /// Emulated, on a machine that does other things too.
@@ -23,7 +22,7 @@ fn the_minimal_host_runs_containers_and_keeps_its_state() {
     it_holds_only_what_a_container_host_needs(&vm);
     nobody_logs_in_by_password(&vm);
     what_is_verified_cannot_be_written(&vm);
-    the_kernel_is_what_the_policy_demands(&vm, &image);
+    policy::holds(&vm, &image, &[]);
     the_store_has_grown_to_the_disk(&vm);
     scanners_see_what_is_installed(&vm, &manifest);
     every_program_finds_its_libraries(&vm);
@@ -114,23 +113,6 @@ fn what_is_verified_cannot_be_written(vm: &Vm) {
         let error = vm.try_run(&format!("touch {path}")).expect_err(path);
         assert!(error.output.contains("Read-only"), "{error}");
     }
-}
-
-/// Its configuration is the one that is committed and listed, and the parameters are read off the host.
-fn the_kernel_is_what_the_policy_demands(vm: &Vm, image: &Image) {
-    let folder = tempfile::tempdir().unwrap();
-    let write = |name: &str, text: &str| {
-        let path = folder.path().join(name);
-        std::fs::write(&path, text).unwrap();
-        path.into_os_string().into_string().unwrap()
-    };
-    let config = vm.run("zcat /proc/config.gz");
-    assert_eq!(config, vm.run("cat /usr/lib/modules/$(uname -r)/config"));
-    let (config, sysctls) = (write("config", &config), write("sysctls", &vm.run("sysctl -a")));
-    let uki = image.file("preon.efi").into_os_string().into_string().unwrap();
-    let mut audit = Command::new(forge::program());
-    audit.args(["audit", "kernel", "--config", &config, "--uki", &uki, "--sysctls", &sysctls]);
-    run(&mut audit);
 }
 
 fn the_store_has_grown_to_the_disk(vm: &Vm) {

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use testkit::Vm;
 
-use crate::{open, tools};
+use crate::{Image, open, policy, tools};
 
 /// Emulated, on a machine that does other things too.
 const BOOT: Duration = Duration::from_secs(600);
@@ -75,6 +75,8 @@ docker run --detach --name web --network friends --publish 80:8080 --volume /run
 #[derive(Debug)]
 pub struct Host {
     vm: Vm,
+    /// What it was started from.
+    host_image: Image,
     /// The container image's name.
     image: String,
 }
@@ -86,12 +88,13 @@ impl Host {
     ///
     /// If something of that fails.
     pub fn start(name: &str, folder: &Path) -> Self {
-        let builder = Vm::builder(&open(name).file("")).cpus(2).disk_bytes(DISK_BYTES);
+        let host_image = open(name);
+        let builder = Vm::builder(&host_image.file("")).cpus(2).disk_bytes(DISK_BYTES);
         let mut vm = builder.extra_disk(&tools::disk(folder)).forward(0, WEB).start();
         vm.wait_until_booted(BOOT);
         let archive = open("oci").file("preon-base.tar");
         vm.copy_in(&archive, "/var/tmp/image.tar");
-        let host = Self { vm, image: image_name(&archive) };
+        let host = Self { vm, host_image, image: image_name(&archive) };
         host.prove("what the test itself needs", PREPARE);
         host
     }
@@ -131,7 +134,28 @@ impl Host {
     pub fn has_what_the_full_kernel_adds(&self) {
         full::signed_modules(self);
         full::tracing(self);
+        full::system_calls(self);
+        full::core_dumps(self);
+        storage::btrfs(self);
         storage::nfs(self);
+    }
+
+    /// Boots the hardened kernel of an image that has both, once.
+    ///
+    /// # Panics
+    ///
+    /// If it does not boot, or runs no container.
+    pub fn boots_the_other_kernel(&mut self) {
+        full::the_other_kernel(self);
+    }
+
+    /// Audits its kernel, which `words` name as `forge audit kernel` takes them.
+    ///
+    /// # Panics
+    ///
+    /// If something is not as the policy demands, with the audit's table.
+    pub fn meets_the_policy(&self, words: &[&str]) {
+        policy::holds(&self.vm, &self.host_image, words);
     }
 
     /// Powers it off the orderly way.

@@ -13,9 +13,10 @@ pub const LABEL: &str = "tools";
 /// Rises when the disk would be another one for the same packages.
 const METHOD: &str = "1";
 /// Debian's, with what they depend on.
-const PACKAGES: [&str; 13] = [
+const PACKAGES: [&str; 15] = [
     "base-files",
     "bash",
+    "btrfs-progs",
     "busybox-static",
     "coreutils",
     "cryptsetup-bin",
@@ -25,13 +26,14 @@ const PACKAGES: [&str; 13] = [
     "keyutils",
     "nfs-common",
     "nfs-kernel-server",
+    "python3",
     "socat",
     "wireguard-tools",
 ];
 /// Packs what comes as a tar archive into the filesystem `$2` with the label `$1`, in the folder `$0`.
 const PACK: &str = r#"cd "$0" && PATH="$PATH:/usr/sbin:/sbin" && mkdir tree &&
     tar -xf tools.tar -C tree --exclude='./dev/*' &&
-    mke2fs -q -t ext4 -O ^has_journal -m 0 -L "$1" -d tree "$2" 160M && rm -r tree"#;
+    mke2fs -q -t ext4 -O ^has_journal -m 0 -L "$1" -d tree "$2" 224M && rm -r tree"#;
 
 /// A raw disk with the programs. Made once for each list of packages, kept in `folder`: what it is to
 /// do is to run, not to be up to date.

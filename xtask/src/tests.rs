@@ -35,12 +35,16 @@ impl Test {
             tally.cargo_test(&mut command)
         });
         let forge = |words: &[&str]| command::run(&mut command::forge(words));
-        steps
-            .run("full kernel's configuration", || forge(&["kernel", "config", "full", "--check"]));
+        steps.run("kernels' configurations", || {
+            ["hardened", "full", "unhardened"]
+                .iter()
+                .try_for_each(|flavour| forge(&["kernel", "config", flavour, "--check"]))
+        });
         let built = steps.run("image", run::build);
         if self.nightly {
             steps.run("the same kernel twice", || forge(&["kernel", "build", "--again"]));
             steps.run("full image", || forge(&["image", "build", "full"]));
+            steps.run("strict image", || forge(&["image", "build", "strict"]));
         }
         steps.run_counting("system tests", |tally| {
             if !built {

@@ -2,6 +2,7 @@
 //! is shown. The only place that reads the environment.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::{env, fs};
 
 use base::file::{self, FileError};
@@ -49,13 +50,14 @@ struct Configuration {
 }
 
 /// What every command needs.
+#[derive(Clone)]
 pub(crate) struct Context {
     /// The checkout: the folder that holds `os/` and `crates/`.
     pub(crate) root: PathBuf,
     /// What is kept between builds.
     pub(crate) cache: Cache,
     /// Held as long as the cache is used.
-    pub(crate) in_use: InUse,
+    pub(crate) in_use: Arc<InUse>,
     /// How progress is shown.
     pub(crate) progress: Shared,
     /// The archive's URI where the user gave one.
@@ -114,7 +116,7 @@ impl Context {
             .ok_or(ContextError::NoCache)?;
         let (root, cache) = (find_root()?, Cache::new(cache));
         Ok(Self {
-            in_use: cache.enter(&outputs(&root)?)?,
+            in_use: Arc::new(cache.enter(&outputs(&root)?)?),
             root,
             cache,
             progress: progress::for_stderr(),
@@ -125,6 +127,11 @@ impl Context {
             proxy: env::var("http_proxy").ok().filter(|proxy| !proxy.is_empty()),
             cargo_home: cargo_home().ok_or(ContextError::NoCache)?,
         })
+    }
+
+    /// The same with the checkout at `root`.
+    pub(crate) fn elsewhere(&self, root: &Path) -> Self {
+        Self { root: root.to_owned(), ..self.clone() }
     }
 
     /// Where the results of building `image` go.

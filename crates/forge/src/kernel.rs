@@ -8,6 +8,7 @@ mod flavour;
 pub(crate) mod fragment;
 pub(crate) mod package;
 pub(crate) mod patches;
+mod revision;
 mod update;
 
 use std::fmt;
@@ -16,7 +17,8 @@ use std::path::{Path, PathBuf};
 
 use base::file::{self, FileError};
 use base::progress::Progress;
-use base::{ByteSize, Digest, Explain, Failure};
+use base::{ByteSize, Explain, Failure};
+use formats::Version;
 use serde::Serialize;
 
 use build::{Recipe, Sandbox, Source};
@@ -44,6 +46,12 @@ pub(crate) trait Workshop {
     ///
     /// Whatever fetching it fails with.
     fn source(&self, need: Need) -> Result<Source, Failure>;
+    /// Does `work` with the checkout at `root` in place of this one, all else the same.
+    ///
+    /// # Errors
+    ///
+    /// What `work` fails with.
+    fn elsewhere(&self, root: &Path, work: Work<'_>) -> Result<(), Failure>;
     /// The newest source in the archive, beside the lock's.
     ///
     /// # Errors
@@ -51,6 +59,9 @@ pub(crate) trait Workshop {
     /// Whatever asking the archive fails with.
     fn newest(&self) -> Result<Newest, Failure>;
 }
+
+/// Something to do in a workshop.
+pub(crate) type Work<'a> = &'a mut dyn FnMut(&dyn Workshop) -> Result<(), Failure>;
 
 /// What is needed of a tool root.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -194,7 +205,10 @@ struct NotBuilt {
 
 impl Explain for NotBuilt {
     fn hint(&self) -> Option<String> {
-        Some(format!("run `forge kernel build {}` first; it takes some 20 minutes", self.flavour))
+        Some(format!(
+            "run `forge kernel build {}` first; it takes a quarter to three quarters of an hour",
+            self.flavour
+        ))
     }
 }
 
@@ -232,10 +246,8 @@ pub(crate) struct Built {
     pub(crate) flavour: Flavour,
     /// Its files.
     pub(crate) kernel: build::Kernel,
-    /// Version of Debian's source package.
-    pub(crate) version: String,
-    /// Stands for all that it was made of.
-    pub(crate) key: Digest,
+    /// The package's: Debian's version of the source, and our revision.
+    pub(crate) version: Version,
 }
 
 /// The built kernel, from the cache or built now.
@@ -247,9 +259,10 @@ pub(crate) struct Built {
 pub(crate) fn kernel(shop: &dyn Workshop, flavour: Flavour) -> Result<Built, Failure> {
     let recipe = recipe(shop, flavour, Need::Files)?;
     let sandbox = shop.sandbox(Need::Files)?;
-    let key = recipe.key(sandbox.as_ref());
     let kernel = build::build(&recipe, sandbox.as_ref(), shop.cache(), shop.progress())?;
-    Ok(Built { flavour, kernel, version: recipe.source.version, key })
+    let revision = revision::load(&shop.repository().join("os/kernel/package.toml"))?;
+    let version: Version = recipe.source.version.parse()?;
+    Ok(Built { flavour, kernel, version: version.with_preon(revision) })
 }
 
 /// The command line of the kernel `flavour` in the checkout at `repository`.

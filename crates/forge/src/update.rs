@@ -116,8 +116,8 @@ impl Update {
     }
 }
 
-/// The lock with the newest `package` that the archive has, all else as it was: for a package on
-/// which no other depends.
+/// The lock with the newest `package` that the archive has, for a package on which no other depends.
+/// All other packages stay; the dates of the suites move, and with them the time in every layer.
 ///
 /// # Errors
 ///

@@ -10,9 +10,9 @@ use packages::lock::Lock;
 use crate::cache::Kind;
 use crate::context::Context;
 use crate::kernel::build::{Sandbox, Source};
-use crate::kernel::{Need, Newest, Workshop};
+use crate::kernel::{Need, Newest, Work, Workshop};
 use crate::sandbox::{Bind, Inside};
-use crate::supply::{self, Supply};
+use crate::supply::Supply;
 use crate::tools::ToolRoot;
 use crate::update;
 
@@ -88,14 +88,17 @@ impl Workshop for KernelShop<'_> {
         })
     }
 
+    fn elsewhere(&self, root: &Path, work: Work<'_>) -> Result<(), Failure> {
+        work(&KernelShop::new(&self.context.elsewhere(root)))
+    }
+
     fn newest(&self) -> Result<Newest, Failure> {
         let name = SOURCE_PACKAGE.parse()?;
         let before = Supply::open(self.context)?.lock;
         let lock = update::with_newest(self.context, &before, &name)?;
         let locked = |lock: &Lock| lock.packages.get(&name).cloned().ok_or(NoSource);
         let (before, now) = (locked(&before)?, locked(&lock)?);
-        let path = supply::lock_path(self.context);
-        Ok(Newest { before: before.version, now: now.version, suite: now.suite, lock, path })
+        Ok(Newest { before: before.version, now: now.version, suite: now.suite, lock })
     }
 }
 

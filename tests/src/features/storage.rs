@@ -48,6 +48,17 @@ pub(super) fn fuse(host: &Host) {
     host.prove("FUSE", script);
 }
 
+/// A snapshot keeps what its volume held.
+pub(super) fn btrfs(host: &Host) {
+    let script = r"
+        cd /run/tools/tmp; mkdir -p volume; truncate --size 128M disk
+        tool mkfs.btrfs --quiet /tmp/disk; mount -o loop disk volume
+        tool btrfs subvolume create /tmp/volume/data; echo old > volume/data/file
+        tool btrfs subvolume snapshot -r /tmp/volume/data /tmp/volume/kept; echo new > volume/data/file
+        grep old volume/kept/file; umount volume; rm -r volume disk";
+    host.prove("btrfs", script);
+}
+
 /// The host's kernel serves a folder by NFS 4.2; the host mounts it, and so does Docker as a volume.
 pub(super) fn nfs(host: &Host) {
     let script = r#"

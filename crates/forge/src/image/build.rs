@@ -110,6 +110,7 @@ fn uki(
     flavour: Flavour,
 ) -> Result<Uki, Failure> {
     let Built { kernel, version, .. } = kernel::kernel(&KernelShop::new(context), flavour)?;
+    let version = version.without_preon().to_string();
     let init = file::read(&programs::preon_init(context)?)?;
     let initrd = initrd::make(&init).map_err(FileError::at("pack", "preon-init"))?;
     let release = kernel.release()?;
@@ -148,6 +149,9 @@ fn write(
     copy(&parts.layer.verity(), &files.verity)?;
     file::replace(&folder.join("manifest.json"), parts.manifest.to_json().as_bytes())?;
     file::replace(&folder.join("preon.efi"), &parts.ukis[0].bytes)?;
+    for uki in &parts.ukis[1..] {
+        file::replace(&folder.join(uki.file_name()), &uki.bytes)?;
+    }
     file::replace(&folder.join("loader.efi"), &parts.loader)?;
 
     let task = progress.begin("writing the disk", None, Unit::Nothing);
@@ -166,6 +170,9 @@ fn write(
 fn identity(parts: &Parts) -> Digest {
     let mut hasher = Hasher::default();
     hasher.field(parts.manifest.to_json().as_bytes()).field(&parts.loader);
+    for uki in &parts.ukis {
+        hasher.field(uki.kernel.uki.as_bytes());
+    }
     hasher.finish()
 }
 

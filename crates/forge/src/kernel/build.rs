@@ -114,9 +114,6 @@ pub(crate) enum BuildError {
         /// Why.
         source: BadConfig,
     },
-    /// The compiler cannot load plugins.
-    #[error("the compiler's plugin headers are missing, but the fragments ask for plugins")]
-    NoPlugins,
     /// What was asked for did not come out.
     #[error("{} of the options asked for did not come out{}", missed.len(), lines(missed))]
     NotGranted {
@@ -171,12 +168,18 @@ impl Explain for BuildError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::File(error) => error.hint(),
-            Self::Unpack { .. } => Some("clear it from the cache (`forge cache`), so that it is fetched again".into()),
+            Self::Unpack { .. } => Some(
+                "free space where the cache is, or run `forge cache clear roots`, so that the source \
+                 is fetched and unpacked again"
+                    .into(),
+            ),
             Self::Patch { .. } => Some("adapt the patch to this source, or drop it if the source has the change by now".into()),
             Self::Configure { source } | Self::Modules { source } => source.hint(),
             Self::BadConfig { .. } => Some("run `forge kernel config` to write it anew".into()),
-            Self::NoPlugins => Some(
-                "add the package gcc-NN-plugin-dev of that very compiler to the tool root".into(),
+            Self::NotGranted { missed } if missed.iter().any(NotGranted::is_plugins) => Some(
+                "GCC plugins need plugin headers: add the package gcc-NN-plugin-dev of that very \
+                 compiler to the root `build` of os/tools.toml"
+                    .into(),
             ),
             Self::NotGranted { .. } => Some(
                 "look up what each depends on in the source's Kconfig and ask for that too, drop the \
@@ -188,6 +191,12 @@ impl Explain for BuildError {
             }
             Self::NotReproduced { first, second, .. } => {
                 Some(format!("compare {} with {}", first.display(), second.display()))
+            }
+            Self::Compile { output, .. } if output.contains("No space left on device") => {
+                Some("free 4 GB where the cache is, 12 GB for `full`; --cache takes another place".into())
+            }
+            Self::Compile { output, .. } if output.contains("Killed") => {
+                Some("the compiler was out of memory: 2 GB for each processor do".into())
             }
             Self::Start { .. } | Self::Compile { .. } => None,
         }
@@ -205,8 +214,8 @@ pub(crate) fn folder(cache: &Path, key: Digest) -> PathBuf {
     cache.join(key.short())
 }
 
-/// The kernel of `recipe`: from `cache`, or built now, in about 35 minutes of processor time and 3 GB of
-/// disk. Nothing half-built is ever found in the cache.
+/// The kernel of `recipe`: from `cache`, or built now, which takes long (docs/kernel.md). Nothing half-built is
+/// ever found in the cache.
 ///
 /// # Errors
 ///
@@ -395,9 +404,6 @@ impl<'a> Site<'a> {
         .map_err(|source| BuildError::Configure { source })?;
         let text = file::read_text(&self.out().join(".config"))?;
         let missed = parse(&text)?.not_granted(&recipe.wishes, &source::declared(&self.source())?);
-        if missed.iter().any(|missed| missed.option == "CONFIG_GCC_PLUGINS") {
-            return Err(BuildError::NoPlugins);
-        }
         if !missed.is_empty() {
             return Err(BuildError::NotGranted { missed });
         }

@@ -197,6 +197,13 @@ pub(crate) struct NotGranted {
     pub(crate) place: Place,
 }
 
+impl NotGranted {
+    /// Whether it is about the compiler's plugins, which Kconfig offers where their headers are there.
+    pub(crate) fn is_plugins(&self) -> bool {
+        self.option == "CONFIG_GCC_PLUGINS" && self.got.is_some()
+    }
+}
+
 impl fmt::Display for NotGranted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { option, asked, got, place } = self;

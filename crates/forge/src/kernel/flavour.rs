@@ -57,6 +57,9 @@ pub(crate) enum Profile {
 impl Flavour {
     /// Every kernel that an image may have.
     pub(crate) const ALL: [Self; 2] = [Self::Hardened, Self::Full];
+
+    /// Every kernel whose configuration is committed.
+    pub(crate) const CONFIGURED: [Self; 3] = [Self::Hardened, Self::Full, Self::Unhardened];
 }
 
 impl fmt::Display for Flavour {

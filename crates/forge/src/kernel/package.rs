@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use base::digest::Hasher;
 use base::file::{self, FileError};
 use base::{Digest, Explain};
+use formats::Version;
 use packages::control::{BadControl, Control};
 use packages::deb::{Entry, Kind, Writer};
 
@@ -44,11 +45,17 @@ pub(crate) fn name(flavour: Flavour) -> String {
     format!("preon-kernel-{flavour}")
 }
 
-/// What the package of a kernel follows from.
-pub(crate) fn key(built: &Built) -> Digest {
+/// What the package of a kernel follows from: the kernel's own bytes, not what it was built from, for no
+/// two builds of `full` are the same.
+///
+/// # Errors
+///
+/// [`FileError`] if the cache was tampered with.
+pub(crate) fn key(built: &Built) -> Result<Digest, FileError> {
     let mut hasher = Hasher::default();
-    hasher.field(METHOD).field(built.key.as_bytes());
-    hasher.finish()
+    hasher.field(METHOD).field(built.kernel.digests()?.as_bytes());
+    hasher.field(built.version.to_string().as_bytes());
+    Ok(hasher.finish())
 }
 
 /// The package of a kernel: below `/usr/lib/modules/RELEASE` the image (`vmlinuz`), its configuration
@@ -82,16 +89,17 @@ fn at(path: &Path) -> impl Fn(io::Error) -> PackageError {
 }
 
 /// The fields by which scanners find Debian's advisories: the source package and its version.
-fn control(flavour: Flavour, version: &str, bytes: u64) -> Result<Control, BadControl> {
+fn control(flavour: Flavour, version: &Version, bytes: u64) -> Result<Control, BadControl> {
     let depends = match flavour {
         Flavour::Hardened | Flavour::Unhardened => "",
         Flavour::Full => "Depends: kmod\n",
     };
     Control::parse(&format!(
-        "Package: {}\nSource: linux ({version})\nVersion: {version}+0preon1\nArchitecture: amd64\n\
+        "Package: {}\nSource: linux ({})\nVersion: {version}\nArchitecture: amd64\n\
          Maintainer: Preon OS\nInstalled-Size: {}\n{depends}Provides: preon-kernel\nSection: kernel\n\
          Description: Linux for container hosts, {flavour}\n",
         name(flavour),
+        version.borrowed().without_preon(),
         bytes.div_ceil(1024),
     ))
 }
@@ -178,7 +186,7 @@ mod tests {
         }
         let kernel = Kernel::in_folder(folder);
         let flavour = if modules { Flavour::Full } else { Flavour::Hardened };
-        Built { flavour, kernel, version: "6.12.118-1".into(), key: Digest::of(b"k") }
+        Built { flavour, kernel, version: "6.12.118-1+0preon3".parse().unwrap() }
     }
 
     #[test]
@@ -206,6 +214,17 @@ mod tests {
     }
 
     #[test]
+    fn a_kernel_of_other_bytes_is_another_package() {
+        let dir = tempfile::tempdir().unwrap();
+        let built = built(dir.path(), true);
+        let key_of = |digests: &str| {
+            std::fs::write(dir.path().join("SHA256SUMS"), digests).unwrap();
+            key(&built).unwrap()
+        };
+        assert_ne!(key_of("1  modules.tar\n"), key_of("2  modules.tar\n"));
+    }
+
+    #[test]
     fn scanners_find_debians_source_of_it() {
         for (modules, name, depends) in
             [(false, "preon-kernel-hardened", None), (true, "preon-kernel-full", Some("kmod"))]
@@ -214,7 +233,7 @@ mod tests {
             let deb = Deb::read("x", &write(&built(dir.path(), modules)).unwrap()[..]).unwrap();
             let control = deb.control();
             assert_eq!(control.name().as_str(), name);
-            assert_eq!(control.version().as_str(), "6.12.118-1+0preon1");
+            assert_eq!(control.version().as_str(), "6.12.118-1+0preon3");
             assert_eq!(control.source(), ("linux", "6.12.118-1"));
             assert_eq!(control.get("Depends"), depends);
         }

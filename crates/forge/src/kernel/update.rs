@@ -1,10 +1,12 @@
-//! `forge kernel update`: to the newest source in the archive, checked as a whole before it stays.
+//! `forge kernel update`: to the newest source in the archive, checked as a whole before it is taken.
+
+mod trial;
 
 use std::fmt;
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use base::file::{self, FileError};
+use base::file;
 use base::{Explain, Failure};
 use flate2::read::GzDecoder;
 use formats::Version;
@@ -15,12 +17,13 @@ use super::build::{self, Source};
 use super::config::{Config, Difference};
 use super::{Flavour, Need, Profile, Workshop, changelog, json, kernel, print, recipe};
 use crate::audit;
+use trial::Trial;
 
 /// Move to the newest source in the archive, check, and build
 ///
 /// The lock and the committed configurations follow the source; the policy is checked for every
-/// kernel and profile; the hardened kernel is built. If anything fails, lock and configurations are
-/// put back as they were.
+/// kernel and profile; the hardened kernel is built. All of that is tried beside the checkout, which
+/// changes only when everything has succeeded.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Update {
     /// Only say whether there is a newer source
@@ -39,10 +42,8 @@ pub(crate) struct Newest {
     pub(crate) now: Version,
     /// The suite that has it.
     pub(crate) suite: String,
-    /// The lock with the newest source, all else as it was.
+    /// The lock with the newest source, and the suites' dates; no other package moves.
     pub(crate) lock: Lock,
-    /// Where the lock lies.
-    pub(crate) path: PathBuf,
 }
 
 /// What an update did. Prints as lines for people.
@@ -91,12 +92,9 @@ impl Update {
             image: None,
         };
         if newest.now != newest.before && !self.dry_run {
-            let kept = Kept::read(shop, &newest.path)?;
-            newest.lock.save(&newest.path)?;
-            if let Err(failure) = follow(shop, &newest.before, &mut report) {
-                kept.put_back()?;
-                return Err(failure);
-            }
+            let trial = Trial::begin(shop.repository(), shop.cache(), &newest.lock)?;
+            shop.elsewhere(&trial.root, &mut |shop| follow(shop, &newest.before, &mut report))?;
+            trial.keep()?;
         }
         print(out, &if self.json { json(&report) } else { report.to_string() })
     }
@@ -106,9 +104,11 @@ impl Update {
 fn follow(shop: &dyn Workshop, before: &Version, report: &mut Report) -> Result<(), Failure> {
     let source = shop.source(Need::Files)?;
     report.cves = changelog::fixed(&read(&source)?, before.borrowed());
-    for flavour in Flavour::ALL {
+    for flavour in Flavour::CONFIGURED {
         let options = configure(shop, flavour)?.iter().map(ToString::to_string).collect();
         report.changes.push(Changes { flavour, options });
+    }
+    for flavour in Flavour::ALL {
         for profile in [Profile::Default, Profile::Strict] {
             audit::kernel::Kernel::of(flavour, profile).run(shop.repository(), &mut io::sink())?;
         }
@@ -135,22 +135,6 @@ fn read(source: &Source) -> Result<String, NoChangelog> {
     unpack().map_err(|source| NoChangelog { path: path.clone(), source })
 }
 
-/// Files as they were before an update.
-struct Kept(Vec<(PathBuf, Vec<u8>)>);
-
-impl Kept {
-    fn read(shop: &dyn Workshop, lock: &Path) -> Result<Self, FileError> {
-        let config = |flavour: Flavour| super::committed(shop.repository(), flavour);
-        let paths = Flavour::ALL.map(config).into_iter().chain([lock.to_owned()]);
-        let read = |path: PathBuf| Ok((path.clone(), file::read(&path)?));
-        Ok(Self(paths.map(read).collect::<Result<_, FileError>>()?))
-    }
-
-    fn put_back(self) -> Result<(), FileError> {
-        self.0.iter().try_for_each(|(path, bytes)| file::replace(path, bytes))
-    }
-}
-
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { before, now, suite, cves, changes, image } = self;
@@ -159,9 +143,10 @@ impl fmt::Display for Report {
         }
         writeln!(f, "linux {before} -> {now} of {suite}")?;
         for Changes { flavour, options } in changes {
+            let policy = if Flavour::ALL.contains(flavour) { ", meets the policy" } else { "" };
             match options.len() {
-                0 => writeln!(f, "{flavour}: configured as before, meets the policy")?,
-                count => writeln!(f, "{flavour}: {count} options changed, meets the policy")?,
+                0 => writeln!(f, "{flavour}: configured as before{policy}")?,
+                count => writeln!(f, "{flavour}: {count} options changed{policy}")?,
             }
             for option in options {
                 writeln!(f, "  {option}")?;

@@ -37,7 +37,7 @@ pub(super) fn kernels(
 /// The package of `built` and its digest; made unless the cache holds it undamaged.
 fn packed(context: &Context, built: &Built) -> Result<(PathBuf, Digest), Failure> {
     let folder = context.cache.kind(Kind::Curated);
-    let path = folder.join(format!("{}.deb", package::key(built)));
+    let path = folder.join(format!("{}.deb", package::key(built)?));
     let note = path.with_extension("sha256");
     let noted = file::read_text(&note).ok().and_then(|text| text.trim().parse::<Digest>().ok());
     if let (Ok(found), Some(noted)) = (Digest::of_file(&path), noted)

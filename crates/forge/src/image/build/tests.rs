@@ -56,7 +56,9 @@ fn of_two_kernels_both_are_there_and_the_first_boots() {
     let mut parts = parts(folder.path());
     assert!(!loader_conf(&parts.ukis).contains("default"), "one needs no choice");
     let kernel = manifest::Kernel { release: "7".into(), ..parts.ukis[0].kernel.clone() };
+    let alone = identity(&parts);
     parts.ukis.push(Uki { kernel, bytes: b"other".to_vec() });
+    assert_ne!(identity(&parts), alone, "another disk has other names");
     let files = esp_files(&parts);
     assert_eq!(files["EFI/Linux/preon-6.efi"], b"uki");
     assert_eq!(files["EFI/Linux/preon-7.efi"], b"other");

@@ -6,6 +6,7 @@ use std::process::{Command, ExitStatus, Stdio};
 use std::thread;
 
 use base::digest::Hasher;
+use base::file::FileError;
 use base::progress::{Progress, Task, Unit};
 use base::{Digest, child, file};
 
@@ -74,6 +75,7 @@ fn pack_modules(site: &Site<'_>) -> Result<(), BuildError> {
     };
     let install = ["INSTALL_MOD_PATH=/build/out/install", "INSTALL_MOD_STRIP=1"];
     run(site.make().arg("-s").args(install).arg("modules_install"))?;
+    throw_key_away(site)?;
     let binds = [Bind::writable(&site.out(), "/build/out")];
     run(site.sandbox.command("tar", &binds).args([
         "--sort=name",
@@ -88,6 +90,18 @@ fn pack_modules(site: &Site<'_>) -> Result<(), BuildError> {
         "/build/out/modules.tar",
         "lib",
     ]))
+}
+
+/// Removes the key that has signed the modules: nobody signs another for this kernel, even where the build
+/// is cut off before its folder is cleared.
+fn throw_key_away(site: &Site<'_>) -> Result<(), BuildError> {
+    let path = site.out().join("certs/signing_key.pem");
+    match std::fs::remove_file(&path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(FileError::at("remove", path)(error).into())
+        }
+        _ => Ok(()),
+    }
 }
 
 /// What structures are shuffled by: follows from the inputs, so that the same inputs give the same

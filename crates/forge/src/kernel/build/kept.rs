@@ -68,10 +68,18 @@ impl Kernel {
         Ok(fs::metadata(&image).map_err(FileError::at("read", &image))?.len())
     }
 
+    /// The digests of all its files, as `sha256sum` writes them.
+    ///
+    /// # Errors
+    ///
+    /// [`FileError`] if the cache was tampered with.
+    pub(crate) fn digests(&self) -> Result<String, FileError> {
+        file::read_text(&self.folder.join(DIGESTS))
+    }
+
     /// Whether every file is as it was when it was built.
     pub(super) fn is_whole(&self) -> bool {
-        let kept = file::read_text(&self.folder.join(DIGESTS));
-        kept.is_ok_and(|kept| digests(&self.folder).is_ok_and(|found| found == kept))
+        self.digests().is_ok_and(|kept| digests(&self.folder).is_ok_and(|found| found == kept))
     }
 
     /// The names of the files that are others in the kernel `other`.

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::os::unix::process::ExitStatusExt;
+use std::process::Stdio;
+use std::time::Duration;
 
 use base::progress::Silent;
 
@@ -24,7 +26,7 @@ case "$0 $*" in
   make*allnocon*) printf '%s' "$CONFIG" > "$OUT/.config" ;;
   make*bzImage*) cd "$OUT" && eval "$COMPILE" ;;
   patch*)         grep -q "$(sed -n 's/^+//p' "$PATCH")" "$SOURCE/Kconfig" || { echo "1 out of 1 hunk FAILED" >&2; exit 1; } ;;
-  tar*install*)   echo modules > "$OUT/modules.tar" ;;
+  tar*install*)   test ! -e "$OUT/certs/signing_key.pem" && echo modules > "$OUT/modules.tar" ;;
 esac"#;
 
 impl Sandbox for Fake {
@@ -176,7 +178,7 @@ fn each_failure_says_what_is_wrong_and_leaves_nothing_in_the_cache() {
     #[rustfmt::skip]
     let cases = [
         (Fake { config: "CONFIG_GCC_PLUGINS=y\n", ..WORKS },   "1 of the options asked for did not come out\n  f:2: CONFIG_A=y came out as n"),
-        (Fake { config: "CONFIG_A=y\n", ..WORKS },             "the compiler's plugin headers are missing, but the fragments ask for plugins"),
+        (Fake { config: "CONFIG_A=y\n", ..WORKS },             "1 of the options asked for did not come out\n  f:1: CONFIG_GCC_PLUGINS=y came out as n"),
         (Fake { config: "segmentation fault", ..WORKS },       "the configuration cannot be read"),
         (Fake { compile: "echo 'a.c:1: error: x'; echo '  CC b.o'; exit 2", ..WORKS },
             "the kernel's build failed with exit status: 2\n  | a.c:1: error: x\n  |   CC b.o"),
@@ -186,6 +188,21 @@ fn each_failure_says_what_is_wrong_and_leaves_nothing_in_the_cache() {
         let error = scene.build(&sandbox).unwrap_err();
         assert_eq!(error.to_string(), expected);
         assert_eq!(scene.cached(), [""; 0], "{expected}");
+    }
+}
+
+#[test]
+fn what_to_do_is_said_where_it_is_known() {
+    #[rustfmt::skip]
+    let cases = [
+        (Fake { config: "CONFIG_A=y\n", ..WORKS },             "GCC plugins need plugin headers: add the package gcc-NN-plugin-dev"),
+        (Fake { config: "CONFIG_GCC_PLUGINS=y\n", ..WORKS },   "look up what each depends on"),
+        (Fake { compile: "echo 'fatal error: x: No space left on device'; exit 2", ..WORKS }, "free 4 GB where the cache is"),
+        (Fake { compile: "echo 'gcc: fatal error: Killed signal terminated program cc1'; exit 2", ..WORKS }, "the compiler was out of memory"),
+    ];
+    for (sandbox, expected) in cases {
+        let hint = Scene::new().build(&sandbox).unwrap_err().hint().unwrap();
+        assert!(hint.starts_with(expected), "{hint}");
     }
 }
 
@@ -224,7 +241,9 @@ fn modules_are_kept_where_the_configuration_has_any() {
     let granted = "# Linux/x86 6.12.117 Kernel Configuration\nCONFIG_GCC_PLUGINS=y\nCONFIG_A=y\nCONFIG_MODULES=y\n";
     fs::write(&scene.recipe.committed, granted).unwrap();
     scene.recipe.source.digest = Digest::of(b"another");
-    let kernel = scene.build(&Fake { config: granted, ..WORKS }).unwrap();
+    const SIGNS: &str = "mkdir -p certs; echo secret > certs/signing_key.pem; ";
+    let compile = format!("{SIGNS}{COMPILES}").leak();
+    let kernel = scene.build(&Fake { config: granted, compile, ..WORKS }).unwrap();
     let modules = kernel.modules().unwrap();
     assert_eq!(fs::read_to_string(&modules).unwrap(), "modules\n");
     fs::remove_file(&modules).unwrap();
@@ -233,24 +252,59 @@ fn modules_are_kept_where_the_configuration_has_any() {
 
 #[test]
 fn a_damaged_source_archive_is_named() {
+    const TAR: &str = "cd \"$SOURCE\" && rm Kconfig && tar --strip-components=1 -xJf \"$ARCHIVE\"";
+    let unpacks = Fake { tar: TAR, ..WORKS };
     let scene = Scene::new();
-    let error = scene.build(&Fake { tar: "echo 'xz: corrupt' >&2; exit 2", ..WORKS }).unwrap_err();
-    let text = base::explain::render(&error);
-    assert!(text.contains("cannot unpack the kernel's source from"), "{text}");
-    assert!(text.contains("xz: corrupt") && text.contains("hint: "), "{text}");
-    assert_eq!(scene.cached(), [""; 0]);
+    let archive = &scene.recipe.source.archive;
+    let whole = packed("linux/Kconfig", b"config A\nconfig GCC_PLUGINS\n");
+    let flipped = [&whole[..whole.len() / 2], b"~", &whole[whole.len() / 2 + 1..]].concat();
+    for damaged in [&whole[..whole.len() - 40], &flipped, b"<html>gone</html>", b""] {
+        fs::write(archive, damaged).unwrap();
+        let text = base::explain::render(&scene.build(&unpacks).unwrap_err());
+        assert!(text.contains("cannot unpack the kernel's source from"), "{text}");
+        assert!(text.contains("source.tar.xz") && text.contains("hint: "), "{text}");
+        assert_eq!(scene.cached(), [""; 0]);
+    }
+    fs::write(archive, &whole).unwrap();
+    scene.build(&unpacks).unwrap();
+}
+
+/// An archive of one file, compressed as the kernel's source is.
+fn packed(name: &str, content: &[u8]) -> Vec<u8> {
+    let mut tar = tar::Builder::new(liblzma::write::XzEncoder::new(Vec::new(), 1));
+    let mut header = tar::Header::new_gnu();
+    header.set_mode(0o644);
+    header.set_size(content.len() as u64);
+    tar.append_data(&mut header, name, content).unwrap();
+    tar.into_inner().unwrap().finish().unwrap()
 }
 
 #[test]
 fn a_build_that_was_killed_leaves_nothing_that_the_next_one_uses() {
+    const CHILD: &str = "PREON_TEST_KILLED_BUILD";
     let scene = Scene::new();
-    let killed = scene.build(&Fake { compile: "kill -9 $$", ..WORKS }).unwrap_err();
+    let compiler_killed = scene.build(&Fake { compile: "kill -9 $$", ..WORKS }).unwrap_err();
     assert!(
-        matches!(killed, BuildError::Compile { status, .. } if status.signal() == Some(9)),
-        "{killed}"
+        matches!(compiler_killed, BuildError::Compile { status, .. } if status.signal() == Some(9)),
+        "{compiler_killed}"
     );
-    fs::create_dir_all(scene.cache().join("work/out")).unwrap(); // as if we had been killed as well
-    fs::write(scene.cache().join("work/out/stale"), "").unwrap();
+    if let Some(cache) = std::env::var_os(CHILD) {
+        let compiling = Fake { compile: "touch stale; sleep 60", ..WORKS };
+        let _ = build(&scene.recipe, &compiling, Path::new(&cache), &Silent);
+        unreachable!("this process is killed before");
+    }
+    let this =
+        "kernel::build::tests::a_build_that_was_killed_leaves_nothing_that_the_next_one_uses";
+    let mut child = Command::new(std::env::current_exe().unwrap());
+    child.args(["--exact", this]).env(CHILD, scene.cache()).stdout(Stdio::null());
+    let mut child = child.spawn().unwrap();
+    let begun = scene.cache().join("work/out/stale");
+    let has_begun = || Ok::<_, testkit::wait::TimedOut>(begun.exists().then_some(()));
+    testkit::wait::until("a build", Duration::from_secs(60), has_begun).unwrap();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(begun.exists(), "it could not clear away behind itself");
+
     let refuses_leftovers = Fake { compile: "test ! -e stale && exit 3", ..WORKS };
     let error = scene.build(&refuses_leftovers).unwrap_err();
     assert!(error.to_string().contains("exit status: 3"), "{error}");

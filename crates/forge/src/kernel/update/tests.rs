@@ -2,6 +2,8 @@
 
 use std::fs;
 use std::io::Write as _;
+use std::path::Path;
+use std::rc::Rc;
 
 use base::Digest;
 use base::explain;
@@ -9,6 +11,7 @@ use base::progress::{Progress, Silent};
 use packages::lock::Locked;
 
 use super::*;
+use crate::kernel::Work;
 use crate::kernel::build::Sandbox;
 use crate::kernel::build::tests::{COMPILES, Fake};
 
@@ -26,14 +29,16 @@ kspp = [\"kernel.panic=1\"]
 
 /// A checkout whose lock has version 6.12.117-1 of the source, and an archive that has 6.12.118-1.
 struct Shop {
-    folder: tempfile::TempDir,
+    folder: Rc<tempfile::TempDir>,
+    root: PathBuf,
     config: &'static str,
     compile: &'static str,
 }
 
 impl Shop {
     fn new(config: &'static str, compile: &'static str) -> Self {
-        let shop = Self { folder: tempfile::tempdir().unwrap(), config, compile };
+        let folder = Rc::new(tempfile::tempdir().unwrap());
+        let shop = Self { root: folder.path().join("checkout"), folder, config, compile };
         let old = CONFIG.replace("118", "117").replace("CONFIG_NEW=y\n", "");
         let lock = shop.lock("6.12.117-1").to_string();
         for (path, text) in [
@@ -47,9 +52,14 @@ impl Shop {
             ("os/kernel/full/x.config", "CONFIG_A=y # r\n"),
             ("os/kernel/full/cmdline", "a # r\n"),
             ("os/kernel/generated/full.config", &old),
+            ("os/kernel/unhardened/cmdline", "b # r\n"),
+            ("os/kernel/unhardened/x.config", "CONFIG_B=n # r\n"),
+            ("os/kernel/generated/unhardened.config", &old),
+            ("os/kernel/package.toml", "revision = 1\n"),
+            ("os/kernel/patches/README", ""),
             ("os/policy/kernel.toml", POLICY),
             ("os/packages/x/files/usr/lib/sysctl.d/x.conf", "kernel.panic = 1\n"),
-            ("source.tar.xz", "config A\nconfig GCC_PLUGINS\n"),
+            ("source.tar.xz", "config A\nconfig B\nconfig GCC_PLUGINS\n"),
         ] {
             file::replace(&shop.path(path), text.as_bytes()).unwrap();
         }
@@ -63,7 +73,7 @@ impl Shop {
     }
 
     fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
+        self.root.join(name)
     }
 
     fn lock(&self, version: &str) -> Lock {
@@ -85,6 +95,7 @@ impl Shop {
             "os/packages.lock",
             "os/kernel/generated/hardened.config",
             "os/kernel/generated/full.config",
+            "os/kernel/generated/unhardened.config",
         ];
         paths.map(|path| file::read_text(&self.path(path)).unwrap()).into()
     }
@@ -99,7 +110,7 @@ impl Shop {
 
 impl Workshop for Shop {
     fn repository(&self) -> &Path {
-        self.folder.path()
+        &self.root
     }
 
     fn cache(&self) -> &Path {
@@ -125,12 +136,21 @@ impl Workshop for Shop {
         })
     }
 
+    fn elsewhere(&self, root: &Path, work: Work<'_>) -> Result<(), Failure> {
+        let before = self.texts();
+        let (folder, root) = (Rc::clone(&self.folder), root.to_owned());
+        let done = work(&Self { folder, root, config: self.config, compile: self.compile });
+        assert_eq!(self.texts(), before, "whenever it is killed until here, nothing has changed");
+        done
+    }
+
     fn newest(&self) -> Result<Newest, Failure> {
-        let path = self.path("os/packages.lock");
-        let before = Lock::load(&path)?.packages["linux-source-6.12"].version.clone();
+        let before = Lock::load(&self.path("os/packages.lock"))?.packages["linux-source-6.12"]
+            .version
+            .clone();
         let lock = self.lock("6.12.118-1");
         let now = lock.packages["linux-source-6.12"].version.clone();
-        Ok(Newest { before, now, suite: "trixie-security".into(), lock, path })
+        Ok(Newest { before, now, suite: "trixie-security".into(), lock })
     }
 }
 
@@ -152,11 +172,14 @@ fn an_update_moves_lock_and_configurations_builds_and_says_what_is_fixed() {
         "linux 6.12.117-1 -> 6.12.118-1 of trixie-security\n\
          hardened: 1 options changed, meets the policy\n  CONFIG_NEW: n → y\n\
          full: 1 options changed, meets the policy\n  CONFIG_NEW: n → y\n\
+         unhardened: 1 options changed\n  CONFIG_NEW: n → y\n\
          built: {image}\nfixed, says the changelog: 1 (CVE-2026-12345)\n"
     );
     assert_eq!(said, expected);
-    let [lock, hardened, full] = &shop.texts()[..] else { unreachable!() };
-    assert!(lock.contains("6.12.118-1") && hardened == CONFIG && full == CONFIG, "{lock}");
+    let (lock, configs) = (&shop.texts()[0], &shop.texts()[1..]);
+    assert!(lock.contains("6.12.118-1"), "{lock}");
+    assert_eq!(configs, [CONFIG; 3]);
+    assert!(!shop.cache().join("trial").exists(), "nothing is left of the trial");
 
     assert_eq!(shop.update(false).unwrap(), "linux 6.12.118-1 of trixie-security is the newest\n");
 }
@@ -178,4 +201,25 @@ fn an_update_that_fails_leaves_lock_and_configurations_as_they_were() {
         assert!(error.contains(expected), "{error}");
         assert_eq!(shop.texts(), before, "{expected}");
     }
+}
+
+#[test]
+fn a_lock_that_somebody_changes_meanwhile_is_not_overwritten() {
+    let shop = Shop::new(CONFIG, COMPILES);
+    let trial = Trial::begin(shop.repository(), shop.cache(), &shop.lock("6.12.118-1")).unwrap();
+    shop.lock("6.12.119-1").save(&shop.path("os/packages.lock")).unwrap();
+    let before = shop.texts();
+    let error = trial.keep().unwrap_err();
+    assert!(error.to_string().ends_with("os/packages.lock was changed while the update was tried"));
+    assert!(error.hint().unwrap().contains("again"));
+    assert_eq!(shop.texts(), before);
+}
+
+#[test]
+fn what_a_killed_trial_left_is_not_in_the_next_one() {
+    let shop = Shop::new(CONFIG, COMPILES);
+    let left = shop.cache().join("trial/os/packages.lock");
+    file::replace(&left, b"left").unwrap();
+    shop.update(false).unwrap();
+    assert!(shop.texts()[0].contains("6.12.118-1"));
 }
