@@ -24,7 +24,12 @@ use serde::Serialize;
 use build::{Recipe, Sandbox, Source};
 use config::Config;
 pub(crate) use flavour::{Flavour, Profile};
+use fragment::Wish;
+use packages::lock::Lock;
 pub(crate) use update::Newest;
+
+/// The Debian package that holds the source, in the tool root `kernel-source`.
+pub(crate) const SOURCE_PACKAGE: &str = "linux-source-6.12";
 
 /// What the kernel's commands need from the rest of forge.
 pub(crate) trait Workshop {
@@ -288,6 +293,31 @@ fn recipe(shop: &dyn Workshop, flavour: Flavour, need: Need) -> Result<Recipe, F
         wishes: fragment::load(shop.repository(), &flavour::fragments(&folder, flavour))?,
         committed: committed(shop.repository(), flavour),
     })
+}
+
+/// Why the committed configuration of `flavour`, which is `config`, is not what fragments and lock of the
+/// checkout at `repository` lead to, as far as can be seen without Kconfig.
+///
+/// # Errors
+///
+/// Fragments or a lock that cannot be read.
+pub(crate) fn outdated(
+    repository: &Path,
+    flavour: Flavour,
+    config: &Config,
+) -> Result<Option<String>, Failure> {
+    let folders = flavour::fragments(&repository.join("os/kernel"), flavour);
+    let wishes = fragment::load(repository, &folders)?;
+    let missed = |wish: &&Wish| wish.required && *config.get(&wish.option) != wish.value;
+    if let Some(Wish { place, option, value, .. }) = wishes.iter().find(missed) {
+        return Ok(Some(format!("{place} asks for {option}={value}")));
+    }
+    let lock = Lock::load(&repository.join("os/packages.lock"))?;
+    let Some(source) = lock.packages.get(SOURCE_PACKAGE) else { return Ok(None) };
+    let (locked, own) =
+        (source.version.as_str(), config.version.as_deref().unwrap_or("no version"));
+    let same = locked.rsplit_once('-').is_some_and(|(upstream, _)| upstream == own);
+    Ok((!same).then(|| format!("it is of {own}, but os/packages.lock has {locked}")))
 }
 
 /// Where the final configuration of `flavour` is committed in the checkout at `repository`.

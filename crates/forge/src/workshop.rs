@@ -10,14 +10,11 @@ use packages::lock::Lock;
 use crate::cache::Kind;
 use crate::context::Context;
 use crate::kernel::build::{Sandbox, Source};
-use crate::kernel::{Need, Newest, Work, Workshop};
+use crate::kernel::{Need, Newest, SOURCE_PACKAGE, Work, Workshop};
 use crate::sandbox::{Bind, Inside};
 use crate::supply::Supply;
 use crate::tools::ToolRoot;
 use crate::update;
-
-/// The Debian package that holds the source, in the tool root `kernel-source`.
-const SOURCE_PACKAGE: &str = "linux-source-6.12";
 
 /// The tool root `kernel-source` does not hold the kernel's source.
 #[derive(Debug, thiserror::Error)]

@@ -17,7 +17,11 @@ use generations::store::LayerFiles;
 
 use super::filesystem::{self, Content, Plan};
 use super::{initrd, kind, layout};
+use crate::audit;
+use crate::audit::kernel::image::Installed;
 use crate::context::Context;
+use crate::kernel::build::Kernel;
+use crate::kernel::config::{BadConfig, Config};
 use crate::kernel::{self, Built, Flavour};
 use crate::layer::{self, Layer};
 use crate::programs;
@@ -59,6 +63,8 @@ impl Uki {
 pub(crate) enum BuildError {
     #[error("cannot assemble the unified kernel image")]
     Uki(#[from] uki::UkiError),
+    #[error("cannot read {}", path.display())]
+    Config { path: PathBuf, source: BadConfig },
 }
 
 impl Explain for BuildError {}
@@ -114,8 +120,7 @@ fn uki(
     let init = file::read(&programs::preon_init(context)?)?;
     let initrd = initrd::make(&init).map_err(FileError::at("pack", "preon-init"))?;
     let release = kernel.release()?;
-    let words = kernel::command_line(&context.root, flavour, definition.profile)?;
-    let command_line = format!("{words} {}", definition.command_line);
+    let command_line = command_line(context, definition, (flavour, &kernel))?;
     let os_release = format!(
         "NAME=\"Preon OS\"\nID=preon\nID_LIKE=debian\nVERSION_ID={release}\nPRETTY_NAME=\"Preon OS (Linux {release})\"\n"
     );
@@ -123,12 +128,31 @@ fn uki(
         stub: &file::read(&tools.file("usr/lib/systemd/boot/efi/linuxx64.efi.stub"))?,
         kernel: &file::read(&kernel.image())?,
         initrd: &initrd,
-        command_line: command_line.trim_end(),
+        command_line: &command_line,
         os_release: &os_release,
         release: &release,
     })
     .map_err(BuildError::from)?;
     Ok(Uki { kernel: manifest::Kernel { release, version, uki: Digest::of(&bytes) }, bytes })
+}
+
+/// The command line of a kernel of an image; refused unless the kernel meets the policy with it.
+fn command_line(
+    context: &Context,
+    definition: &ImageDefinition,
+    (flavour, kernel): (Flavour, &Kernel),
+) -> Result<String, Failure> {
+    let profile = definition.profile;
+    let words = kernel::command_line(&context.root, flavour, profile)?;
+    let words = format!("{words} {}", definition.command_line.as_str());
+    let command_line = words.trim_end();
+    let path = kernel.config();
+    let config = Config::parse(&file::read_text(&path)?)
+        .map_err(|source| BuildError::Config { path, source })?;
+    let files: Vec<_> = definition.etc.iter().map(|(p, t)| (p.as_str(), t.as_str())).collect();
+    let installed = Installed { flavour, profile, config: &config, command_line, files: &files };
+    audit::kernel::image::demand(&context.root, &installed)?;
+    Ok(command_line.to_owned())
 }
 
 /// Writes everything into `folder`, which is not there yet.

@@ -35,7 +35,7 @@ pub(crate) struct ImageDefinition {
     /// How strict their command lines are.
     pub(crate) profile: Profile,
     /// What the kernels' command lines have beside the words in `os/kernel`, after them.
-    pub(crate) command_line: String,
+    pub(crate) command_line: CommandLine,
     /// Which units start, whatever recipes say.
     pub(crate) presets: BTreeMap<String, Preset>,
     /// Small files in `/etc`, by path.
@@ -93,6 +93,33 @@ impl TryFrom<u32> for ClusterBytes {
     fn try_from(bytes: u32) -> Result<Self, BadCluster> {
         let good = bytes.is_power_of_two() && (4096..=1 << 20).contains(&bytes);
         if good { Ok(Self(bytes)) } else { Err(BadCluster(bytes)) }
+    }
+}
+
+/// Words of a kernel's command line.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub(crate) struct CommandLine(String);
+
+impl CommandLine {
+    /// The words in one line.
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// The text is no line that a kernel could read as it stands.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{}` is not words with single blanks between, all in one line", .0.escape_debug())]
+pub(crate) struct BadCommandLine(String);
+
+impl TryFrom<String> for CommandLine {
+    type Error = BadCommandLine;
+
+    fn try_from(text: String) -> Result<Self, BadCommandLine> {
+        let good = text.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ');
+        let good = good && text.split(' ').all(|word| !word.is_empty()) || text.is_empty();
+        if good { Ok(Self(text)) } else { Err(BadCommandLine(text)) }
     }
 }
 
@@ -266,6 +293,8 @@ hint: docs/curation.md and docs/image.md list every key
         let cases = [
             "cluster_bytes = 65535",
             "cluster_bytes = 2048",
+            "command_line = \"quiet\\npti=off\"",
+            "command_line = \"a  b\"",
             "compresion = \"zstd\"",
             "[etc]\n\"/usr/x\" = \"\"",
             "[etc]\n\"/etc/../usr/x\" = \"\"",

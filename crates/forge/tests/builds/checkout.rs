@@ -130,6 +130,7 @@ impl Checkout {
         self.write("os/kernel/hardened/closed.config", "CONFIG_B=n # reason\n");
         self.write("os/kernel/generated/hardened.config", "");
         self.write("os/kernel/package.toml", "revision = 1\n");
+        self.write("os/policy/kernel.toml", "[kconfig]\n[cmdline]\n[sysctl]\n");
         for path in ["os/kernel/cmdline", "os/kernel/hardened/cmdline"] {
             self.write(path, "quiet # reason\n");
         }

@@ -30,32 +30,51 @@ pub(crate) struct Facts {
     pub(crate) sysctls: Sysctls,
 }
 
-/// The words of a command line with their values.
+/// The words of a command line, each with the values that it is given.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Words(BTreeMap<String, String>);
+pub(crate) struct Words(BTreeMap<String, Vec<String>>);
+
+/// A command line of which nobody can say which words count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the command line has `--`, behind which the kernel heeds some words and not others")]
+pub(crate) struct Parted;
 
 impl Words {
-    /// Reads a command line: blanks within `"…"` part nothing, of equal words the last counts, `-`
-    /// in names is `_`, and what follows `--` is for init.
+    /// Reads a command line: blanks within `"…"` part nothing, and `-` in names is `_`.
+    ///
+    /// # Errors
+    ///
+    /// [`Parted`]: what follows `--` is for init, but `nokaslr` works there too.
     ///
     /// Source: the kernel's Documentation/admin-guide/kernel-parameters.rst; next_arg() of
-    /// lib/cmdline.c.
-    pub(crate) fn parse(text: &str) -> Self {
+    /// lib/cmdline.c; cmdline_find_option() of arch/x86/lib/cmdline.c, which stops nowhere.
+    pub(crate) fn parse(text: &str) -> Result<Self, Parted> {
         let mut quoted = false;
         let words = text.split(|letter: char| {
             quoted ^= letter == '"';
             !quoted && letter.is_whitespace()
         });
-        let words = words.filter(|word| !word.is_empty()).take_while(|word| *word != "--");
-        let pair = |word: &str| {
+        let mut values = BTreeMap::<String, Vec<String>>::new();
+        for word in words.filter(|word| !word.is_empty()) {
+            if word == "--" {
+                return Err(Parted);
+            }
             let (name, value) = word.split_once('=').unwrap_or((word, ""));
-            (underscored(name), value.trim_matches('"').to_owned())
-        };
-        Self(words.map(pair).collect())
+            values.entry(underscored(name)).or_default().push(value.trim_matches('"').to_owned());
+        }
+        Ok(Self(values))
     }
 
+    /// The value that counts of equal words: the last.
     fn get(&self, name: &str) -> Option<&str> {
-        self.0.get(&underscored(name)).map(String::as_str)
+        self.0.get(&underscored(name))?.last().map(String::as_str)
+    }
+
+    /// Whether one of equal words switches off: for some it is the first that counts, for some the last.
+    fn switches_off(&self, name: &str) -> bool {
+        let values = self.0.get(&underscored(name)).into_iter().flatten();
+        let mut words = values.flat_map(|value| value.split(','));
+        words.any(|word| ["off", "0"].contains(&word))
     }
 }
 
@@ -86,27 +105,37 @@ impl Facts {
         }
     }
 
+    /// Whether there is anything for the subject of a check, an option that is on.
+    pub(crate) fn has(&self, claim: &Claim, setting: Setting) -> bool {
+        self.get(&claim.name, setting).is_some_and(|found| !claim.is_option() || found != "n")
+    }
+
     fn holds(&self, term: &Term, setting: Setting) -> bool {
-        let claim = match term {
-            Term::Claim(claim) => claim,
+        match term {
+            Term::Claim(claim) => self.is_so(claim, setting),
             Term::Since(version) => {
                 let own = self.config.version.as_deref().and_then(Version::parse);
-                return own.is_some_and(|own| own >= *version);
+                own.is_some_and(|own| own >= *version)
             }
-        };
+        }
+    }
+
+    /// Whether a claim is true.
+    pub(crate) fn is_so(&self, claim: &Claim, setting: Setting) -> bool {
         let found = self.get(&claim.name, setting);
         match (&claim.test, found) {
             (Test::Present, found) => found.is_some(),
             (Test::Absent, found) => found.is_none(),
             (Test::Is(wanted), None) => claim.is_option() && wanted == "n",
             (_, None) => false,
-            (Test::NotOff, Some(found)) => found != "off" && found != "0",
+            (Test::NotOff, Some(_)) => !self.words.switches_off(&claim.name),
             (Test::Has(wanted), Some(found)) => found.split(',').any(|word| word == wanted),
             (Test::Is(wanted), Some(found)) if is_option(wanted) => {
                 self.get(wanted, setting).is_some_and(|most| most == found)
             }
             (Test::Is(wanted), Some(found)) => {
-                *wanted == found || !claim.is_option() && same_switch(wanted, &found)
+                let spelled = setting == Setting::Cmdline && !claim.is_option();
+                *wanted == found || spelled && same_switch(wanted, &found)
             }
         }
     }
@@ -151,8 +180,9 @@ mod tests {
             config: Config::parse(CONFIG).unwrap(),
             words: Words::parse(
                 "quiet init_on_alloc=on pti=1 mds=off tsa=0 l1tf=full,force l1tf=flush efi=a,b \
-                 random.trust-cpu=0 x=\"a nosmt\" empty= -- nopti",
-            ),
+                 random.trust-cpu=0 x=\"a nosmt\" empty= retbleed=off,nosmt spectre_v2=off spectre-v2=on",
+            )
+            .unwrap(),
             sysctls: Sysctls::parse("kernel.kptr_restrict = 2\nvm.bits = 32\n"),
         }
     }
@@ -188,7 +218,8 @@ mod tests {
             (Cmdline, "!nokaslr",                                Some(0)),
             (Cmdline, "!quiet",                                  None),
             (Cmdline, "nosmt",                                   None),    // within quotes
-            (Cmdline, "!nopti",                                  Some(0)), // after `--`
+            (Cmdline, "retbleed!=off",                           None),    // a list
+            (Cmdline, "spectre_v2!=off",                         None),    // some code heeds only the first
             (Cmdline, "init_on_alloc=1",                         Some(0)),
             (Cmdline, "pti=on",                                  None),    // it does not know `1`
             (Cmdline, "mds!=off",                                None),
@@ -210,6 +241,12 @@ mod tests {
             let expression = text.parse().unwrap();
             assert_eq!(facts().way_that_holds(&expression, setting), expected, "{text}");
         }
+    }
+
+    #[test]
+    fn a_command_line_with_words_for_init_is_refused() {
+        assert_eq!(Words::parse("quiet -- nokaslr"), Err(Parted));
+        assert!(Words::parse("quiet --x a=--").is_ok());
     }
 
     #[test]

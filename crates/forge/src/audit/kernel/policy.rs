@@ -8,8 +8,8 @@ use base::file::{self, FileError};
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
-use super::expression::{Claim, Expression};
-use super::facts::Setting;
+use super::expression::{Claim, Expression, Test};
+use super::facts::{Facts, Setting};
 use crate::kernel::{Flavour, Profile};
 use crate::recipe::Reason;
 use crate::spelling;
@@ -45,6 +45,8 @@ pub(crate) enum Source {
     Ubuntu,
     /// The author of kernel-hardening-checker.
     A13xp0p0v,
+    /// Ourselves: what our explanations rest on. Not among the checker's, so not counted with them.
+    Preon,
 }
 
 /// All checks of a setting.
@@ -94,6 +96,9 @@ pub(crate) struct Explanation {
     /// The profiles of which it speaks; all if it names none.
     #[serde(default)]
     pub(crate) profiles: Vec<Profile>,
+    /// What may be there in place of what is demanded; nothing if it names nothing.
+    #[serde(default)]
+    pub(crate) found: Vec<Claim>,
     /// Why.
     pub(crate) reason: Reason,
     /// What takes its place, or what is lost.
@@ -110,6 +115,16 @@ impl Explanation {
     /// Whether it speaks of this check.
     pub(crate) fn explains(&self, check: &Check) -> bool {
         self.checks.contains(&check.expression.subject)
+    }
+
+    /// Whether what is there is what it speaks of: nothing, or what `found` names; where an option is to be
+    /// off, that it is on.
+    pub(crate) fn fits(&self, check: &Check, facts: &Facts) -> bool {
+        let subject = &check.expression.subject;
+        let named = |claim: &&Claim| claim.name == subject.name;
+        !facts.has(subject, check.setting)
+            || subject.is_option() && subject.test == Test::Is("n".to_owned())
+            || self.found.iter().filter(named).any(|claim| facts.is_so(claim, check.setting))
     }
 }
 
@@ -135,6 +150,10 @@ pub(crate) enum Contradiction {
     Twice { check: Claim },
     #[error("an [[unmet]] explains `{check}`, which nothing demands")]
     NotDemanded { check: Claim, meant: Option<String> },
+    #[error("an [[unmet]] says that `{claim}` may be found, but explains no check of that name")]
+    FoundElsewhere { claim: Claim },
+    #[error("an [[unmet]] without any `{0}` explains nothing")]
+    Empty(&'static str),
     #[error("two [[unmet]] explain `{check}` of the {flavour} kernel with the {profile} profile")]
     ExplainedTwice { check: Claim, flavour: Flavour, profile: Profile },
 }
@@ -156,7 +175,13 @@ impl Explain for PolicyError {
                 Contradiction::WrongPlace { .. } => {
                     "move it below [kconfig.…], [cmdline.…] or [sysctl.…]".into()
                 }
-                _ => "remove one of them".into(),
+                Contradiction::FoundElsewhere { .. } => {
+                    "name what `checks` names, with the value that may be there".into()
+                }
+                Contradiction::Empty(_) => "remove it".into(),
+                Contradiction::Twice { .. } | Contradiction::ExplainedTwice { .. } => {
+                    "remove one of them".into()
+                }
             },
         })
     }
@@ -217,6 +242,18 @@ fn contradiction(policy: &Policy) -> Option<Contradiction> {
         }
     }
     for explanation in &policy.unmet {
+        let empty = [
+            ("checks", explanation.checks.is_empty()),
+            ("flavours", explanation.flavours.is_empty()),
+        ];
+        if let Some((key, _)) = empty.into_iter().find(|(_, empty)| *empty) {
+            return Some(Contradiction::Empty(key));
+        }
+        let strange =
+            |claim: &&Claim| explanation.checks.iter().all(|check| check.name != claim.name);
+        if let Some(claim) = explanation.found.iter().find(strange) {
+            return Some(Contradiction::FoundElsewhere { claim: claim.clone() });
+        }
         for check in &explanation.checks {
             if !demanded.contains_key(check) {
                 let known = demanded.values().map(String::as_str);

@@ -21,6 +21,11 @@ pub(crate) struct Report {
     pub(crate) checks: Vec<Finding>,
     /// How many of each setting.
     pub(crate) totals: BTreeMap<Setting, Totals>,
+    /// Where each setting was looked up.
+    pub(crate) looked_at: BTreeMap<Setting, String>,
+    /// Whether people are shown only what is not met.
+    #[serde(skip)]
+    pub(crate) only_unmet: bool,
 }
 
 /// What became of a check.
@@ -76,6 +81,10 @@ pub(crate) struct Totals {
     pub(crate) kspp: usize,
     /// Those of them that are met.
     pub(crate) kspp_met: usize,
+    /// What we demand ourselves besides: in none of the numbers above.
+    pub(crate) ours: usize,
+    /// Those of them that are met.
+    pub(crate) ours_met: usize,
 }
 
 impl Report {
@@ -87,7 +96,8 @@ impl Report {
         for finding in &checks {
             totals.entry(finding.setting).or_default().count(finding);
         }
-        Self { flavour, profile, checks, totals }
+        let (looked_at, only_unmet) = (BTreeMap::new(), false);
+        Self { flavour, profile, checks, totals, looked_at, only_unmet }
     }
 
     /// The checks that are not met and not explained.
@@ -113,6 +123,8 @@ impl Finding {
         let mut explanations = policy.unmet.iter();
         let explanation = explanations.find(|e| e.speaks_of(flavour, profile) && e.explains(check));
         let way = facts.way_that_holds(expression, *setting);
+        // A reason for something else than what is there would be a lie.
+        let explanation = explanation.filter(|e| way.is_some() || e.fits(check, facts));
         let other = way.filter(|way| *way > 0).and_then(|way| expression.ways.get(way));
         Self {
             check: expression.subject.to_string(),
@@ -137,6 +149,11 @@ impl Finding {
 
 impl Totals {
     fn count(&mut self, finding: &Finding) {
+        if finding.source == Source::Preon {
+            self.ours += 1;
+            self.ours_met += usize::from(finding.verdict == Verdict::Met);
+            return;
+        }
         let kspp = finding.source == Source::Kspp;
         self.checks += 1;
         self.kspp += usize::from(kspp);
@@ -159,7 +176,8 @@ impl fmt::Display for Report {
         let name = width(|finding| &finding.name);
         let wanted = width(|finding| &finding.wanted);
         let mut group = None;
-        for finding in &self.checks {
+        let shown = |finding: &&Finding| !self.only_unmet || finding.verdict != Verdict::Met;
+        for finding in self.checks.iter().filter(shown) {
             if group.replace((finding.setting, finding.kind))
                 != Some((finding.setting, finding.kind))
             {
@@ -188,12 +206,14 @@ impl fmt::Display for Report {
             }
         }
         for (setting, totals) in &self.totals {
-            let Totals { checks, met, explained, unexplained, kspp, kspp_met } = totals;
+            let Totals { checks, met, explained, unexplained, kspp, kspp_met, ours, ours_met } =
+                totals;
             writeln!(
                 f,
                 "{:7}  {met} met, {explained} explained, {unexplained} unexplained of {checks}; \
-                 of the KSPP's {kspp_met} of {kspp}",
+                 of the KSPP's {kspp_met} of {kspp}; of our own {ours_met} of {ours}; {}",
                 word(setting),
+                self.looked_at.get(setting).map_or("", String::as_str),
             )?;
         }
         Ok(())

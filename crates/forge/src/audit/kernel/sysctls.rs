@@ -32,7 +32,7 @@ impl Sysctls {
         for line in lines {
             let line = line.strip_prefix('-').unwrap_or(line);
             if let Some((name, value)) = setting(line).filter(|(name, _)| !name.contains('*')) {
-                self.values.insert(name.to_owned(), value);
+                self.values.insert(dotted(name), value);
             }
         }
     }
@@ -50,6 +50,23 @@ impl Sysctls {
     /// Whether nothing is known.
     pub(crate) fn is_empty(&self) -> bool {
         self.values.is_empty()
+    }
+}
+
+/// A name of sysctl.d(5), in which slashes may part what dots part elsewhere, as `sysctl -a` prints it.
+///
+/// Source: sysctl.d(5), "Configuration Format": if the first separator is a slash, dots stay within names.
+fn dotted(name: &str) -> String {
+    match name.find(['.', '/']).map(|at| name.as_bytes()[at]) {
+        Some(b'/') => {
+            let swap = |letter| match letter {
+                '/' => '.',
+                '.' => '/',
+                other => other,
+            };
+            name.chars().map(swap).collect()
+        }
+        _ => name.to_owned(),
     }
 }
 
@@ -101,7 +118,7 @@ mod tests {
     fn later_files_win_and_patterns_set_nothing_by_name() {
         let mut sysctls = Sysctls::default();
         sysctls.apply("# kernel.sysrq = 1\n; a.b = 1\nkernel.kptr_restrict = 1\n-net.core.x=2\n");
-        sysctls.apply("kernel.kptr_restrict=2\nnet.ipv4.conf.*.rp_filter = 2\n-net.core.y\n");
+        sysctls.apply("kernel/kptr_restrict=2\nnet.ipv4.conf.*.rp_filter = 2\n-net.core.y\n");
         assert_eq!(sysctls.get("kernel.kptr_restrict"), Some("2"));
         assert_eq!(sysctls.get("net.core.x"), Some("2"));
         assert_eq!(sysctls.values.len(), 2);

@@ -29,8 +29,8 @@ fn own_words(flavour: Flavour, profile: Profile) -> String {
 fn totals(flavour: Flavour, words: &str) -> BTreeMap<Setting, Totals> {
     let facts = Facts {
         config: own_config(flavour),
-        words: Words::parse(words),
-        sysctls: shipped_sysctls(&repository()).unwrap(),
+        words: Words::parse(words).unwrap(),
+        sysctls: applied(&shipped_files(&repository()).unwrap()),
     };
     Report::new(&own_policy(), &facts, flavour, Profile::Default).totals
 }
@@ -50,6 +50,11 @@ fn audit(root: &Path, arguments: &[&str]) -> (String, Result<(), String>) {
     (String::from_utf8(out).unwrap(), result)
 }
 
+const CONFIG: &str = "# Linux/x86 6.12.118 Kernel Configuration\nCONFIG_A=y\n";
+
+const LOCK: &str = "[releases]\n[packages]\n\"linux-source-6.12\" = { version = \"6.12.118-1\", suite = \"trixie\", size = 1, \
+     sha256 = \"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855\", filename = \"x\" }\n";
+
 /// A checkout whose policy has one check of each setting and what `more` adds.
 fn checkout(more: &str) -> tempfile::TempDir {
     let checkout = tempfile::tempdir().unwrap();
@@ -62,7 +67,10 @@ fn checkout(more: &str) -> tempfile::TempDir {
              [sysctl.self_protection]\nkspp = [\"a.b=1\"]\n{more}"
             ),
         ),
-        ("os/kernel/generated/hardened.config", "CONFIG_A=y\n".into()),
+        ("os/kernel/generated/hardened.config", CONFIG.into()),
+        ("os/kernel/base.config", "CONFIG_A=y # r\n".into()),
+        ("os/kernel/hardened/own.config", "?CONFIG_B=y # r\n".into()),
+        ("os/packages.lock", LOCK.into()),
         ("os/kernel/cmdline", "quiet # r\n".into()),
         ("os/kernel/hardened/cmdline", "panic=10 # r\n".into()),
         ("os/kernel/strict/cmdline", "nosmt # r\n".into()),
@@ -101,9 +109,11 @@ fn this_repositorys_policy_has_every_check_of_the_public_checker() {
         ((Sysctl, Source::Kspp),       19), ((Sysctl, Source::Grsec),       1), ((Sysctl, Source::Cis),         13),
         ((Sysctl, Source::Ubuntu),      1), ((Sysctl, Source::A13xp0p0v),   5),
     ];
+    counts.retain(|(_, source), _| *source != Source::Preon);
     assert_eq!(counts, BTreeMap::from(expected));
     let policy = own_policy();
-    let cut = policy.checks.iter().filter(|check| check.kind == Kind::CutAttackSurface).count();
+    let theirs = policy.checks.iter().filter(|check| check.source != Source::Preon);
+    let cut = theirs.filter(|check| check.kind == Kind::CutAttackSurface).count();
     assert_eq!(cut, 131 + 8 + 12);
 }
 
@@ -163,7 +173,7 @@ fn what_is_not_met_fails_and_the_hint_says_what_to_write() {
     let checkout = checkout("");
     let (out, result) = audit(checkout.path(), &[]);
     let error = result.unwrap_err();
-    assert!(error.contains("says of these not why: nosmt\n"), "{error}");
+    assert!(error.contains("says not why it is otherwise: nosmt\n"), "{error}");
     assert!(error.contains("hint:") && error.contains("flavours = [\"hardened\"]"), "{error}");
     assert!(out.contains("unexplained  kspp        not there"), "the table comes first: {out}");
     assert_eq!(audit(checkout.path(), &["--profile", "strict"]).1, Ok(()));
@@ -251,7 +261,7 @@ fn the_command_line_of_a_unified_kernel_image_is_read() {
     fs::write(&path, program(".cmdline", b"quiet nosmt\n\0")).unwrap();
     assert_eq!(audit(checkout.path(), &arguments).1, Ok(()));
     fs::write(&path, program(".cmdline", b"quiet")).unwrap();
-    assert!(audit(checkout.path(), &arguments).1.unwrap_err().contains("not why: nosmt"));
+    assert!(audit(checkout.path(), &arguments).1.unwrap_err().contains("otherwise: nosmt"));
     fs::write(&path, program(".text", b"nosmt")).unwrap();
     assert!(audit(checkout.path(), &arguments).1.unwrap_err().contains("has no command line"));
 }
@@ -264,7 +274,7 @@ fn json_has_the_checks_and_the_totals() {
     assert_eq!(json["flavour"], "hardened");
     assert_eq!(json["profile"], "default");
     let totals = serde_json::json!(
-        { "checks": 2, "met": 2, "explained": 0, "unexplained": 0, "kspp": 2, "kspp_met": 2 }
+        { "checks": 2, "met": 2, "explained": 0, "unexplained": 0, "kspp": 2, "kspp_met": 2, "ours": 0, "ours_met": 0 }
     );
     assert_eq!(json["totals"]["kconfig"], totals);
     let expected = serde_json::json!({
@@ -296,4 +306,123 @@ fn what_cannot_be_looked_at_is_named() {
     fs::remove_file(path("os/kernel/generated/hardened.config")).unwrap();
     let error = audit(checkout.path(), &[]).1.unwrap_err();
     assert!(error.contains("run `forge kernel config hardened`"), "{error}");
+}
+
+#[test]
+fn a_reason_for_what_is_not_there_is_none_for_what_is() {
+    let both = unmet("nosmt", "") + &unmet("a.b=1", "found = [\"a.b=2\"]\n");
+    let checkout = checkout(&both);
+    let printed = checkout.path().join("printed");
+    #[rustfmt::skip]
+    let cases = [
+        ("quiet",        "c.d = 1",  None),          // neither is there
+        ("quiet",        "a.b = 2",  None),          // what `found` names
+        ("quiet",        "a.b = 0",  Some("a.b=1")), // weaker than that
+    ];
+    for (words, parameters, expected) in cases {
+        fs::write(&printed, parameters).unwrap();
+        let arguments = ["--command-line", words, "--sysctls", printed.to_str().unwrap()];
+        let (out, result) = audit(checkout.path(), &arguments);
+        assert_eq!(result.is_err(), expected.is_some(), "{words}, {parameters}: {out}");
+        if let Some(check) = expected {
+            assert!(result.unwrap_err().contains(check));
+            assert!(
+                !out.contains("found [\"a.b=2\"]") && out.matches("because").count() == 1,
+                "{out}"
+            );
+        }
+    }
+}
+
+/// Each line was accepted once: by explanations that excused whatever was there.
+#[test]
+fn this_repositorys_policy_finds_what_weakens_the_kernel() {
+    let own = own_words(Flavour::Hardened, Profile::Default);
+    let strict = own_words(Flavour::Hardened, Profile::Strict);
+    #[rustfmt::skip]
+    let cases = [
+        ("default", &own,    "mitigations=off",            "mitigations=auto,nosmt"),
+        ("default", &own,    "mds=off spectre_v2=off",     "spectre_v2!=off"),
+        ("default", &own,    "tsa=0",                      "tsa!=off"),
+        ("default", &own,    "lsm=capability",             "!lsm"),
+        ("default", &own,    "apparmor=0",                 "!apparmor"),
+        ("default", &own,    "security=none",              "!security"),
+        ("default", &own,    "nokaslr",                    "!nokaslr"),
+        ("default", &own,    "-- nokaslr",                 "the command line has `--`"),
+        ("strict",  &strict, "retbleed=off,nosmt",         "retbleed!=off"),
+        ("strict",  &strict, "spectre_v2=off spectre-v2=on", "spectre_v2!=off"),
+    ];
+    for (profile, own, more, expected) in cases {
+        let line = format!("{own} {more}");
+        let arguments = ["--profile", profile, "--command-line", &line];
+        let error = audit(&repository(), &arguments).1.unwrap_err();
+        assert!(error.contains(expected), "{more}: {error}");
+    }
+    let weak = tempfile::tempdir().unwrap();
+    let printed = weak.path().join("sysctls");
+    fs::write(&printed, "kernel.yama.ptrace_scope = 0\n").unwrap();
+    let error = audit(&repository(), &["--sysctls", printed.to_str().unwrap()]).1.unwrap_err();
+    assert!(error.contains("more"), "{error}");
+}
+
+#[test]
+fn a_committed_configuration_that_others_have_overtaken_is_refused() {
+    let more = unmet("nosmt", "profiles = [\"default\"]\n");
+    #[rustfmt::skip]
+    let cases = [
+        ("os/kernel/base.config", "CONFIG_A=n # r\n",                    "os/kernel/base.config:1 asks for CONFIG_A=n"),
+        ("os/packages.lock",      &LOCK.replace("118-1", "119-1"),       "it is of 6.12.118, but os/packages.lock has 6.12.119-1"),
+        ("os/kernel/generated/hardened.config", "CONFIG_A=y\n",          "it is of no version"),
+    ];
+    for (path, text, expected) in cases {
+        let checkout = checkout(&more);
+        assert_eq!(audit(checkout.path(), &[]).1, Ok(()));
+        fs::write(checkout.path().join(path), text).unwrap();
+        let error = audit(checkout.path(), &[]).1.unwrap_err();
+        assert!(
+            error.contains(expected) && error.contains("forge kernel config hardened"),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn another_kernel_than_the_one_that_was_named_is_not_taken_for_it() {
+    let checkout = checkout(&unmet("nosmt", ""));
+    let path = checkout.path().join("given");
+    for (option, text) in [
+        ("--sysctls", "a.b = 1\nkernel.osrelease = 6.12.118-preon-full\n"),
+        ("--config", "CONFIG_A=y\nCONFIG_LOCALVERSION=\"-preon-full\"\n"),
+    ] {
+        fs::write(&path, text).unwrap();
+        let error = audit(checkout.path(), &[option, path.to_str().unwrap()]).1.unwrap_err();
+        assert!(error.contains("this is another kernel than `hardened`"), "{error}");
+    }
+}
+
+#[test]
+fn an_image_is_held_to_the_policy_with_all_that_its_definition_says() {
+    let checkout = checkout("");
+    let config = Config::parse(CONFIG).unwrap();
+    type Files<'a> = &'a [(&'a str, &'a str)];
+    let demand = |command_line, files: Files<'_>| {
+        let (flavour, profile) = (Flavour::Hardened, Profile::Default);
+        let installed = image::Installed { flavour, profile, config: &config, command_line, files };
+        image::demand(checkout.path(), &installed)
+            .map_err(|failure| explain::render(failure.as_ref()))
+    };
+    assert_eq!(demand("quiet nosmt", &[]), Ok(()));
+    #[rustfmt::skip]
+    let cases: [(&str, Files<'_>, &str); 5] = [
+        ("quiet",             &[],                                          "otherwise: nosmt\n"),
+        ("quiet nosmt -- x",  &[],                                          "has `--`"),
+        ("nosmt",             &[("/etc/sysctl.d/99-x.conf", "a/b = 0\n")],  "otherwise: a.b=1\n"),
+        ("nosmt",             &[("/etc/sysctl.d/60-b.conf", "")],           "otherwise: a.b=1\n"), // hides the package's
+        ("",                  &[("/etc/sysctl.d/99-x.conf", "a.b=0")],      "otherwise: nosmt, a.b=1\n"),
+    ];
+    for (command_line, files, expected) in cases {
+        let error = demand(command_line, files).unwrap_err();
+        assert!(error.contains(expected), "{command_line}, {files:?}: {error}");
+    }
+    assert_eq!(demand("nosmt", &[("/etc/sysctl.d/99-x.conf.bak", "a.b=0")]), Ok(()));
 }

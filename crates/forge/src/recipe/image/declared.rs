@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use formats::PackageName;
 use serde::Deserialize;
 
-use super::{ClusterBytes, Container, EtcPath, ImageDefinition, LayerCompression};
+use super::{ClusterBytes, CommandLine, Container, EtcPath, ImageDefinition, LayerCompression};
 use crate::kernel::{Flavour, Profile};
 use crate::recipe::words::{Preset, Reason};
 
@@ -23,7 +23,7 @@ pub(super) struct Declared {
     cluster_bytes: Option<ClusterBytes>,
     kernels: Option<Kernels>,
     profile: Option<Profile>,
-    command_line: Option<String>,
+    command_line: Option<CommandLine>,
     #[serde(default)]
     presets: BTreeMap<String, Preset>,
     #[serde(default)]
@@ -76,7 +76,7 @@ impl Declared {
             cluster_bytes: ClusterBytes::default(),
             kernels: Kernels::default(),
             profile: Profile::default(),
-            command_line: String::new(),
+            command_line: CommandLine::default(),
             presets: BTreeMap::new(),
             etc: BTreeMap::new(),
             container: None,

@@ -88,6 +88,9 @@ fn a_policy_that_contradicts_itself_is_refused() {
         (unmet("nosm"),                                                  "did you mean `nosmt`?"),
         (unmet("nosmt") + &unmet("nosmt"),                               "two [[unmet]] explain `nosmt` of the hardened kernel with the default profile"),
         (unmet("nosmt") + &narrow("nosmt", "strict"),                    "with the strict profile"),
+        (unmet("nosmt") + "found = [\"nosm\"]\n",                        "`nosm` may be found, but explains no check of that name"),
+        (unmet("").replace("\"\"", ""),                                  "without any `checks` explains nothing"),
+        (unmet("nosmt").replace("\"hardened\"", ""),                     "without any `flavours` explains nothing"),
     ];
     for (more, reason) in cases {
         let error = error(&text(&more));
