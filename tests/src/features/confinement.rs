@@ -2,9 +2,9 @@
 
 use super::Host;
 
-/// A container cannot make a user namespace (seccomp), set its name (AppArmor), or open a device that it was
-/// not given, though it can make its node (the device controller of cgroups). Each is allowed where exactly
-/// what forbids it is taken away, with the same capabilities, and the other two are not.
+/// A container cannot make a user namespace (seccomp, and AppArmor too), set its name (AppArmor), or open a
+/// device that it was not given, though it can make its node (the device controller of cgroups). Each is
+/// allowed where what forbids it is taken away, with the same capabilities, and the others are not.
 pub(super) fn defaults(host: &Host) {
     let script = r#"
         number() { stat --format '%Hr %Lr' "$(findfs LABEL=tools)"; }
@@ -18,8 +18,8 @@ pub(super) fn defaults(host: &Host) {
         test $(grep -c 'Permission denied' /run/attempt) = 1
         refused grep -E 'made|set|read$' /run/attempt
         only() { test "$(grep -E 'made|set|read$' /run/attempt)" = "$1"; }
-        attempt --security-opt seccomp=unconfined; only 'namespace made'
         attempt --security-opt apparmor=unconfined; only 'name set'
+        attempt --security-opt apparmor=unconfined --security-opt seccomp=unconfined; only $'namespace made\nname set'
         attempt --device "$(findfs LABEL=tools)"; only 'disk read'"#;
     host.prove("seccomp, Docker's AppArmor profile, devices", script);
 }
