@@ -76,7 +76,18 @@ impl Layer {
     }
 }
 
-/// The curated packages of the image `name`, in the order of their names.
+/// The curated packages of the image `name`, without its kernels.
+///
+/// # Errors
+///
+/// What reading recipes and lock, fetching and curating fail with.
+pub(crate) fn packages(context: &Context, name: &str) -> Result<Vec<Curated>, Failure> {
+    let (_, packages) = curated(context, name)?;
+    Ok(packages.into_iter().map(|(package, _)| package).collect())
+}
+
+/// The definition of the image `name` and its curated packages with the suites that they come from, in the
+/// order of their names, without its kernels.
 ///
 /// # Errors
 ///
@@ -101,7 +112,6 @@ fn curated(
         let version = formats::Version::try_from(env!("CARGO_PKG_VERSION").to_owned())?;
         inputs.push(curate::Input { name, origin: Origin::Own { version } });
     }
-    let kernels = kernels::kernels(context, &definition)?;
     let cache = context.cache.kind(Kind::Curated);
     let curated = curate::curate_all(&inputs, &recipes, &cache, context.progress.as_ref())?;
     let with_suite = curated.into_iter().map(|package| {
@@ -111,7 +121,7 @@ fn curated(
         let suite = suites.get(&package.name).map_or("preon", String::as_str).to_owned();
         (package, suite)
     });
-    Ok((definition, with_suite.chain(kernels).collect()))
+    Ok((definition, with_suite.collect()))
 }
 
 /// What `os/images` says about the image `name`.
@@ -143,7 +153,8 @@ pub(crate) struct Described {
 ///
 /// What reading recipes and lock, fetching and curating fail with.
 pub(crate) fn described(context: &Context, name: &str) -> Result<Described, Failure> {
-    let (definition, packages) = curated(context, name)?;
+    let (definition, mut packages) = curated(context, name)?;
+    packages.extend(kernels::kernels(context, &definition)?);
     let epoch = Supply::open(context)?.lock.epoch();
     let request = request(name, &definition, &packages, epoch);
     Ok(Described { definition, request })

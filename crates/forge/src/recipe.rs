@@ -24,7 +24,9 @@ pub(crate) use folder::{Content, Recipes, files_below};
 pub(crate) use image::ImageDefinition;
 pub(crate) use paths::{HostPath, Pattern, canonical};
 pub(crate) use reviewed::{Reviewed, script_digest};
-pub(crate) use words::{LinkTarget, Preset, Reason, Script, ScriptKey, TmpfilesLine, Waiver};
+pub(crate) use words::{
+    LinkTarget, Preset, Reason, Script, ScriptKey, Shortcoming, TmpfilesLine, Waiver,
+};
 
 /// The suite that packages come from unless their recipe says otherwise; it includes the updates
 /// and the security archive.
@@ -76,7 +78,7 @@ pub(crate) struct Declaration {
     pub(crate) groups: Vec<Group>,
     /// Findings of the audit that are accepted.
     #[serde(default)]
-    pub(crate) waive: BTreeMap<HostPath, Waiver>,
+    pub(crate) waive: BTreeMap<HostPath, Vec<Waiver>>,
 }
 
 fn first_revision() -> u32 {

@@ -51,7 +51,7 @@ description = "Secure Shell"
 name = "docker"
 gid = 110
 [waive]
-"/usr/x" = { finding = "no-fortify", reason = "no call", on = 2026-11-23 }
+"/usr/x" = [{ finding = "not-pie", reason = "static", on = 2026-11-23 }]
 "#;
 
 #[test]

@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use formats::PackageName;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// A text for people, in one line, that is not empty.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -212,12 +212,46 @@ impl fmt::Display for TmpfilesLine {
     }
 }
 
+/// A shortcoming, by the name that recipes and the policy call it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Shortcoming {
+    /// It always lies at one place in memory.
+    NotPie,
+    /// Tables of functions can be overwritten.
+    NotFullRelro,
+    /// The stack, or something that can be written, can be executed.
+    NotNx,
+    /// Its code is written to when it is loaded.
+    TextRelocations,
+    /// It looks for libraries in a place of its own that the policy does not name.
+    Runpath,
+    /// It begins like an ELF file, but cannot be read as one.
+    Unreadable,
+    /// It runs with its owner's rights, and the policy does not say so.
+    Setuid,
+    /// The same with its group's.
+    Setgid,
+    /// The same with some of root's.
+    Capabilities,
+    /// A recipe accepts a shortcoming that is not there.
+    IdleWaiver,
+}
+
+impl fmt::Display for Shortcoming {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // A unit of an enum by its name in JSON, so that each is spelled once.
+        let json = serde_json::to_value(self).unwrap_or_default();
+        f.pad(json.as_str().unwrap_or_default())
+    }
+}
+
 /// A finding of the audit that is accepted.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Waiver {
-    /// The finding's name.
-    pub(crate) finding: String,
+    /// The finding.
+    pub(crate) finding: Shortcoming,
     /// Why it is accepted.
     pub(crate) reason: Reason,
     /// When that was decided.

@@ -1,0 +1,170 @@
+//! `forge audit elf`: how every program and library of an image's packages is hardened, measured on the
+//! files themselves, and whether os/policy/elf.toml allows what falls short.
+
+mod fortify;
+mod hardening;
+mod policy;
+mod report;
+
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+
+use base::file::{self, FileError};
+use base::progress::Unit;
+use base::{Explain, Failure};
+use packages::deb::{Deb, DebError, Entry, Kind, Limits};
+use rayon::prelude::*;
+
+use crate::context::Context;
+use crate::curate::Curated;
+use crate::layer;
+use crate::recipe::Recipes;
+use hardening::Hardening;
+use policy::{Policy, Privilege};
+use report::Report;
+
+/// Where the policy lies below the checkout.
+const POLICY: &str = "os/policy/elf.toml";
+
+/// Measure how the programs and libraries of an image are hardened
+///
+/// Every ELF file of every package is read, and every file that runs with more rights than its caller.
+/// It fails if something falls short that neither a recipe waives nor os/policy/elf.toml allows.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Elf {
+    /// The image's name: `minimal`
+    image: String,
+    /// Show every file, not only what falls short
+    #[arg(long, conflicts_with = "json")]
+    all: bool,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+    /// Write the whole matrix of files and properties to this file, as HTML
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+}
+
+/// A file of a package, as far as the audit is concerned with it.
+#[derive(Debug)]
+struct Measured {
+    package: String,
+    /// From the root, with a slash before it.
+    path: String,
+    what: What,
+}
+
+/// What was found out about a file.
+#[derive(Debug)]
+enum What {
+    Elf(Hardening),
+    /// It begins like an ELF file, but is none.
+    Unreadable(String),
+    Privileged(Privilege),
+}
+
+/// An image does not pass.
+#[derive(Debug, thiserror::Error)]
+#[error("{} files of {image} fall short, and nothing says why they may", .count)]
+struct FallsShort {
+    image: String,
+    count: usize,
+}
+
+impl Explain for FallsShort {
+    fn hint(&self) -> Option<String> {
+        Some(format!(
+            "build the package from source with our flags, or accept it with a reason: [waive] in its \
+             recipe; folders of libraries and privileged programs are in {POLICY}"
+        ))
+    }
+}
+
+impl Elf {
+    /// Measures, and prints what came of it.
+    ///
+    /// # Errors
+    ///
+    /// [`FallsShort`], or what reading policy, recipes and packages fails with.
+    pub(crate) fn run(self, context: &Context, out: &mut dyn Write) -> Result<(), Failure> {
+        let policy = Policy::load(&context.root.join(POLICY))?;
+        let recipes = Recipes::load(&context.root.join("os/packages"))?;
+        let packages = layer::packages(context, &self.image)?;
+        let measured = measure_all(context, &packages)?;
+        let mut report = Report::new(&self.image, &policy, &recipes, &measured);
+        report.all = self.all;
+        if let Some(path) = &self.html {
+            file::replace(path, report.html().as_bytes())?;
+        }
+        let text = match self.json {
+            // Strings and numbers only: nothing in it can fail to be JSON.
+            true => serde_json::to_string_pretty(&report).unwrap_or_default() + "\n",
+            false => report.to_string(),
+        };
+        out.write_all(text.as_bytes()).map_err(FileError::at("write to", "standard output"))?;
+        match report.findings.len() {
+            0 => Ok(()),
+            count => Err(FallsShort { image: self.image, count }.into()),
+        }
+    }
+}
+
+fn measure_all(context: &Context, packages: &[Curated]) -> Result<Vec<Measured>, DebError> {
+    let total = Some(packages.len() as u64);
+    let task = context.progress.begin("measuring", total, Unit::Count("packages"));
+    let measured = packages.par_iter().map(|package| {
+        let measured = measure(package.name.as_str(), &package.path);
+        task.advance(1);
+        measured
+    });
+    let measured: Vec<_> = measured.collect::<Result<_, _>>()?;
+    Ok(measured.into_iter().flatten().collect())
+}
+
+/// What matters of the package at `path`.
+fn measure(package: &str, path: &Path) -> Result<Vec<Measured>, DebError> {
+    let deb = Deb::open(path)?;
+    let mut measured = Vec::new();
+    deb.visit(Limits::default(), |entry, content| {
+        let mut add = |what| {
+            let path = format!("/{}", entry.path);
+            measured.push(Measured { package: package.to_owned(), path, what });
+        };
+        privileges(entry).for_each(|privilege| add(What::Privileged(privilege)));
+        if entry.kind == Kind::File {
+            let bytes = program(content).map_err(FileError::at("read", path))?;
+            match Hardening::read(&bytes) {
+                Ok(Some(hardening)) => add(What::Elf(hardening)),
+                Ok(None) => {}
+                Err(error) => add(What::Unreadable(error.to_string())),
+            }
+        }
+        Ok::<_, DebError>(())
+    })?;
+    Ok(measured)
+}
+
+fn privileges(entry: &Entry) -> impl Iterator<Item = Privilege> {
+    let file = entry.kind == Kind::File; // on folders the bits mean something else
+    let capabilities = entry.xattrs.iter().any(|(name, _)| name == "security.capability");
+    let all = [
+        (file && entry.mode & 0o4000 != 0, Privilege::Setuid),
+        (file && entry.mode & 0o2000 != 0, Privilege::Setgid),
+        (capabilities, Privilege::Capabilities),
+    ];
+    all.into_iter().filter(|(has, _)| *has).map(|(_, privilege)| privilege)
+}
+
+/// The bytes of an ELF file; of others only the first, which say that they are none.
+fn program(content: &mut dyn Read) -> std::io::Result<Vec<u8>> {
+    const MAGIC: usize = 4;
+    let mut bytes = Vec::new();
+    content.take(MAGIC as u64).read_to_end(&mut bytes)?;
+    if bytes.starts_with(goblin::elf::header::ELFMAG) {
+        content.read_to_end(&mut bytes)?;
+    }
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests;
