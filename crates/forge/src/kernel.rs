@@ -4,20 +4,21 @@ pub(crate) mod build;
 mod changelog;
 pub(crate) mod cmdline;
 pub(crate) mod config;
+mod configure;
 mod flavour;
 pub(crate) mod fragment;
 pub(crate) mod package;
 pub(crate) mod patches;
 mod revision;
+mod show;
 mod update;
 
-use std::fmt;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use base::file::{self, FileError};
+use base::file::FileError;
 use base::progress::Progress;
-use base::{ByteSize, Explain, Failure};
+use base::{Explain, Failure};
 use formats::Version;
 use serde::Serialize;
 
@@ -83,9 +84,9 @@ pub(crate) enum Command {
     /// Build the kernel, unless the cache holds it
     Build(Build),
     /// Show the built kernel
-    Show(Show),
+    Show(show::Show),
     /// Write the final configuration that the fragments lead to
-    Config(Configure),
+    Config(configure::Configure),
     Update(update::Update),
 }
 
@@ -138,111 +139,6 @@ impl Explain for NeverTheSame {
     fn hint(&self) -> Option<String> {
         Some("each makes the key of its modules and throws it away; compare `hardened`".into())
     }
-}
-
-/// Show the built kernel.
-#[derive(Debug, clap::Args)]
-pub(crate) struct Show {
-    /// Which kernel
-    #[arg(value_enum, default_value_t)]
-    flavour: Flavour,
-    /// How strict the command line is
-    #[arg(long, value_enum, default_value_t)]
-    profile: Profile,
-    /// Print one JSON object
-    #[arg(long)]
-    json: bool,
-}
-
-/// What `forge kernel show --json` prints.
-#[derive(Debug, Serialize)]
-struct Shown {
-    /// Version of Debian's source package.
-    version: String,
-    /// What `uname -r` prints.
-    release: String,
-    /// Path of the final configuration.
-    config: PathBuf,
-    /// Default command line.
-    cmdline: String,
-    /// Path of the image.
-    image: PathBuf,
-    image_bytes: u64,
-}
-
-impl Show {
-    fn run(self, shop: &dyn Workshop, out: &mut dyn Write) -> Result<(), Failure> {
-        let recipe = recipe(shop, self.flavour, Need::Identity)?;
-        let key = recipe.key(shop.sandbox(Need::Identity)?.as_ref());
-        let kernel = build::cached(shop.cache(), key).ok_or_else(|| NotBuilt {
-            flavour: self.flavour,
-            folder: build::folder(shop.cache(), key),
-        })?;
-        let shown = Shown {
-            version: recipe.source.version,
-            release: kernel.release()?,
-            config: kernel.config(),
-            cmdline: command_line(shop.repository(), self.flavour, self.profile)?,
-            image: kernel.image(),
-            image_bytes: kernel.image_bytes()?,
-        };
-        print(out, &if self.json { json(&shown) } else { shown.to_string() })
-    }
-}
-
-impl fmt::Display for Shown {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "release       {}", self.release)?;
-        writeln!(f, "source        Debian's linux {}", self.version)?;
-        writeln!(f, "image         {} ({})", self.image.display(), ByteSize(self.image_bytes))?;
-        writeln!(f, "config        {}", self.config.display())?;
-        writeln!(f, "command line  {}", self.cmdline)
-    }
-}
-
-/// The kernel was asked about, but not built yet.
-#[derive(Debug, thiserror::Error)]
-#[error("the {flavour} kernel of these sources and fragments was not built: {} is not there, or not whole", folder.display())]
-struct NotBuilt {
-    flavour: Flavour,
-    folder: PathBuf,
-}
-
-impl Explain for NotBuilt {
-    fn hint(&self) -> Option<String> {
-        Some(format!(
-            "run `forge kernel build {}` first; it takes a quarter to three quarters of an hour",
-            self.flavour
-        ))
-    }
-}
-
-/// Write the final configuration that the fragments lead to.
-#[derive(Debug, clap::Args)]
-pub(crate) struct Configure {
-    /// Which kernel
-    #[arg(value_enum, default_value_t)]
-    flavour: Flavour,
-    /// Write nothing; fail if the committed file differs
-    #[arg(long)]
-    check: bool,
-}
-
-impl Configure {
-    fn run(self, shop: &dyn Workshop, out: &mut dyn Write) -> Result<(), Failure> {
-        let recipe = recipe(shop, self.flavour, Need::Files)?;
-        let sandbox = shop.sandbox(Need::Files)?;
-        let text = build::configure(&recipe, sandbox.as_ref(), shop.cache(), shop.progress())?;
-        if self.check {
-            return Ok(build::compare(&recipe.committed, &parse(&text)?)?);
-        }
-        file::replace(&recipe.committed, text.as_bytes())?;
-        print(out, &format!("{}\n", recipe.committed.display()))
-    }
-}
-
-fn parse(text: &str) -> Result<Config, build::BuildError> {
-    Config::parse(text).map_err(|source| build::BuildError::BadConfig { source })
 }
 
 /// A built kernel and what it was built from.

@@ -1,11 +1,13 @@
 //! The flow of a build against a tool root whose programs are ten lines of shell.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::os::unix::process::ExitStatusExt;
 use std::process::Stdio;
 use std::time::Duration;
 
 use base::progress::Silent;
+use base::{Explain, child};
 
 use super::*;
 use crate::kernel::fragment;
