@@ -103,7 +103,11 @@ pub fn run(command: &mut Command) -> Result<Vec<u8>, ChildError> {
     let program = program_of(command);
     let output = match command.stdin(Stdio::null()).output() {
         Ok(output) => output,
-        Err(source) => return Err(ChildError::Start { program, source }),
+        Err(source) => {
+            // What is called, not what that would have run: the latter may well be there.
+            let program = command.get_program().to_string_lossy().into_owned();
+            return Err(ChildError::Start { program, source });
+        }
     };
     if output.status.success() {
         return Ok(output.stdout);
@@ -114,14 +118,16 @@ pub fn run(command: &mut Command) -> Result<Vec<u8>, ChildError> {
 }
 
 /// What `command` runs, for people: where it calls a program of another root through that root's
-/// loader, the program.
+/// loader, or in that root through `bwrap`, the program.
 pub fn program_of(command: &Command) -> String {
     let called = Path::new(command.get_program());
     let is_loader =
         called.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"ld-linux"));
     let mut words = command.get_args();
     let mut program = called.as_os_str();
-    if is_loader && words.next().is_some_and(|word| word == "--library-path") {
+    if called.file_name().is_some_and(|name| name == "bwrap") {
+        program = words.skip_while(|word| *word != "--").nth(1).unwrap_or(program);
+    } else if is_loader && words.next().is_some_and(|word| word == "--library-path") {
         program = words.nth(1).unwrap_or(program);
     }
     program.to_string_lossy().into_owned()
@@ -157,6 +163,22 @@ mod tests {
         assert_eq!(program_of(command.arg("-x")), "/root/mkfs");
         words.truncate(1);
         assert_eq!(program_of(&Program::from_words(words).command()), "/root/ld-linux-x86-64.so.2");
+    }
+
+    #[test]
+    fn a_program_in_a_sandbox_is_named() {
+        let mut command = Program::new("bwrap").command();
+        command.args(["--ro-bind", "/root", "/", "--", "tar", "-x", "--", "y"]);
+        assert_eq!(program_of(&command), "tar");
+        assert_eq!(program_of(&Program::new("bwrap").command()), "bwrap");
+    }
+
+    #[test]
+    fn a_sandbox_that_cannot_be_started_is_named_itself() {
+        let mut command = Program::new("/no/such/bwrap").command();
+        let error = run(command.args(["--", "tar"])).unwrap_err();
+        assert_eq!(error.to_string(), "cannot start /no/such/bwrap");
+        assert!(error.hint().unwrap().contains("holds /no/such/bwrap"));
     }
 
     #[test]

@@ -58,3 +58,14 @@ pub(crate) fn command(root: &Path, program: &str, inside: &Inside<'_>) -> Comman
     command.args(["--chdir", folder, "--", program]);
     command
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_fails_inside_a_root_is_told_by_its_own_name() {
+        let command = command(Path::new("/root"), "tar", &Inside::default());
+        assert_eq!(base::child::program_of(&command), "tar");
+    }
+}
