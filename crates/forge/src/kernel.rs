@@ -10,6 +10,8 @@ pub(crate) mod fragment;
 pub(crate) mod package;
 pub(crate) mod patches;
 mod revision;
+#[cfg(test)]
+mod shop;
 mod show;
 mod update;
 
@@ -85,7 +87,7 @@ pub(crate) enum Command {
     Build(Build),
     /// Show the built kernel
     Show(show::Show),
-    /// Write the final configuration that the fragments lead to
+    /// Write the final configurations that the fragments lead to
     Config(configure::Configure),
     Update(update::Update),
 }

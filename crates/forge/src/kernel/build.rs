@@ -14,14 +14,16 @@ use base::digest::{Digest, Hasher};
 use base::file;
 use base::progress::Progress;
 
-pub(crate) use committed::compare;
+pub(crate) use committed::{committed, compare};
 pub(crate) use error::BuildError;
 pub(crate) use kept::Kernel;
+pub(crate) use site::wait_for;
 
+use super::config::Config;
 use super::fragment::{Wish, merged};
 use super::patches::Patch;
 use crate::sandbox::Bind;
-use committed::check_committed;
+use committed::{check_committed, parse};
 use site::Site;
 
 /// Raised when the steps below change what they make of the same inputs.
@@ -83,6 +85,14 @@ impl Recipe {
     }
 }
 
+/// A final configuration, as it is written and as it is read.
+pub(crate) struct Final {
+    /// What Kconfig wrote.
+    pub(crate) text: String,
+    /// The same.
+    pub(crate) config: Config,
+}
+
 /// The kernel with this key, if the cache holds it and every file of it is as it was built.
 pub(crate) fn cached(cache: &Path, key: Digest) -> Option<Kernel> {
     let kernel = Kernel { folder: folder(cache, key) };
@@ -108,17 +118,19 @@ pub(crate) fn build(
 ) -> Result<Kernel, BuildError> {
     let key = recipe.key(sandbox);
     let checked = |kernel: Kernel| {
-        check_committed(recipe, &file::read_text(&kernel.config())?, progress)?;
+        let path = kernel.config();
+        check_committed(recipe, &parse(&path, &file::read_text(&path)?)?, progress)?;
         Ok(kernel)
     };
     if let Some(kernel) = cached(cache, key) {
+        site::clear_leftover(cache, progress);
         return checked(kernel);
     }
-    let site = Site::open(cache, sandbox)?; // waits here while another process builds
+    let site = Site::open(cache, sandbox, progress)?; // waits here while another process builds
     if let Some(kernel) = cached(cache, key) {
         return checked(kernel);
     }
-    site.build(recipe, folder(cache, key), progress)
+    site.build(recipe, folder(cache, key))
 }
 
 /// Builds the kernel of `recipe` once more and compares every file with that of the cache (built
@@ -135,7 +147,7 @@ pub(crate) fn again(
 ) -> Result<Kernel, BuildError> {
     let first = build(recipe, sandbox, cache, progress)?;
     let folder = first.folder.with_extension("again");
-    let second = Site::open(cache, sandbox)?.build(recipe, folder, progress)?;
+    let second = Site::open(cache, sandbox, progress)?.build(recipe, folder)?;
     let files = first.differences(&second)?;
     if !files.is_empty() {
         return Err(BuildError::NotReproduced {
@@ -148,7 +160,7 @@ pub(crate) fn again(
     Ok(first)
 }
 
-/// The text of the final configuration that `recipe` leads to. Takes half a minute.
+/// The final configuration that `recipe` leads to. Takes half a minute.
 ///
 /// # Errors
 ///
@@ -158,8 +170,8 @@ pub(crate) fn configure(
     sandbox: &dyn Sandbox,
     cache: &Path,
     progress: &dyn Progress,
-) -> Result<String, BuildError> {
-    Site::open(cache, sandbox)?.configure(recipe, progress)
+) -> Result<Final, BuildError> {
+    Site::open(cache, sandbox, progress)?.configure(recipe)
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use packages::lock::Lock;
 use serde::Serialize;
 
 use super::build::{self, Source};
-use super::config::{Config, Difference};
+use super::config::Difference;
 use super::{Flavour, Need, Profile, Workshop, changelog, json, kernel, print, recipe};
 use crate::audit;
 use trial::Trial;
@@ -92,7 +92,7 @@ impl Update {
             image: None,
         };
         if newest.now != newest.before && !self.dry_run {
-            let trial = Trial::begin(shop.repository(), shop.cache(), &newest.lock)?;
+            let trial = Trial::begin(shop, &newest.lock)?;
             shop.elsewhere(&trial.root, &mut |shop| follow(shop, &newest.before, &mut report))?;
             trial.keep()?;
         }
@@ -121,12 +121,10 @@ fn follow(shop: &dyn Workshop, before: &Version, report: &mut Report) -> Result<
 fn configure(shop: &dyn Workshop, flavour: Flavour) -> Result<Vec<Difference>, Failure> {
     let recipe = recipe(shop, flavour, Need::Files)?;
     let sandbox = shop.sandbox(Need::Files)?;
-    let text = build::configure(&recipe, sandbox.as_ref(), shop.cache(), shop.progress())?;
-    let parse =
-        |text: &str| Config::parse(text).map_err(|source| build::BuildError::BadConfig { source });
-    let before = parse(&file::read_text(&recipe.committed)?)?;
-    file::replace(&recipe.committed, text.as_bytes())?;
-    Ok(before.differences(&parse(&text)?))
+    let made = build::configure(&recipe, sandbox.as_ref(), shop.cache(), shop.progress())?;
+    let before = build::committed(&recipe.committed)?;
+    file::replace(&recipe.committed, made.text.as_bytes())?;
+    Ok(before.differences(&made.config))
 }
 
 fn read(source: &Source) -> Result<String, NoChangelog> {

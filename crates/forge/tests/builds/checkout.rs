@@ -31,6 +31,9 @@ const SUITE: &str = "trixie";
 /// Where the index of that suite is.
 pub const IN_RELEASE: &str = "debian/dists/trixie/InRelease";
 
+/// What a kernel is configured as.
+const CONFIGURED: &str = "# Linux/x86 6.12.2 Kernel Configuration\n";
+
 /// A package of nothing but a control file and the maintainer script `postinst`.
 pub fn scripted((name, version): (&str, &str), postinst: &str) -> Package {
     let control = control((name, version), "");
@@ -128,7 +131,7 @@ impl Checkout {
         self.write("os/tools.toml", &format!("{tools}{others}"));
         self.write("os/kernel/base.config", "CONFIG_A=y # reason\n");
         self.write("os/kernel/hardened/closed.config", "CONFIG_B=n # reason\n");
-        self.write("os/kernel/generated/hardened.config", "");
+        self.write("os/kernel/generated/hardened.config", CONFIGURED);
         self.write("os/kernel/package.toml", "revision = 1\n");
         self.write("os/policy/kernel.toml", "[kconfig]\n[cmdline]\n[sysctl]\n");
         for path in ["os/kernel/cmdline", "os/kernel/hardened/cmdline"] {
@@ -148,8 +151,12 @@ impl Checkout {
     pub fn plant_kernel(&self) {
         let missing = self.missing_kernel();
         let folder = format!("cache/kernel/{}", missing.rsplit('/').next().unwrap());
-        let files =
-            [("bzImage", "image"), ("config", ""), ("System.map", ""), ("release", "6.12.2\n")];
+        let files = [
+            ("bzImage", "image"),
+            ("config", CONFIGURED),
+            ("System.map", ""),
+            ("release", "6.12.2\n"),
+        ];
         let mut digests = String::new();
         for (name, text) in files {
             self.write(&format!("{folder}/{name}"), text);

@@ -7,7 +7,7 @@ use std::thread;
 
 use base::digest::Hasher;
 use base::file::FileError;
-use base::progress::{Progress, Task, Unit};
+use base::progress::{Task, Unit};
 use base::{Digest, child, file};
 
 use super::{BuildError, Site, TIMESTAMP};
@@ -35,11 +35,7 @@ impl Job<'_> {
 }
 
 /// Compiles `arch/x86/boot/bzImage`, and the modules into `modules.tar`.
-pub(super) fn compile(
-    site: &Site<'_>,
-    job: &Job<'_>,
-    progress: &dyn Progress,
-) -> Result<(), BuildError> {
+pub(super) fn compile(site: &Site<'_>, job: &Job<'_>) -> Result<(), BuildError> {
     let seed = seed(job.key);
     file::replace(&site.out().join("randstruct-seed.sh"), seed_script(seed).as_bytes())?;
     let jobs = thread::available_parallelism().map_or(1, usize::from);
@@ -59,7 +55,8 @@ pub(super) fn compile(
         ),
     ]);
     make.args(job.targets());
-    let task = progress.begin("compiling the kernel", Some(job.objects()), Unit::Count("files"));
+    let count = Some(job.objects());
+    let task = site.progress.begin("compiling the kernel", count, Unit::Count("files"));
     let (status, output) =
         watch(make, task.as_ref()).map_err(|source| BuildError::Start { source })?;
     if !status.success() {

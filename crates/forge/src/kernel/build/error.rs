@@ -1,6 +1,6 @@
 //! Why a kernel could not be built, and what to do about it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use base::Explain;
 use base::child::ChildError;
@@ -37,10 +37,18 @@ pub(crate) enum BuildError {
         source: ChildError,
     },
     /// Kconfig wrote something else than a configuration, or the committed file is none.
-    #[error("the configuration cannot be read")]
+    #[error("{} is no kernel configuration", path.display())]
     BadConfig {
+        /// The file.
+        path: PathBuf,
         /// Why.
         source: BadConfig,
+    },
+    /// The committed file is empty or was written by something else than Kconfig.
+    #[error("{} does not say of which version of the kernel it is", path.display())]
+    NoVersion {
+        /// The file.
+        path: PathBuf,
     },
     /// What was asked for did not come out.
     #[error("{} of the options asked for did not come out{}", missed.len(), lines(missed))]
@@ -95,16 +103,22 @@ pub(super) fn lines(items: &[impl ToString]) -> String {
 
 impl Explain for BuildError {
     fn hint(&self) -> Option<String> {
+        if self.is_disk_full() {
+            let text =
+                "free 4 GB where the cache is, 12 GB for `full`; --cache takes another place";
+            return Some(text.into());
+        }
         match self {
             Self::File(error) => error.hint(),
             Self::Unpack { .. } => Some(
-                "free space where the cache is, or run `forge cache clear roots`, so that the source \
-                 is fetched and unpacked again"
+                "run `forge cache clear roots`, so that the source is fetched and unpacked again"
                     .into(),
             ),
             Self::Patch { .. } => Some("adapt the patch to this source, or drop it if the source has the change by now".into()),
             Self::Configure { source } | Self::Modules { source } => source.hint(),
-            Self::BadConfig { .. } => Some("run `forge kernel config` to write it anew".into()),
+            Self::BadConfig { path, .. } | Self::NoVersion { path } => {
+                Some(format!("run `{}` to write it anew", configures(path)?))
+            }
             Self::NotGranted { missed } if missed.iter().any(NotGranted::is_plugins) => Some(
                 "GCC plugins need plugin headers: add the package gcc-NN-plugin-dev of that very \
                  compiler to the root `build` of os/tools.toml"
@@ -115,14 +129,12 @@ impl Explain for BuildError {
                  line, or mark it with `?` and say why it may be absent"
                     .into(),
             ),
-            Self::Differs { .. } => {
-                Some("run `forge kernel config`, then read and commit the difference".into())
-            }
+            Self::Differs { committed, .. } => Some(format!(
+                "run `{}`, then read and commit the difference",
+                configures(committed)?
+            )),
             Self::NotReproduced { first, second, .. } => {
                 Some(format!("compare {} with {}", first.display(), second.display()))
-            }
-            Self::Compile { output, .. } if output.contains("No space left on device") => {
-                Some("free 4 GB where the cache is, 12 GB for `full`; --cache takes another place".into())
             }
             Self::Compile { output, .. } if output.contains("Killed") => {
                 Some("the compiler was out of memory: 2 GB for each processor do".into())
@@ -130,4 +142,24 @@ impl Explain for BuildError {
             Self::Start { .. } | Self::Compile { .. } => None,
         }
     }
+}
+
+impl BuildError {
+    fn is_disk_full(&self) -> bool {
+        match self {
+            Self::Unpack { source, .. }
+            | Self::Patch { source, .. }
+            | Self::Configure { source }
+            | Self::Modules { source } => source.is_disk_full(),
+            Self::Compile { output, .. } => output.contains("No space left on device"),
+            _ => false,
+        }
+    }
+}
+
+/// The command that writes the committed configuration at `path`, which is named after its kernel;
+/// `None` for another file.
+fn configures(path: &Path) -> Option<String> {
+    let flavour = path.file_name()?.to_str()?.strip_suffix(".config")?;
+    (!flavour.is_empty()).then(|| format!("forge kernel config {flavour}"))
 }

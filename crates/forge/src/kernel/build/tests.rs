@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::process::ExitStatusExt;
 use std::process::Stdio;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use base::progress::Silent;
+use base::progress::{Silent, Task, Unit};
 use base::{Explain, child};
 
 use super::*;
@@ -66,6 +67,45 @@ const GRANTED: &str =
     "# Linux/x86 6.12.117 Kernel Configuration\nCONFIG_GCC_PLUGINS=y\nCONFIG_A=y\n";
 
 const WORKS: Fake = Fake { config: GRANTED, compile: COMPILES, tar: "true" };
+
+/// Keeps what it is told, and shows nothing.
+#[derive(Default)]
+pub(crate) struct Recorder(Mutex<Vec<String>>);
+
+impl Recorder {
+    pub(crate) fn told(&self) -> Vec<String> {
+        self.0.lock().unwrap().clone()
+    }
+}
+
+impl Progress for Recorder {
+    fn begin(&self, what: &str, _: Option<u64>, _: Unit) -> Box<dyn Task> {
+        self.note(what);
+        Box::new(Silent)
+    }
+
+    fn note(&self, line: &str) {
+        self.0.lock().unwrap().push(line.to_owned());
+    }
+}
+
+/// Holds the lock at `path`, as another process would, until `recorder` was told that it is waited for.
+pub(crate) fn hold_until_waited_for(path: &Path, recorder: &Arc<Recorder>) {
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    let held = fs::File::create(path).unwrap();
+    held.lock().unwrap();
+    let recorder = Arc::clone(recorder);
+    std::thread::spawn(move || {
+        let is_told = || {
+            let told = recorder.told().iter().any(|line| line.starts_with("waiting for another"));
+            Ok::<_, testkit::wait::TimedOut>(told.then_some(()))
+        };
+        // A test that was told nothing must not hang.
+        let waited = testkit::wait::until("a note", Duration::from_secs(20), is_told);
+        drop(held);
+        waited.unwrap();
+    });
+}
 
 /// A recipe that asks for two options, and the cache beside it.
 struct Scene {
@@ -181,14 +221,14 @@ fn each_failure_says_what_is_wrong_and_leaves_nothing_in_the_cache() {
     let cases = [
         (Fake { config: "CONFIG_GCC_PLUGINS=y\n", ..WORKS },   "1 of the options asked for did not come out\n  f:2: CONFIG_A=y came out as n"),
         (Fake { config: "CONFIG_A=y\n", ..WORKS },             "1 of the options asked for did not come out\n  f:1: CONFIG_GCC_PLUGINS=y came out as n"),
-        (Fake { config: "segmentation fault", ..WORKS },       "the configuration cannot be read"),
+        (Fake { config: "segmentation fault", ..WORKS },       "cache/work/out/.config is no kernel configuration"),
         (Fake { compile: "echo 'a.c:1: error: x'; echo '  CC b.o'; exit 2", ..WORKS },
             "the kernel's build failed with exit status: 2\n  | a.c:1: error: x\n  |   CC b.o"),
     ];
     for (sandbox, expected) in cases {
         let scene = Scene::new();
         let error = scene.build(&sandbox).unwrap_err();
-        assert_eq!(error.to_string(), expected);
+        assert!(error.to_string().ends_with(expected), "{error}");
         assert_eq!(scene.cached(), [""; 0], "{expected}");
     }
 }
@@ -199,6 +239,8 @@ fn what_to_do_is_said_where_it_is_known() {
     let cases = [
         (Fake { config: "CONFIG_A=y\n", ..WORKS },             "GCC plugins need plugin headers: add the package gcc-NN-plugin-dev"),
         (Fake { config: "CONFIG_GCC_PLUGINS=y\n", ..WORKS },   "look up what each depends on"),
+        (Fake { tar: "echo 'tar: a.c: Cannot write: No space left on device' >&2; exit 2", ..WORKS }, "free 4 GB where the cache is"),
+        (Fake { tar: "echo 'xz: Compressed data is corrupt' >&2; exit 2", ..WORKS },           "run `forge cache clear roots`"),
         (Fake { compile: "echo 'fatal error: x: No space left on device'; exit 2", ..WORKS }, "free 4 GB where the cache is"),
         (Fake { compile: "echo 'gcc: fatal error: Killed signal terminated program cc1'; exit 2", ..WORKS }, "the compiler was out of memory"),
     ];
@@ -320,9 +362,86 @@ fn a_committed_configuration_that_is_out_of_date_stops_the_build() {
     fs::write(&scene.recipe.committed, old).unwrap();
     let error = scene.build(&WORKS).unwrap_err();
     assert!(error.to_string().ends_with("CONFIG_A: m → y"), "{error}");
-    assert!(error.hint().unwrap().contains("forge kernel config"));
+    assert!(error.hint().unwrap().starts_with("run `forge kernel config hardened`, then"));
 
     // A newer source may bring options of its own: that must not stop a development build.
     fs::write(&scene.recipe.committed, old.replace("117", "116")).unwrap();
     scene.build(&WORKS).unwrap();
+}
+
+#[test]
+fn a_difference_is_a_note_only_where_the_source_is_newer() {
+    let with = |version: &str| format!("# Linux/x86 {version} Kernel Configuration\nCONFIG_A=m\n");
+    #[rustfmt::skip]
+    let cases = [
+        (with("6.12.99"),                 None), // an older one
+        (with("6.12.117"),                Some("is not what the fragments lead to")),
+        (with("6.12.118"),                Some("is not what the fragments lead to")),
+        (with("six"),                     Some("is not what the fragments lead to")),
+        (String::new(),                   Some("hardened.config does not say of which version")),
+        ("CONFIG_A=y\nCONFIG_GCC_PLUGINS=y\n".into(), Some("hardened.config does not say of which version")),
+        ("<html>\n".into(),               Some("hardened.config is no kernel configuration")),
+    ];
+    for (committed, expected) in cases {
+        let scene = Scene::new();
+        fs::write(&scene.recipe.committed, &committed).unwrap();
+        let recorder = Recorder::default();
+        let built = build(&scene.recipe, &WORKS, &scene.cache(), &recorder);
+        let Some(expected) = expected else {
+            built.unwrap();
+            let told = recorder.told().join("\n");
+            assert!(
+                told.contains("the source is newer than") && told.contains("CONFIG_A: m → y"),
+                "{told}"
+            );
+            continue;
+        };
+        let error = built.unwrap_err();
+        assert!(error.to_string().contains(expected), "{committed}: {error}");
+        let hint = error.hint().unwrap();
+        assert!(hint.contains("`forge kernel config hardened`"), "{committed}: {hint}");
+    }
+}
+
+#[test]
+fn a_build_says_that_it_waits_for_another_and_empties_its_folder() {
+    let scene = Scene::new();
+    let recorder = Arc::new(Recorder::default());
+    hold_until_waited_for(&scene.cache().join("lock"), &recorder);
+    build(&scene.recipe, &WORKS, &scene.cache(), recorder.as_ref()).unwrap();
+    let expected = [
+        "waiting for another build of a kernel",
+        "configuring the kernel",
+        "compiling the kernel",
+        "emptying the kernel's work folder",
+    ];
+    assert_eq!(recorder.told(), expected);
+}
+
+#[test]
+fn nobody_else_may_look_into_the_work_folder() {
+    const LOOKS: &str = "test \"$(stat -c %a ..)\" = 700 || exit 4; ";
+    let compile = format!("{LOOKS}{COMPILES}").leak();
+    Scene::new().build(&Fake { compile, ..WORKS }).unwrap();
+}
+
+#[test]
+fn what_a_killed_build_left_goes_when_the_kernel_comes_from_the_cache_unless_another_is_at_work() {
+    let scene = Scene::new();
+    scene.build(&WORKS).unwrap();
+    let key = scene.cache().join("work/out/certs/signing_key.pem");
+    file::replace(&key, b"secret").unwrap();
+    let lock = fs::File::open(scene.cache().join("lock")).unwrap();
+    lock.lock().unwrap();
+    scene.build(&WORKS).unwrap();
+    assert!(key.exists(), "it is the other's");
+
+    drop(lock);
+    // A program that another test starts at this moment has the lock open until it runs.
+    let is_gone = || {
+        scene.build(&WORKS).unwrap();
+        let alone = scene.cached() == [scene.recipe.key(&WORKS).short()];
+        Ok::<_, testkit::wait::TimedOut>(alone.then_some(()))
+    };
+    testkit::wait::until("an empty place", Duration::from_secs(20), is_gone).unwrap();
 }

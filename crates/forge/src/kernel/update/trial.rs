@@ -9,7 +9,8 @@ use base::Explain;
 use base::file::{self, FileError};
 use packages::lock::Lock;
 
-use crate::kernel::{Flavour, committed};
+use crate::kernel::build::wait_for;
+use crate::kernel::{Flavour, Workshop, committed};
 
 /// The lock below a checkout.
 const LOCK: &str = "os/packages.lock";
@@ -45,16 +46,18 @@ pub(super) struct Trial {
 }
 
 impl Trial {
-    /// The checkout at `real` with another lock, in a folder of `cache`; waits while another is tried.
+    /// The shop's checkout with another lock, in a folder of its cache; waits while another is tried.
     ///
     /// # Errors
     ///
     /// [`TrialError::File`].
-    pub(super) fn begin(real: &Path, cache: &Path, lock: &Lock) -> Result<Self, TrialError> {
+    pub(super) fn begin(shop: &dyn Workshop, lock: &Lock) -> Result<Self, TrialError> {
+        let (real, cache) = (shop.repository(), shop.cache());
         file::create_dir_all(cache)?;
         let path = cache.join("trial.lock");
         let alone = File::create(&path).map_err(FileError::at("create", &path))?;
-        alone.lock().map_err(FileError::at("lock", &path))?;
+        let locked = wait_for(&alone, "update of the kernel", shop.progress());
+        locked.map_err(FileError::at("lock", &path))?;
         let root = cache.join("trial");
         if root.exists() {
             file::remove_folder(&root)?; // what a trial left that was killed
