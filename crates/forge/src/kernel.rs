@@ -242,9 +242,22 @@ fn split_reason(line: &str) -> (&str, Option<&str>) {
     (line.trim(), None)
 }
 
-fn json(value: &impl Serialize) -> String {
-    // Strings, numbers and paths that came from text: nothing in it can fail to be JSON.
-    serde_json::to_string_pretty(value).map(|text| text + "\n").unwrap_or_default()
+/// A path in it is not UTF-8, or it would be JSON: there are only strings and numbers beside.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot print this as JSON")]
+struct NotJson {
+    source: serde_json::Error,
+}
+
+impl Explain for NotJson {
+    fn hint(&self) -> Option<String> {
+        Some("give the checkout and the cache (--cache) names in UTF-8, or leave out --json".into())
+    }
+}
+
+fn json(value: &impl Serialize) -> Result<String, NotJson> {
+    let text = serde_json::to_string_pretty(value);
+    text.map(|text| text + "\n").map_err(|source| NotJson { source })
 }
 
 fn print(out: &mut dyn Write, text: &str) -> Result<(), Failure> {

@@ -95,7 +95,8 @@ impl Workshop for KernelShop<'_> {
         let lock = update::with_newest(self.context, &before, &name)?;
         let locked = |lock: &Lock| lock.packages.get(&name).cloned().ok_or(NoSource);
         let (before, now) = (locked(&before)?, locked(&lock)?);
-        Ok(Newest { before: before.version, now: now.version, suite: now.suite, lock })
+        let offline = self.context.offline;
+        Ok(Newest { before: before.version, now: now.version, suite: now.suite, offline, lock })
     }
 }
 

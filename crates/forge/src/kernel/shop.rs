@@ -12,7 +12,7 @@ use packages::lock::{Lock, Locked};
 
 use super::build::tests::Fake;
 use super::build::{Sandbox, Source};
-use super::{Need, Newest, Work, Workshop};
+use super::{Flavour, Need, Newest, Work, Workshop, committed};
 
 /// What each kernel is configured as with the archive's source.
 pub(crate) const CONFIG: &str =
@@ -34,6 +34,8 @@ pub(crate) struct Shop {
     root: PathBuf,
     pub(crate) cache: PathBuf,
     pub(crate) progress: Shared,
+    /// The archive's version of the source, and whether it was asked.
+    pub(crate) archive: (&'static str, bool),
     config: &'static str,
     compile: &'static str,
 }
@@ -47,6 +49,7 @@ impl Shop {
             cache: folder.path().join("cache"),
             folder,
             progress: Arc::new(Silent),
+            archive: ("6.12.118-1", false),
             config,
             compile,
         };
@@ -80,6 +83,15 @@ impl Shop {
         let mut packed = flate2::write::GzEncoder::new(file, flate2::Compression::fast());
         packed.write_all(changelog.as_bytes()).unwrap();
         packed.finish().unwrap();
+        shop
+    }
+
+    /// The same with configurations committed that are `config`.
+    pub(crate) fn configured(config: &'static str, compile: &'static str) -> Self {
+        let shop = Self::new(config, compile);
+        for flavour in Flavour::CONFIGURED {
+            file::replace(&committed(&shop.root, flavour), config.as_bytes()).unwrap();
+        }
         shop
     }
 
@@ -160,9 +172,10 @@ impl Workshop for Shop {
         let before = Lock::load(&self.path("os/packages.lock"))?.packages["linux-source-6.12"]
             .version
             .clone();
-        let lock = self.lock("6.12.118-1");
+        let (version, offline) = self.archive;
+        let lock = self.lock(version);
         let now = lock.packages["linux-source-6.12"].version.clone();
-        Ok(Newest { before, now, suite: "trixie-security".into(), lock })
+        Ok(Newest { before, now, suite: "trixie-security".into(), offline, lock })
     }
 }
 

@@ -26,6 +26,10 @@ pub(crate) struct Show {
 /// What `forge kernel show --json` prints.
 #[derive(Debug, Serialize)]
 struct Shown {
+    /// Which kernel.
+    flavour: Flavour,
+    /// How strict the command line is.
+    profile: Profile,
     /// Version of Debian's source package.
     version: String,
     /// What `uname -r` prints.
@@ -37,6 +41,8 @@ struct Shown {
     /// Path of the image.
     image: PathBuf,
     image_bytes: u64,
+    /// Path of the modules, if it has any.
+    modules: Option<PathBuf>,
 }
 
 impl Show {
@@ -48,14 +54,17 @@ impl Show {
             folder: build::folder(shop.cache(), key),
         })?;
         let shown = Shown {
+            flavour: self.flavour,
+            profile: self.profile,
             version: recipe.source.version,
             release: kernel.release()?,
             config: kernel.config(),
             cmdline: command_line(shop.repository(), self.flavour, self.profile)?,
             image: kernel.image(),
             image_bytes: kernel.image_bytes()?,
+            modules: kernel.modules(),
         };
-        print(out, &if self.json { json(&shown) } else { shown.to_string() })
+        print(out, &if self.json { json(&shown)? } else { shown.to_string() })
     }
 }
 
@@ -64,6 +73,9 @@ impl fmt::Display for Shown {
         writeln!(f, "release       {}", self.release)?;
         writeln!(f, "source        Debian's linux {}", self.version)?;
         writeln!(f, "image         {} ({})", self.image.display(), ByteSize(self.image_bytes))?;
+        if let Some(modules) = &self.modules {
+            writeln!(f, "modules       {}", modules.display())?;
+        }
         writeln!(f, "config        {}", self.config.display())?;
         writeln!(f, "command line  {}", self.cmdline)
     }
@@ -83,5 +95,61 @@ impl Explain for NotBuilt {
             "run `forge kernel build {}` first; it takes a quarter to three quarters of an hour",
             self.flavour
         ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::build::tests::COMPILES;
+    use crate::kernel::shop::{CONFIG, Shop, printed};
+
+    fn show(shop: &Shop) -> Result<String, String> {
+        let (flavour, profile) = (Flavour::Hardened, Profile::Strict);
+        printed(|out| Show { flavour, profile, json: true }.run(shop, out))
+    }
+
+    fn built(shop: &Shop) -> build::Kernel {
+        crate::kernel::kernel(shop, Flavour::Hardened).unwrap().kernel
+    }
+
+    #[test]
+    fn json_says_which_kernel_it_is_and_where_its_files_are() {
+        let shop = Shop::configured(CONFIG, COMPILES);
+        assert!(show(&shop).unwrap_err().contains("the hardened kernel of these sources"));
+        let kernel = built(&shop);
+        let shown: serde_json::Value = serde_json::from_str(&show(&shop).unwrap()).unwrap();
+        let expected = serde_json::json!({
+            "flavour": "hardened",
+            "profile": "strict",
+            "version": "6.12.117-1",
+            "release": "6.12.117-preon",
+            "config": kernel.config(),
+            "cmdline": "quiet a nosmt",
+            "image": kernel.image(),
+            "image_bytes": 6,
+            "modules": null,
+        });
+        assert_eq!(shown, expected);
+    }
+
+    #[test]
+    fn json_has_the_modules_of_a_kernel_that_has_any() {
+        let config = format!("{CONFIG}CONFIG_MODULES=y\n").leak();
+        let shop = Shop::configured(config, COMPILES);
+        let modules = built(&shop).modules().unwrap();
+        let shown: serde_json::Value = serde_json::from_str(&show(&shop).unwrap()).unwrap();
+        assert_eq!(shown["modules"], serde_json::json!(modules));
+    }
+
+    #[test]
+    fn a_path_that_json_cannot_hold_is_an_error_and_not_empty_output() {
+        use std::os::unix::ffi::OsStrExt;
+        let mut shop = Shop::configured(CONFIG, COMPILES);
+        shop.cache = shop.path("").join(std::ffi::OsStr::from_bytes(b"cach\xe9"));
+        built(&shop);
+        let error = show(&shop).unwrap_err();
+        assert!(error.starts_with("error: cannot print this as JSON\n"), "{error}");
+        assert!(error.contains("hint: ") && error.contains("--cache"), "{error}");
     }
 }

@@ -42,6 +42,8 @@ pub(crate) struct Newest {
     pub(crate) now: Version,
     /// The suite that has it.
     pub(crate) suite: String,
+    /// Whether the archive was not asked: it is the newest of what the cache holds.
+    pub(crate) offline: bool,
     /// The lock with the newest source, and the suites' dates; no other package moves.
     pub(crate) lock: Lock,
 }
@@ -53,8 +55,12 @@ struct Report {
     before: String,
     /// And now.
     now: String,
+    /// Whether that is newer.
+    newer: bool,
     /// The suite that it comes from.
     suite: String,
+    /// Whether the archive was not asked: it is the newest of what the cache holds.
+    offline: bool,
     /// The flaws that the changelog of newer versions says are fixed; none where it was not read.
     cves: Vec<String>,
     /// What changed in the configurations.
@@ -70,6 +76,21 @@ struct Changes {
     options: Vec<String>,
 }
 
+/// The archive's source is older than the lock's: somebody may be hiding what came since.
+#[derive(Debug, thiserror::Error)]
+#[error("the newest source of {suite} is linux {now}, older than the {before} of os/packages.lock")]
+struct Backwards {
+    before: Version,
+    now: Version,
+    suite: String,
+}
+
+impl Explain for Backwards {
+    fn hint(&self) -> Option<String> {
+        Some("wait until the mirror has caught up, or take another: --archive".into())
+    }
+}
+
 /// The changelog in the source's package cannot be read.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot read the changelog {}", path.display())]
@@ -83,20 +104,26 @@ impl Explain for NoChangelog {}
 impl Update {
     pub(super) fn run(self, shop: &dyn Workshop, out: &mut dyn Write) -> Result<(), Failure> {
         let newest = shop.newest()?;
+        if newest.now < newest.before {
+            let Newest { before, now, suite, .. } = newest;
+            return Err(Backwards { before, now, suite }.into());
+        }
         let mut report = Report {
             before: newest.before.to_string(),
             now: newest.now.to_string(),
+            newer: newest.now > newest.before,
+            offline: newest.offline,
             suite: newest.suite.clone(),
             cves: Vec::new(),
             changes: Vec::new(),
             image: None,
         };
-        if newest.now != newest.before && !self.dry_run {
+        if report.newer && !self.dry_run {
             let trial = Trial::begin(shop, &newest.lock)?;
             shop.elsewhere(&trial.root, &mut |shop| follow(shop, &newest.before, &mut report))?;
             trial.keep()?;
         }
-        print(out, &if self.json { json(&report) } else { report.to_string() })
+        print(out, &if self.json { json(&report)? } else { report.to_string() })
     }
 }
 
@@ -135,11 +162,13 @@ fn read(source: &Source) -> Result<String, NoChangelog> {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { before, now, suite, cves, changes, image } = self;
-        if before == now {
-            return writeln!(f, "linux {now} of {suite} is the newest");
+        let Self { before, now, suite, cves, changes, image, .. } = self;
+        if !self.newer {
+            let of = if self.offline { " of what the cache holds" } else { "" };
+            return writeln!(f, "linux {now} of {suite} is the newest{of}");
         }
-        writeln!(f, "linux {before} -> {now} of {suite}")?;
+        let newest = if self.offline { ", the newest of what the cache holds" } else { "" };
+        writeln!(f, "linux {before} -> {now} of {suite}{newest}")?;
         for Changes { flavour, options } in changes {
             let policy = if Flavour::ALL.contains(flavour) { ", meets the policy" } else { "" };
             match options.len() {

@@ -85,6 +85,55 @@ fn what_a_killed_trial_left_is_not_in_the_next_one() {
 }
 
 #[test]
+fn an_update_never_goes_backwards() {
+    for dry_run in [true, false] {
+        let mut shop = Shop::new(CONFIG, COMPILES);
+        shop.archive = ("6.12.99-1", false);
+        let before = shop.texts();
+        let error = update(&shop, dry_run).unwrap_err();
+        let expected = "error: the newest source of trixie-security is linux 6.12.99-1, older than the \
+                        6.12.117-1 of os/packages.lock\nhint: wait until the mirror has caught up";
+        assert!(error.starts_with(expected), "{error}");
+        assert_eq!(shop.texts(), before);
+    }
+}
+
+#[test]
+fn json_says_whether_there_is_something_newer_and_whether_the_archive_was_asked() {
+    #[rustfmt::skip]
+    let cases = [
+        (("6.12.118-1", false), true),
+        (("6.12.117-1", false), false),
+        (("6.12.117-1", true),  false),
+    ];
+    for (archive, newer) in cases {
+        let mut shop = Shop::new(CONFIG, COMPILES);
+        shop.archive = archive;
+        let said = printed(|out| Update { dry_run: true, json: true }.run(&shop, out)).unwrap();
+        let said: serde_json::Value = serde_json::from_str(&said).unwrap();
+        assert_eq!(
+            (&said["newer"], &said["offline"]),
+            (&newer.into(), &archive.1.into()),
+            "{said}"
+        );
+    }
+}
+
+#[test]
+fn without_network_the_newest_is_that_of_the_cache() {
+    let mut shop = Shop::new(CONFIG, COMPILES);
+    #[rustfmt::skip]
+    let cases = [
+        ("6.12.117-1", "linux 6.12.117-1 of trixie-security is the newest of what the cache holds\n"),
+        ("6.12.118-1", "linux 6.12.117-1 -> 6.12.118-1 of trixie-security, the newest of what the cache holds\n"),
+    ];
+    for (version, expected) in cases {
+        shop.archive = (version, true);
+        assert_eq!(update(&shop, true).unwrap(), expected);
+    }
+}
+
+#[test]
 fn an_update_says_that_it_waits_for_another() {
     let mut shop = Shop::new(CONFIG, COMPILES);
     let recorder = Arc::new(Recorder::default());
