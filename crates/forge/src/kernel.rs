@@ -13,6 +13,7 @@ mod revision;
 #[cfg(test)]
 mod shop;
 mod show;
+mod tree;
 mod update;
 
 use std::io::Write;
@@ -185,6 +186,7 @@ pub(crate) fn command_line(
 
 fn recipe(shop: &dyn Workshop, flavour: Flavour, need: Need) -> Result<Recipe, Failure> {
     let folder = shop.repository().join("os/kernel");
+    tree::check(shop.repository(), &folder)?;
     Ok(Recipe {
         source: shop.source(need)?,
         patches: patches::load(&folder.join("patches"))?,

@@ -11,7 +11,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use base::Explain;
@@ -19,6 +18,7 @@ use base::file::{self, FileError};
 
 use super::config::Value;
 use super::flavour::Folders;
+use super::tree;
 
 /// One option that a fragment asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -199,14 +199,8 @@ fn load_folders(root: &Path, folders: &[PathBuf]) -> Result<Vec<Wish>, FragmentE
 }
 
 fn fragments(folder: &Path) -> Result<Vec<PathBuf>, FileError> {
-    let list = || {
-        fs::read_dir(folder)?
-            .map(|entry| Ok(entry?.path()))
-            .collect::<std::io::Result<Vec<PathBuf>>>()
-    };
-    let mut paths = list().map_err(FileError::at("list", folder))?;
+    let mut paths = tree::list(folder)?;
     paths.retain(|path| path.extension().is_some_and(|extension| extension == "config"));
-    paths.sort();
     Ok(paths)
 }
 
@@ -284,6 +278,18 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let error = load_folders(folder.path(), &[folder.path().to_owned()]).unwrap_err();
         assert!(matches!(error, FragmentError::None { .. }), "{error}");
+    }
+
+    #[test]
+    fn what_editors_leave_beside_a_fragment_is_not_read() {
+        let root = tempfile::tempdir().unwrap();
+        let path = |name: &str| root.path().join(name);
+        file::replace(&path("x.config"), b"CONFIG_A=y # a\n").unwrap();
+        // The lock of an editor: a link to nowhere.
+        std::os::unix::fs::symlink("me@host.1", path(".#x.config")).unwrap();
+        file::replace(&path(".old.config"), b"CONFIG_B=y # b\n").unwrap();
+        let wishes = load_folders(root.path(), &[root.path().to_owned()]).unwrap();
+        assert_eq!(merged(&wishes), "CONFIG_A=y\n");
     }
 
     #[test]

@@ -1,10 +1,11 @@
 //! Our patches to the source: few, each with what it is for at its head.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use base::file::{self, FileError};
 use base::{Digest, Explain};
+
+use super::tree;
 
 /// A change to the source, in the form that `patch -p1` takes.
 #[derive(Clone, Debug)]
@@ -34,13 +35,14 @@ impl Explain for PatchError {
         match self {
             Self::File(error) => error.hint(),
             Self::NoReason { .. } => {
-                Some("begin it with a line that says what it does, and why below".into())
+                Some("begin it with a sentence that says what it does, and why below".into())
             }
         }
     }
 }
 
-/// The patches (`*.patch`) in `folder`, in the order of their names; none where there is no folder.
+/// The patches (`*.patch`) in `folder`, in the order of their names; none where there is no folder. What
+/// else lies there [`tree::check`] refuses.
 ///
 /// # Errors
 ///
@@ -49,26 +51,47 @@ pub(crate) fn load(folder: &Path) -> Result<Vec<Patch>, PatchError> {
     if !folder.is_dir() {
         return Ok(Vec::new());
     }
-    let at = || FileError::at("list", folder);
     let mut patches = Vec::new();
-    for entry in fs::read_dir(folder).map_err(at())? {
-        let path = entry.map_err(at())?.path();
+    for path in tree::list(folder)? {
         if path.extension().is_none_or(|extension| extension != "patch") {
             continue;
         }
         let text = file::read_text(&path)?;
-        let head = text.split("\n--- ").next().unwrap_or_default().trim();
-        if head.is_empty() || head.starts_with("--- ") {
+        if !says_why(&text) {
             return Err(PatchError::NoReason { path });
         }
         patches.push(Patch { digest: Digest::of(text.as_bytes()), path });
     }
-    patches.sort_by(|one, other| one.path.cmp(&other.path));
     Ok(patches)
+}
+
+/// Whether the text of a patch has a sentence before the change begins: a line of three words or more
+/// that is none of what Git and mail write by themselves.
+fn says_why(text: &str) -> bool {
+    const CHANGE: [&str; 5] = ["---", "+++", "diff ", "Index: ", "@@ "];
+    let begins_change = |line: &&str| CHANGE.iter().any(|start| line.starts_with(start));
+    let mut head = text.lines().take_while(|line| !begins_change(line));
+    head.any(|line| {
+        let line = line.strip_prefix("Subject: ").unwrap_or(line);
+        !is_header(line) && line.split_whitespace().filter(|word| is_word(word)).count() >= 3
+    })
+}
+
+/// Whether `line` is one such as `Signed-off-by: …`, `From: …`, or the first of a mail from Git.
+fn is_header(line: &str) -> bool {
+    let first = line.split(' ').next().unwrap_or_default();
+    let names = ["From", "From:", "Date:", "To:", "Cc:", "Link:", "Fixes:", "Closes:"];
+    names.contains(&first) || (first.ends_with(':') && first.contains('-'))
+}
+
+fn is_word(text: &str) -> bool {
+    text.chars().any(char::is_alphabetic)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]
@@ -76,9 +99,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         assert_eq!(load(&folder.path().join("none")).unwrap().len(), 0);
         for (name, text) in [
-            ("0002-b.patch", "Why b\n---\n--- a/b\n"),
-            ("0001-a.patch", "Why a\n--- a/a\n"),
+            ("0002-b.patch", "What b is for\n---\n--- a/b\n"),
+            ("0001-a.patch", "What a is for\n--- a/a\n"),
             ("README", ""),
+            (".#0003-c.patch", ""),
         ] {
             fs::write(folder.path().join(name), text).unwrap();
         }
@@ -89,5 +113,29 @@ mod tests {
         fs::write(folder.path().join("0003-c.patch"), "--- a/c\n+++ b/c\n").unwrap();
         let error = load(folder.path()).unwrap_err();
         assert!(error.to_string().ends_with("0003-c.patch does not say what it is for"), "{error}");
+    }
+
+    #[test]
+    fn a_reason_is_a_sentence_before_the_change() {
+        #[rustfmt::skip]
+        let cases = [
+            ("Let init start early\n---\n--- a/x\n",                           true),
+            ("Subject: [PATCH] Let init start early\n\n---\n",                 true),
+            ("From: A Man With Names\n\nx86: leave it out\n--- a/x\n",        true),
+            ("Let init start early\ndiff --git a/x b/x\n",                     true),
+            ("",                                                               false),
+            ("diff --git a/x b/x\nindex 12..34 100644\n--- a/x\n",            false),
+            ("--- a/x\n+++ b/x\n@@ -1 +1 @@\n-a b c d\n",                    false),
+            ("\n---\n\n x.c | 2 +- of one two three\n\ndiff --git a/x b/x\n", false),
+            ("fix\n--- a/x\n",                                                false),
+            ("Signed-off-by: A Man With Names\n--- a/x\n",                    false),
+            ("SPDX-License-Identifier: GPL-2.0 or later one\n--- a/x\n",       false),
+            ("From 12ab Mon Sep 17 00:00:00 2001\nDate: Mon Sep x y\n---\n",   false),
+            ("Index: x of y z\n===\n--- a/x\n",                               false),
+            ("1 2 3 4\n--- a/x\n",                                            false),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(says_why(text), expected, "{text}");
+        }
     }
 }

@@ -142,3 +142,11 @@ fn an_update_says_that_it_waits_for_another() {
     update(&shop, false).unwrap();
     assert_eq!(recorder.told()[0], "waiting for another update of the kernel");
 }
+
+#[test]
+fn a_fragment_that_nothing_reads_stops_the_update() {
+    let shop = Shop::new(CONFIG, COMPILES);
+    file::replace(&shop.path("os/kernel/harden/x.config"), b"CONFIG_A=y # r\n").unwrap();
+    let error = update(&shop, false).unwrap_err();
+    assert!(error.starts_with("error: nothing reads os/kernel/harden\nhint: "), "{error}");
+}
