@@ -15,6 +15,7 @@ mod shop;
 mod show;
 mod tree;
 mod update;
+mod why;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -90,6 +91,8 @@ pub(crate) enum Command {
     Show(show::Show),
     /// Write the final configurations that the fragments lead to
     Config(configure::Configure),
+    /// Say why an option of the kernel is as it is
+    Why(why::Why),
     Update(update::Update),
 }
 
@@ -104,6 +107,7 @@ impl Command {
             Self::Build(command) => command.run(shop, out),
             Self::Show(command) => command.run(shop, out),
             Self::Config(command) => command.run(shop, out),
+            Self::Why(command) => command.run(shop.repository(), out),
             Self::Update(command) => command.run(shop, out),
         }
     }

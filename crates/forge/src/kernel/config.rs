@@ -135,6 +135,11 @@ impl Config {
         self.values.get(option)
     }
 
+    /// The options that are listed, those that are off included.
+    pub(crate) fn options(&self) -> impl Iterator<Item = &str> {
+        self.values.keys().map(String::as_str)
+    }
+
     /// What of `wishes` did not come out, in their order; options that are only wanted where they
     /// exist are left out.
     ///
