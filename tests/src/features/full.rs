@@ -79,11 +79,11 @@ END
 
 /// A crashed program leaves its memory, where the host says so.
 pub(super) fn core_dumps(host: &Host) {
-    let script = r"
+    let script = r#"
         pattern=$(cat /proc/sys/kernel/core_pattern)
         echo /run/core > /proc/sys/kernel/core_pattern
         (ulimit -c unlimited; refused bash -c 'kill -SEGV $$')
-        test -s /run/core; rm /run/core; echo $pattern > /proc/sys/kernel/core_pattern";
+        test -s "$(ls /run/core*)"; rm /run/core*; echo $pattern > /proc/sys/kernel/core_pattern"#;
     host.prove("core dumps", script);
 }
 
