@@ -40,7 +40,7 @@ impl Test {
                 .iter()
                 .try_for_each(|flavour| forge(&["kernel", "config", flavour, "--check"]))
         });
-        let built = steps.run("image", run::build);
+        let built = steps.run("image", || run::build(run::IMAGE));
         if self.nightly {
             steps.run("the same kernel twice", || forge(&["kernel", "build", "--again"]));
             steps.run("full image", || forge(&["image", "build", "full"]));
