@@ -24,6 +24,7 @@ fn the_minimal_host_runs_containers_and_keeps_its_state() {
     what_is_verified_cannot_be_written(&vm);
     policy::holds(&vm, &image, &[]);
     the_store_has_grown_to_the_disk(&vm);
+    only_root_sees_the_boot_loaders_files(&vm, &manifest);
     scanners_see_what_is_installed(&vm, &manifest);
     every_program_finds_its_libraries(&vm);
     services_are_as_expected(&vm);
@@ -119,6 +120,18 @@ fn the_store_has_grown_to_the_disk(vm: &Vm) {
     let size: u64 =
         vm.run("df --block-size=1 --output=size /var | tail -n 1").trim().parse().unwrap();
     assert!(size > DISK_BYTES * 9 / 10 - (128 << 20), "{size}");
+}
+
+/// `/efi` is mounted when somebody looks at it: root only. logind finds the loader's entries there.
+fn only_root_sees_the_boot_loaders_files(vm: &Vm, manifest: &Manifest) {
+    assert_eq!(vm.run("systemctl is-active efi.mount; true"), "inactive", "before it is asked for");
+    let kernel = format!("preon-{}.efi", manifest.kernel.release);
+    let expected =
+        format!("/efi/EFI/BOOT/BOOTX64.EFI\n/efi/EFI/Linux/{kernel}\n/efi/loader/loader.conf");
+    assert_eq!(vm.run("find /efi -type f | sort"), expected);
+    assert_eq!(vm.run("find /efi -perm /077"), "", "anybody but root may do something there");
+    let entries = vm.run("systemctl reboot --boot-loader-entry=help");
+    assert!(entries.lines().any(|entry| entry == kernel), "{entries}");
 }
 
 fn scanners_see_what_is_installed(vm: &Vm, manifest: &Manifest) {

@@ -84,9 +84,9 @@ pub struct Partition {
 /// If it was not built.
 pub fn open(name: &str) -> Image {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../out").join(name);
-    let folder = folder.canonicalize().unwrap_or_else(|_| {
-        panic!("build it first: cargo run --release -p forge -- image build {name}")
-    });
+    let folder = folder
+        .canonicalize()
+        .unwrap_or_else(|_| panic!("build it first: cargo forge image build {name}"));
     Image { folder }
 }
 

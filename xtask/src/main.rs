@@ -23,7 +23,7 @@ use clap::Parser;
 enum Xtask {
     /// Install the Debian packages that everything here needs
     Setup,
-    /// Build the minimal host, boot it, run a container on it
+    /// Build a host, the minimal one unless told otherwise, boot it, run a container on it
     Run(run::Run),
     /// Run every test, those in virtual machines included
     Test(tests::Test),

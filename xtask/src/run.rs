@@ -13,13 +13,16 @@ use testkit::vm::Acceleration;
 
 use crate::{command, progress, setup};
 
-/// The image that is run.
+/// The image that is run, tested and measured where no other is asked for.
 pub(crate) const IMAGE: &str = "minimal";
 /// Emulation on a busy machine is slow.
 const BOOT: Duration = Duration::from_secs(600);
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Run {
+    /// Which image: the name of a definition in os/images
+    #[arg(default_value = IMAGE)]
+    image: String,
     /// Power the host off once the container has run; fails with the host's journal if anything did
     #[arg(long)]
     exit: bool,
@@ -49,13 +52,13 @@ impl Run {
         let ports = self.forward.iter().map(|(here, _)| *here);
         options::check_ports(ports.chain([self.ssh_port]))?;
         setup::ensure()?;
-        build()?;
+        build(&self.image)?;
         let (stop, stopped) = mpsc::channel();
         let ctrl_c = CtrlC::default();
         let pressed = ctrl_c.clone();
         ctrlc::set_handler(move || pressed.act(&stop)).context("cannot listen to Ctrl-C")?;
 
-        let folder = command::workspace().join("out").join(IMAGE);
+        let folder = command::workspace().join("out").join(&self.image);
         let mut machine = Vm::builder(&folder).cpus(2).memory_mb(self.memory);
         machine = machine.disk_bytes(self.disk * 1_000_000_000);
         // Only whoever runs this can open the serial console's socket.
@@ -124,11 +127,11 @@ impl CtrlC {
     }
 }
 
-/// Builds the image and the container image.
-pub(crate) fn build() -> Result<()> {
+/// Builds an image and the container image.
+pub(crate) fn build(image: &str) -> Result<()> {
     // By itself first: the compiler's own progress is shown.
     command::run(&mut command::cargo(&["build", "--release", "-p", "forge"]))?;
-    command::run(&mut command::forge(&["image", "build", IMAGE]))?;
+    command::run(&mut command::forge(&["image", "build", image]))?;
     command::run(&mut command::forge(&["image", "oci"]))
 }
 

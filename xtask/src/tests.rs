@@ -36,7 +36,7 @@ impl Test {
         });
         let forge = |words: &[&str]| command::run(&mut command::forge(words));
         steps.run("kernels' configurations", || forge(&["kernel", "config", "--check"]));
-        let built = steps.run("image", run::build);
+        let built = steps.run("image", || run::build(run::IMAGE));
         if self.nightly {
             steps.run("the same kernel twice", || forge(&["kernel", "build", "--again"]));
             steps.run("full image", || forge(&["image", "build", "full"]));

@@ -37,7 +37,7 @@ pub(crate) enum SupplyError {
 
 impl Explain for SupplyError {
     fn hint(&self) -> Option<String> {
-        Some("run `cargo run --release -p forge -- update`".into())
+        Some("run `cargo forge update`".into())
     }
 }
 

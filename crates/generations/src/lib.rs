@@ -20,6 +20,10 @@ pub const DATA: &str = "/run/preon/data";
 /// Where a running host's store is.
 pub const STORE: &str = "/run/preon/data/preon";
 
+/// A link to the device of the EFI system partition that the boot loader came from; missing where
+/// there is none. `efi.mount` in `os/packages/preon-base` follows it.
+pub const ESP: &str = "/run/preon/esp";
+
 /// The type of the partition whose filesystem holds the store and the state: ours alone.
 pub const PARTITION_TYPE: formats::Guid = formats::Guid::from_bytes([
     0x9c, 0x3a, 0xd1, 0xa8, 0x70, 0xf3, 0x4f, 0xa1, 0x8e, 0xf4, 0x0a, 0x5e, 0x7f, 0x6d, 0x2c, 0x11,

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::Path;
 
 use base::file::{self, FileError};
@@ -11,7 +12,8 @@ use generations::{Stack, Store};
 use sys::{Filesystem, Limits, block, capability, efi, ext4, mount, root};
 
 use crate::command_line::CommandLine;
-use crate::{disk, grow, log};
+use crate::disk::{self, Disk};
+use crate::{grow, log};
 
 /// Where the new root is made.
 const ROOT: &str = "/sysroot";
@@ -59,7 +61,11 @@ pub(crate) fn run(words: &CommandLine) -> Result<Infallible, Failure> {
     let below = |path: &str| sysroot.join(path.trim_start_matches('/'));
     let (run, data) = (below(generations::RUN), below(generations::DATA));
     make_root(sysroot, &run)?;
-    mount_data(words, &data)?;
+    let disk = disk::find(words)?;
+    mount_data(&disk, &data)?;
+    if let Err(error) = show_esp(&disk, &below(generations::ESP)) {
+        log::warning(&base::explain::render(&error)); // the host runs without
+    }
 
     let store = Store::open(&below(generations::STORE))?;
     let (generation, manifest) = store.choose()?;
@@ -98,14 +104,13 @@ fn make_root(sysroot: &Path, run: &Path) -> Result<(), Failure> {
 }
 
 /// Mounts the data filesystem at `target`, as long as its disk allows.
-fn mount_data(words: &CommandLine, target: &Path) -> Result<(), Failure> {
+fn mount_data(disk: &Disk, target: &Path) -> Result<(), Failure> {
     // A disk that holds less than it could is no reason not to boot.
     let unless_grown = |error: &dyn Explain| log::warning(&base::explain::render(error));
-    let disk = disk::find(words)?;
-    if let Err(error) = grow::grow(&disk) {
+    if let Err(error) = grow::grow(disk) {
         unless_grown(&error);
     }
-    let device = grow::device(&disk)?;
+    let device = grow::device(disk)?;
     log::info(&format!("the store is on {}", device.display()));
     file::create_dir_all(target)?;
     let limits = Limits { no_programs: true, ..Limits::DATA };
@@ -114,6 +119,14 @@ fn mount_data(words: &CommandLine, target: &Path) -> Result<(), Failure> {
         unless_grown(&error);
     }
     Ok(())
+}
+
+/// Makes the link by which the host mounts the boot loader's partition, if there is one: another disk
+/// may have one with the same name.
+fn show_esp(disk: &Disk, link: &Path) -> Result<(), FileError> {
+    let Some(number) = disk.esp else { return Ok(()) };
+    let Some(device) = disk.partition(number)? else { return Ok(()) };
+    symlink(device, link).map_err(FileError::at("create the link", link))
 }
 
 /// Makes `sysroot` the root, with the kernel's own filesystems in it.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use base::Explain;
 use base::file::FileError;
 use formats::Guid;
-use formats::gpt::{self, Partition, Table};
+use formats::gpt::{self, EFI_SYSTEM, Partition, Table};
 use generations::PARTITION_TYPE as DATA;
 use sys::block;
 use sys::efi::{self, VariableError};
@@ -69,12 +69,19 @@ pub(crate) struct Disk {
     pub(crate) table: Table,
     /// The data partition's number, from 1.
     pub(crate) number: u32,
+    /// The number of the EFI system partition that the boot loader came from, if it came from one.
+    pub(crate) esp: Option<u32>,
 }
 
 impl Disk {
     /// Its device file.
     pub(crate) fn path(&self) -> PathBuf {
         Path::new("/dev").join(&self.name)
+    }
+
+    /// The device file of a partition, if the kernel sees one with this number.
+    pub(crate) fn partition(&self, number: u32) -> Result<Option<PathBuf>, FileError> {
+        block::partition_path(block::LIST.as_ref(), &self.name, number)
     }
 }
 
@@ -131,10 +138,12 @@ fn pick(disks: &[(&str, Table)], partition: Guid) -> Result<Option<Disk>, FindEr
         return Err(FindError::TwoDisks { partition, one, other });
     }
     let disk = (*name).to_owned();
-    let is_data = |(_, partition): &(usize, &Partition)| partition.kind == DATA;
-    let mut data = table.numbered().filter(is_data).map(|(number, _)| number as u32); // at most 128
+    let numbered = || table.numbered().map(|(number, entry)| (number as u32, entry)); // at most 128
+    let is_esp = |entry: &Partition| entry.id == partition && entry.kind == EFI_SYSTEM;
+    let esp = numbered().find(|(_, entry)| is_esp(entry)).map(|(number, _)| number);
+    let mut data = numbered().filter(|(_, entry)| entry.kind == DATA).map(|(number, _)| number);
     match (data.next(), data.next()) {
-        (Some(number), None) => Ok(Some(Disk { name: disk, table: table.clone(), number })),
+        (Some(number), None) => Ok(Some(Disk { name: disk, table: table.clone(), number, esp })),
         (Some(one), Some(other)) => Err(FindError::TwoData { disk, one, other }),
         (None, _) => Err(FindError::NoData { disk }),
     }
@@ -142,7 +151,7 @@ fn pick(disks: &[(&str, Table)], partition: Guid) -> Result<Option<Disk>, FindEr
 
 #[cfg(test)]
 mod tests {
-    use formats::gpt::{EFI_SYSTEM, Lba};
+    use formats::gpt::Lba;
 
     use super::*;
 
@@ -175,6 +184,8 @@ mod tests {
         for partition in [guid(1), guid(2)] {
             let found = pick(&disks, partition).unwrap().unwrap();
             assert_eq!((found.name.as_str(), found.number), ("sdb", 2));
+            // Only a boot loader names the partition that it came from.
+            assert_eq!(found.esp, (partition == guid(1)).then_some(1));
         }
         assert_eq!(pick(&disks, guid(5)).unwrap(), None);
     }

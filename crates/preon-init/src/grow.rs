@@ -56,7 +56,7 @@ pub(crate) fn grow(disk: &Disk) -> Result<(), GrowError> {
 
 /// The device file of the data partition.
 pub(crate) fn device(disk: &Disk) -> Result<PathBuf, GrowError> {
-    let look = || block::partition_path(block::LIST.as_ref(), &disk.name, disk.number);
+    let look = || disk.partition(disk.number);
     if let Some(device) = look()? {
         return Ok(device);
     }

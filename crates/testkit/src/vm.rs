@@ -54,7 +54,7 @@ pub struct Vm {
 #[derive(Debug, thiserror::Error)]
 pub enum VmError {
     /// The image is not there.
-    #[error("there is no image at {}; make it with `cargo run --release -p forge -- image build NAME`", .0.display())]
+    #[error("there is no image at {}; make it with `cargo forge image build NAME`", .0.display())]
     NoImage(PathBuf),
     /// No firmware was found.
     #[error("no UEFI firmware in {}; install the package ovmf", start::OVMF)]
@@ -254,13 +254,21 @@ impl Vm {
     /// If it does not.
     #[track_caller]
     pub fn reboot(&mut self) {
-        let restarted = self.qmp("watch QEMU").and_then(|mut qmp| {
-            // The connection may break before the command's end is told.
-            let _ = self.try_run_for("systemctl reboot", Duration::from_secs(30));
-            qmp.wait_for_event("RESET", SHUTDOWN).map_err(host("see the guest restart"))
-        });
-        if let Err(error) = restarted {
-            panic!("{}", chain(&error));
+        self.reboot_by("systemctl reboot");
+    }
+
+    /// Restarts the guest by this command, and waits until the machine resets.
+    ///
+    /// # Panics
+    ///
+    /// If it does not, with what the command printed.
+    #[track_caller]
+    pub fn reboot_by(&mut self, command: &str) {
+        let mut qmp = self.qmp("watch QEMU").unwrap_or_else(|error| panic!("{}", chain(&error)));
+        // The connection may break before the command's end is told: only the machine's word counts.
+        let told = self.try_run_for(command, Duration::from_secs(30));
+        if let Err(error) = qmp.wait_for_event("RESET", SHUTDOWN) {
+            panic!("the guest did not restart: {error}; {told:?}");
         }
         self.guest.disconnect();
     }

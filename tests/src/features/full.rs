@@ -88,15 +88,9 @@ pub(super) fn core_dumps(host: &Host) {
 }
 
 /// The loader boots the image's other kernel when it is told to, and a container runs there too.
-///
-/// Source: <https://systemd.io/BOOT_LOADER_INTERFACE/>, `LoaderEntryOneShot`.
 pub(super) fn the_other_kernel(host: &mut Host) {
-    let script = r#"
-        variable=/sys/firmware/efi/efivars/LoaderEntryOneShot-4a67b082-0a4c-41cf-b6c7-440b29bb8c4f
-        { printf '\7\0\0\0'; printf "preon-$(uname -r | sed s/full/hardened/).efi" | sed 's/./&\x00/g'; printf '\0\0'; } > /run/variable
-        cat /run/variable > $variable"#;
-    host.prove("choosing the other kernel", script);
-    host.vm.reboot();
+    let other = host.vm.run("uname -r").replace("-full", "-hardened");
+    host.vm.reboot_by(&format!("systemctl reboot --boot-loader-entry=preon-{other}.efi"));
     host.vm.wait_until_booted(BOOT);
     let script = r"
         case $(uname -r) in *-hardened) ;; *) uname -r; exit 1 ;; esac

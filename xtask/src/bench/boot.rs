@@ -24,7 +24,7 @@ const MARKS: [(&str, &str); 3] = [
 ];
 
 pub(super) fn measure(runs: usize) -> Result<Vec<Row>> {
-    run::build()?;
+    run::build(run::IMAGE)?;
     let ours = command::workspace().join("out").join(run::IMAGE).join("disk.raw");
     let theirs = rival::disk()?;
     let qemu = emulator::program()?;

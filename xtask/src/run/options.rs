@@ -97,6 +97,15 @@ mod tests {
     }
 
     #[test]
+    fn the_minimal_host_is_run_unless_another_image_is_named() {
+        for (arguments, expected) in [(&[][..], "minimal"), (&["full", "--exit"], "full")] {
+            let words = [&["cargo xtask", "run"], arguments].concat();
+            let Ok(Xtask::Run(run)) = Xtask::try_parse_from(words) else { panic!("{arguments:?}") };
+            assert_eq!(run.image, expected);
+        }
+    }
+
+    #[test]
     fn the_help_shows_how_a_port_is_forwarded() {
         let help = refusal(&["--help"]);
         assert!(help.contains("--forward <HERE:THERE>"), "{help}");

@@ -1,5 +1,7 @@
 //! `forge image show`: what an image is made of and how large it is.
 
+mod kernels;
+
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -7,9 +9,9 @@ use std::path::{Path, PathBuf};
 use base::file::{self, FileError};
 use base::{ByteSize, Explain, Failure};
 use formats::manifest::{Manifest, ManifestError};
-use formats::pe::{BadPe, Pe};
 use serde::Serialize;
 
+use self::kernels::{Kernel, KernelsError};
 use super::{disk, kind};
 use crate::context::Context;
 
@@ -32,15 +34,14 @@ struct Report {
     packages: Vec<Package>,
     layer_bytes: u64,
     verity_bytes: u64,
-    kernel_bytes: u64,
-    initrd_bytes: u64,
-    uki_bytes: u64,
+    /// The first boots.
+    kernels: Vec<Kernel>,
     loader_bytes: u64,
     /// What the disk takes where holes take nothing.
     image_bytes: u64,
     image_apparent_bytes: u64,
     download_bytes: u64,
-    /// Layers, verity trees, unified kernel image and boot loader.
+    /// Layers, verity trees, unified kernel images and boot loader.
     footprint_bytes: u64,
 }
 
@@ -58,10 +59,8 @@ pub(crate) enum ShowError {
     NotBuilt { name: String },
     #[error("cannot read {}", path.display())]
     Manifest { path: PathBuf, source: ManifestError },
-    #[error("{} has no section {section}", path.display())]
-    Section { path: PathBuf, section: &'static str },
-    #[error("cannot read {}", path.display())]
-    Uki { path: PathBuf, source: BadPe },
+    #[error(transparent)]
+    Kernels(#[from] KernelsError),
     #[error(transparent)]
     File(#[from] FileError),
 }
@@ -70,6 +69,7 @@ impl Explain for ShowError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::NotBuilt { name } => Some(format!("run `forge image build {name}`")),
+            Self::Kernels(error) => error.hint(),
             _ => None,
         }
     }
@@ -95,22 +95,13 @@ fn report(folder: &Path, name: &str) -> Result<Report, ShowError> {
     }
     let manifest = Manifest::parse(&file::read(&path)?)
         .map_err(|source| ShowError::Manifest { path, source })?;
-    let uki_path = folder.join("preon.efi");
-    let uki = file::read(&uki_path)?;
-    let parsed =
-        Pe::parse(&uki).map_err(|source| ShowError::Uki { path: uki_path.clone(), source })?;
-    let section = |section: &'static str| -> Result<u64, ShowError> {
-        let missing = || ShowError::Section { path: uki_path.clone(), section };
-        Ok(parsed.section(section).ok_or_else(missing)?.content(&uki).len() as u64)
-    };
-    let layer_bytes = manifest.layers.iter().map(|layer| layer.erofs_bytes).sum();
-    let verity_bytes = manifest.layers.iter().map(|layer| layer.verity_bytes).sum();
-    let uki_bytes = uki.len() as u64;
+    let kernels = kernels::kernels(folder)?;
+    let layer_bytes: u64 = manifest.layers.iter().map(|layer| layer.erofs_bytes).sum();
+    let verity_bytes: u64 = manifest.layers.iter().map(|layer| layer.verity_bytes).sum();
+    let uki_bytes: u64 = kernels.iter().map(|kernel| kernel.uki_bytes).sum();
     let loader_bytes = size(&folder.join("loader.efi"))?;
     let disk = folder.join("disk.raw");
     Ok(Report {
-        kernel_bytes: section(".linux")?,
-        initrd_bytes: section(".initrd")?,
         image_bytes: disk::used_bytes(&disk)?.0,
         image_apparent_bytes: size(&disk)?,
         download_bytes: size(&folder.join("disk.raw.zst"))?,
@@ -121,7 +112,7 @@ fn report(folder: &Path, name: &str) -> Result<Report, ShowError> {
         packages: manifest.packages.iter().map(package).collect(),
         layer_bytes,
         verity_bytes,
-        uki_bytes,
+        kernels,
         loader_bytes,
     })
 }
@@ -147,18 +138,23 @@ fn print(report: &Report, out: &mut dyn Write) -> std::io::Result<()> {
         writeln!(out, "  {size:>9}  {} {}", package.name, package.version)?;
     }
     writeln!(out, "{} packages", packages.len())?;
-    let sizes = [
-        ("layers", report.layer_bytes),
-        ("verity trees", report.verity_bytes),
-        ("kernel", report.kernel_bytes),
-        ("initrd", report.initrd_bytes),
-        ("unified kernel image", report.uki_bytes),
+    let mut sizes = vec![
+        ("layers".to_owned(), report.layer_bytes),
+        ("verity trees".to_owned(), report.verity_bytes),
+    ];
+    for Kernel { file, release, kernel_bytes, initrd_bytes, uki_bytes } in &report.kernels {
+        sizes.push((format!("kernel {release}"), *kernel_bytes));
+        sizes.push(("its initrd".to_owned(), *initrd_bytes));
+        sizes.push((format!("its unified kernel image, {file}"), *uki_bytes));
+    }
+    let others = [
         ("boot loader", report.loader_bytes),
         ("footprint", report.footprint_bytes),
         ("disk, used", report.image_bytes),
         ("disk, apparent", report.image_apparent_bytes),
         ("download", report.download_bytes),
     ];
+    sizes.extend(others.map(|(what, bytes)| (what.to_owned(), bytes)));
     for (what, bytes) in sizes {
         writeln!(out, "  {:>9}  {what}", ByteSize(bytes))?;
     }

@@ -173,6 +173,8 @@ pub(crate) enum ImageError {
     Unknown { name: String, path: PathBuf, known: BTreeSet<String> },
     #[error("{} extends itself", path.display())]
     Circle { path: PathBuf },
+    #[error("{} names no packages", path.display())]
+    NoPackages { path: PathBuf },
     #[error(transparent)]
     Recipe(#[from] RecipeError),
     #[error(transparent)]
@@ -190,6 +192,9 @@ impl Explain for ImageError {
                 })
             }
             Self::Circle { .. } => Some("let `extends` name an image that stands alone".into()),
+            Self::NoPackages { .. } => Some(
+                "add `packages = […]`, or `extends` and the image whose packages it has".into(),
+            ),
             Self::Recipe(error) => error.hint(),
             Self::File(error) => error.hint(),
         }
@@ -215,6 +220,9 @@ impl ImageDefinition {
                 return Err(ImageError::Circle { path });
             }
             let declared = load(&path)?;
+            if !declared.has_packages() {
+                return Err(ImageError::NoPackages { path });
+            }
             next = declared.extends.clone();
             chain.push(declared);
         }
@@ -326,9 +334,10 @@ hint: docs/curation.md and docs/image.md list every key
             "b",
             "extends = \"a\"\npackages = [\"kmod\"]\nkernels = [\"full\", \"hardened\"]\ncluster_bytes = 8192",
         );
-        write("c", "extends = \"d\"\npackages = []");
-        write("d", "extends = \"c\"\npackages = []");
-        write("e", "extends = \"minimall\"\npackages = []");
+        write("c", "extends = \"d\"");
+        write("d", "extends = \"c\"");
+        write("e", "extends = \"minimall\"");
+        write("f", "profile = \"strict\"");
         let image = ImageDefinition::named(dir.path(), "b").unwrap();
         let packages: Vec<_> = image.packages.iter().map(PackageName::as_str).collect();
         assert_eq!(packages, ["bash", "kmod"]);
@@ -336,7 +345,13 @@ hint: docs/curation.md and docs/image.md list every key
         assert_eq!(kernels, ["full", "hardened"]);
         assert_eq!((image.profile, image.cluster_bytes.get()), (Profile::Strict, 8192));
         assert_eq!(image.presets.len(), 1);
-        for (name, expected) in [("c", "extends itself"), ("e", "there is no image minimall")] {
+        #[rustfmt::skip]
+        let cases = [
+            ("c", "extends itself"),
+            ("e", "there is no image minimall"),
+            ("f", "f.toml names no packages"),
+        ];
+        for (name, expected) in cases {
             let error = ImageDefinition::named(dir.path(), name).unwrap_err().to_string();
             assert!(error.contains(expected), "{error}");
         }

@@ -136,7 +136,7 @@ impl fmt::Display for Preset {
 
 /// Whether `text` can be the name of a unit, or a pattern for names, in a preset file.
 pub(crate) fn is_unit(text: &str) -> bool {
-    const KINDS: [&str; 6] = ["service", "socket", "timer", "path", "target", "mount"];
+    const KINDS: [&str; 7] = ["service", "socket", "timer", "path", "target", "mount", "automount"];
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b":-_.\\@*".contains(&byte);
     let kind = text.rsplit_once('.').map(|(_, kind)| kind);
     text == "*" || kind.is_some_and(|kind| KINDS.contains(&kind)) && text.bytes().all(allowed)
@@ -326,6 +326,7 @@ mod tests {
         #[rustfmt::skip]
         let cases = [
             ("ssh.service", true), ("getty@.service", true), ("*", true), ("systemd-*.timer", true),
+            ("efi.automount", true), ("auto.mout", false),
             ("ssh", false), ("ssh.srvice", false), ("a b.service", false), ("a\nb.service", false),
         ];
         for (text, good) in cases {

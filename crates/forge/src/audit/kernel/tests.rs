@@ -2,11 +2,11 @@ use std::collections::BTreeMap;
 
 use base::explain;
 use clap::Parser;
-use formats::pe::{self, Addition};
 
 use super::policy::{Kind, Policy, Source};
 use super::report::Totals;
 use super::*;
+use crate::scratch::program;
 
 fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
@@ -235,34 +235,16 @@ fn a_running_hosts_parameters_are_compared() {
     }
 }
 
-/// A program for UEFI with one section, as small as they come.
-fn program(section: &str, content: &[u8]) -> Vec<u8> {
-    let mut file = vec![0; 0x400];
-    #[rustfmt::skip]
-    let fields: [(usize, &[u8]); 9] = [
-        (0x00, b"MZ"), (0x3c, &[0x40]), (0x40, b"PE"), (0x44, &[0x64, 0x86]), // for x86-64
-        (0x54, &[0xf0]), (0x58, &[0x0b, 0x02]),                               // size of the optional header, PE32+
-        (0x78, &[0x00, 0x10]), (0x7c, &[0x00, 0x02]),                         // alignment in memory and in the file
-        (0x94, &[0x00, 0x04]),                                                // size of the headers
-    ];
-    for (at, bytes) in fields {
-        file[at..at + bytes.len()].copy_from_slice(bytes);
-    }
-    file[0x91] = 0x10; // size of the image
-    file[0xc4] = 16; // data directories
-    pe::append(&file, &[Addition { name: section, content }]).unwrap()
-}
-
 #[test]
 fn the_command_line_of_a_unified_kernel_image_is_read() {
     let checkout = checkout("");
     let path = checkout.path().join("preon.efi");
     let arguments = ["--uki", path.to_str().unwrap()];
-    fs::write(&path, program(".cmdline", b"quiet nosmt\n\0")).unwrap();
+    fs::write(&path, program(&[(".cmdline", b"quiet nosmt\n\0")])).unwrap();
     assert_eq!(audit(checkout.path(), &arguments).1, Ok(()));
-    fs::write(&path, program(".cmdline", b"quiet")).unwrap();
+    fs::write(&path, program(&[(".cmdline", b"quiet")])).unwrap();
     assert!(audit(checkout.path(), &arguments).1.unwrap_err().contains("otherwise: nosmt"));
-    fs::write(&path, program(".text", b"nosmt")).unwrap();
+    fs::write(&path, program(&[(".text", b"nosmt")])).unwrap();
     assert!(audit(checkout.path(), &arguments).1.unwrap_err().contains("has no command line"));
 }
 

@@ -17,8 +17,8 @@ pub(super) struct Declared {
     summary: Reason,
     /// The image whose packages and settings this one has too.
     pub(super) extends: Option<String>,
-    /// Packages, beside those of the image that is extended.
-    packages: Vec<PackageName>,
+    /// Packages, beside those of the image that is extended; an image that stands alone has some.
+    packages: Option<Vec<PackageName>>,
     compression: Option<LayerCompression>,
     cluster_bytes: Option<ClusterBytes>,
     kernels: Option<Kernels>,
@@ -67,6 +67,11 @@ impl TryFrom<Vec<Flavour>> for Kernels {
 }
 
 impl Declared {
+    /// It names packages, or an image whose packages it has.
+    pub(super) fn has_packages(&self) -> bool {
+        self.packages.is_some() || self.extends.is_some()
+    }
+
     /// The definition: what the file says, over what the image that it extends says.
     pub(super) fn over(self, base: Option<ImageDefinition>) -> ImageDefinition {
         let mut image = base.unwrap_or_else(|| ImageDefinition {
@@ -82,7 +87,7 @@ impl Declared {
             container: None,
         });
         image.summary = self.summary;
-        image.packages.extend(self.packages);
+        image.packages.extend(self.packages.unwrap_or_default());
         image.presets.extend(self.presets);
         image.etc.extend(self.etc);
         image.compression = self.compression.unwrap_or(image.compression);
