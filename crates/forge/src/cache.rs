@@ -44,6 +44,8 @@ impl Explain for Busy {
 pub(crate) enum Kind {
     /// Files of the archive
     Archive,
+    /// Packages built from source
+    Built,
     /// Packages after curation
     Curated,
     /// Unpacked Debian 13 roots that tools and compilers run in
@@ -57,12 +59,20 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    const ALL: [Self; 6] =
-        [Self::Archive, Self::Curated, Self::Roots, Self::Kernel, Self::Programs, Self::Layers];
+    const ALL: [Self; 7] = [
+        Self::Archive,
+        Self::Built,
+        Self::Curated,
+        Self::Roots,
+        Self::Kernel,
+        Self::Programs,
+        Self::Layers,
+    ];
 
     fn name(self) -> &'static str {
         match self {
             Self::Archive => "archive",
+            Self::Built => "built",
             Self::Curated => "curated",
             Self::Roots => "roots",
             Self::Kernel => "kernel",
@@ -267,7 +277,7 @@ mod tests {
             rows.map(|row| (row["kind"].as_str(), row["entries"].as_u64())).collect();
         #[rustfmt::skip]
         let expected = [
-            ("archive", 3), ("curated", 1), ("roots", 0), ("kernel", 2), ("programs", 0), ("layers", 1),
+            ("archive", 3), ("built", 0), ("curated", 1), ("roots", 0), ("kernel", 2), ("programs", 0), ("layers", 1),
         ];
         assert_eq!(counts, expected.map(|(kind, count)| (Some(kind), Some(count))));
     }

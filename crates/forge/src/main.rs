@@ -13,6 +13,7 @@ mod layer;
 mod man;
 mod oci;
 mod output;
+mod package;
 mod programs;
 mod progress;
 mod recipe;
@@ -53,6 +54,9 @@ enum Command {
     /// Build the kernel and show what it is
     #[command(subcommand)]
     Kernel(kernel::Command),
+    /// Build packages from source
+    #[command(subcommand)]
+    Package(package::Command),
     #[command(subcommand)]
     Audit(audit::Command),
     Update(update::Update),
@@ -70,6 +74,7 @@ impl Forge {
         match self.command {
             Command::Image(command) => command.run(&context()?, out),
             Command::Kernel(command) => command.run(&KernelShop::new(&context()?), out),
+            Command::Package(command) => command.run(&context()?, out),
             Command::Audit(command) => command.run(&context()?, out),
             Command::Update(command) => command.run(&context()?, out),
             Command::Review(command) => command.run(&context()?, out),

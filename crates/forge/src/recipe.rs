@@ -4,6 +4,7 @@
 //! path it has on the host. It is data, not a program: what it may say is [`Declaration`].
 
 mod account;
+mod build;
 mod folder;
 mod image;
 mod paths;
@@ -20,7 +21,8 @@ use formats::PackageName;
 use serde::Deserialize;
 
 pub(crate) use account::{AccountName, AccountPath, Group, User};
-pub(crate) use folder::{Content, Recipes, files_below};
+pub(crate) use build::{Build, Method};
+pub(crate) use folder::{Content, RecipeError, Recipes, files_below};
 pub(crate) use image::ImageDefinition;
 pub(crate) use paths::{HostPath, Pattern, canonical};
 pub(crate) use reviewed::{Reviewed, script_digest};
@@ -76,6 +78,8 @@ pub(crate) struct Declaration {
     /// Groups, with fixed numbers.
     #[serde(default, rename = "group")]
     pub(crate) groups: Vec<Group>,
+    /// Its packages are built from source; Debian's builds are taken where this is not there.
+    pub(crate) build: Option<Build>,
     /// Findings of the audit that are accepted.
     #[serde(default)]
     pub(crate) waive: BTreeMap<HostPath, Vec<Waiver>>,
@@ -238,6 +242,7 @@ fn about_debian(declared: &Declaration) -> Option<Contradiction> {
         ("scripts", !declared.scripts.is_empty()),
         ("without", !declared.without.is_empty()),
         ("suite", declared.suite != DEFAULT_SUITE),
+        ("build", declared.build.is_some()),
     ];
     let (key, _) = said.into_iter().find(|(_, said)| *said)?;
     Some(Contradiction::OwnPackage { key })

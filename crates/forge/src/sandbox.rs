@@ -1,10 +1,14 @@
-//! Running a program inside a tool root: it sees the root, the folders it is given, no network and
+//! Running a program inside a root: it sees the root, the folders it is given, no network and
 //! nothing else. Needs no privileges: `bwrap` makes the namespaces.
+
+mod users;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use base::child::Program;
+
+pub(crate) use users::{Users, UsersError};
 
 /// A file or folder of this machine that a program inside a root sees.
 #[derive(Clone, Debug)]
@@ -45,18 +49,40 @@ pub(crate) struct Inside<'a> {
 pub(crate) fn command(root: &Path, program: &str, inside: &Inside<'_>) -> Command {
     let mut command = Program::new("bwrap").command();
     command.args(["--unshare-all", "--die-with-parent", "--new-session", "--ro-bind"]);
-    command.arg(root).args(["/", "--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp"]);
-    command.args(["--tmpfs", "/build"]);
-    for bind in inside.binds {
-        command.arg(if bind.writable { "--bind" } else { "--ro-bind" });
-        command.arg(&bind.outside).arg(bind.inside);
-    }
-    for (name, value) in inside.environment {
-        command.args(["--setenv", name, value]);
-    }
-    let folder = if inside.folder.is_empty() { "/" } else { inside.folder };
-    command.args(["--chdir", folder, "--", program]);
+    command.arg(root).arg("/");
+    inside.add_to(&mut command, program);
     command
+}
+
+/// As [`command`], but as root among `users`, who may write the whole of `root`: for Debian's own
+/// package tools. A root that only may be read stays so.
+pub(crate) fn whole(root: &Path, users: &Users, program: &str, inside: &Inside<'_>) -> Command {
+    let mut command = Program::new("bwrap").command();
+    command.args(["--userns", &users.number().to_string(), "--uid", "0", "--gid", "0"]);
+    for namespace in ["ipc", "pid", "net", "uts", "cgroup"] {
+        command.arg(format!("--unshare-{namespace}"));
+    }
+    command.args(["--cap-add", "ALL", "--hostname", "build", "--die-with-parent", "--new-session"]);
+    let writable = if root == Path::new("/") { "--ro-bind" } else { "--bind" };
+    command.arg(writable).arg(root).arg("/");
+    inside.add_to(&mut command, program);
+    command
+}
+
+impl Inside<'_> {
+    /// Adds what is inside beside the root, and what runs there.
+    fn add_to(&self, command: &mut Command, program: &str) {
+        command.args(["--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp", "--tmpfs", "/build"]);
+        for bind in self.binds {
+            command.arg(if bind.writable { "--bind" } else { "--ro-bind" });
+            command.arg(&bind.outside).arg(bind.inside);
+        }
+        for (name, value) in self.environment {
+            command.args(["--setenv", name, value]);
+        }
+        let folder = if self.folder.is_empty() { "/" } else { self.folder };
+        command.args(["--chdir", folder, "--", program]);
+    }
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ use packages::sources::Sources;
 
 use crate::cache::Kind;
 use crate::context::Context;
-use crate::recipe::{ImageDefinition, Recipes};
+use crate::recipe::{Build, ImageDefinition, Method, Recipes};
 use crate::tools::Definition;
 
 /// The packages of `os/packages.lock`.
@@ -60,6 +60,21 @@ impl Purpose {
             hasher.field(package.as_str().as_bytes());
         });
         Self { name: format!("tools/{name}"), request: hasher.finish() }
+    }
+
+    /// The root that version `version` of the source package `source` is built in.
+    pub(crate) fn build(
+        source: &PackageName,
+        version: &str,
+        method: &Method,
+        build: &Build,
+    ) -> Self {
+        let mut hasher = Hasher::default();
+        hasher.field(version.as_bytes()).field(method.profiles.join(" ").as_bytes());
+        build.needs.iter().for_each(|need| {
+            hasher.field(need.as_bytes());
+        });
+        Self { name: format!("build/{source}"), request: hasher.finish() }
     }
 
     /// An image: what it starts from, and what recipes say about choosing.

@@ -169,6 +169,11 @@ impl ToolRoot {
         self.versions.get(package)
     }
 
+    /// Where it lies.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// A file of the root, by its path from the root's `/`.
     pub(crate) fn file(&self, path: &str) -> PathBuf {
         self.folder.join(path.trim_start_matches('/'))

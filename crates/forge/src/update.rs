@@ -1,5 +1,7 @@
 //! `forge update`: chooses the packages of every image and tool root anew and writes the lock.
 
+mod sources;
+
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
@@ -172,6 +174,7 @@ fn choose(context: &Context, recipes: &Recipes, contents: &Contents) -> Result<L
         choose_set(&curated, &purpose, &request, &mut lock)?;
         task.advance(1);
     }
+    sources::choose(context, recipes, (&debian, &curated), &mut lock)?;
     Ok(lock)
 }
 

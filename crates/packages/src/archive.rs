@@ -19,6 +19,7 @@ use crate::index::{Index, IndexError, LoadIndexError, Stanza};
 use crate::lock::{Lock, Locked};
 use crate::release::{self, BadSignature, Listed, Release, ReleaseError, Verify};
 use crate::resolve::{Pins, Universe, family};
+use crate::source::{Source, SourceFile, SourceIndex};
 use crate::sources::{Sources, is_security};
 
 /// Everything an [`Archive`] works with.
@@ -76,11 +77,13 @@ pub enum ArchiveError {
         /// Why not.
         source: ReleaseError,
     },
-    /// The suite has no index for amd64.
-    #[error("{uri} lists no index of `main` for amd64")]
+    /// The suite has no such index.
+    #[error("{uri} lists no index {name}")]
     NoIndex {
         /// The `InRelease` file.
         uri: String,
+        /// The index.
+        name: String,
     },
     /// An index cannot be unpacked, or is not what is signed.
     #[error("cannot unpack the index {uri}")]
@@ -198,6 +201,70 @@ impl Archive {
             contents.releases.insert(part, release.date);
         }
         Ok(contents)
+    }
+
+    /// The source packages of `suites`: `trixie` means its updates and security updates too.
+    ///
+    /// # Errors
+    ///
+    /// [`ArchiveError`] if a suite cannot be fetched, or is not genuine.
+    pub fn sources(&self, suites: &[&str]) -> Result<Vec<SourceIndex>, ArchiveError> {
+        let parts: BTreeSet<_> = suites.iter().flat_map(|suite| parts(suite)).collect();
+        let load = |part: String| {
+            let path = self.listed(&part, &self.release(&part)?, "main/source/Sources")?;
+            Ok(SourceIndex::new(part, file::read_text(&path)?))
+        };
+        parts.into_iter().map(load).collect()
+    }
+
+    /// Fetches the files of a source package and returns them in the order of [`Source::files`]; `None`
+    /// in the place of a `.dsc` that the archive does not have: its index vouches for the others.
+    ///
+    /// # Errors
+    ///
+    /// [`ArchiveError`] if another one cannot be fetched, or is not what the lock says.
+    pub fn download_source(&self, source: &Source) -> Result<Vec<Option<PathBuf>>, ArchiveError> {
+        let mut paths = Vec::new();
+        for file in &source.files {
+            match self.source_file(&source.suite, file) {
+                Ok(path) => paths.push(Some(path)),
+                Err(ArchiveError::Fetch(FetchError::NotFound { .. })) if file.is_dsc() => {
+                    paths.push(None);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(paths)
+    }
+
+    /// A file of a source package. Security updates pass on into the main archive and out of their own, so
+    /// that either may have it: the digest says that it is the one.
+    fn source_file(&self, suite: &str, file: &SourceFile) -> Result<PathBuf, ArchiveError> {
+        let Options { sources, fetcher, progress, offline, .. } = &self.options;
+        if let Some(path) = fetcher.cache().get(&file.sha256)? {
+            return Ok(path);
+        }
+        let own = self.root(suite);
+        if *offline {
+            return Err(ArchiveError::Offline { what: format!("{own}/{}", file.filename) });
+        }
+        let other = if own == sources.main { &sources.security } else { &sources.main };
+        let (main, security) = ("pool/main/", "pool/updates/main/");
+        let elsewhere = match file.filename.strip_prefix(security) {
+            Some(rest) => format!("{main}{rest}"),
+            None => file.filename.replacen(main, security, 1),
+        };
+        let mut result = Err(ArchiveError::Offline { what: file.filename.clone() });
+        for uri in [format!("{own}/{}", file.filename), format!("{other}/{elsewhere}")] {
+            let wanted = Wanted { uri, size: file.size, digest: file.sha256 };
+            let what = format!("fetching {}", file.name());
+            let task = progress.begin(&what, Some(file.size), Unit::Bytes);
+            result = fetcher.fetch(&wanted, task.as_ref()).map_err(ArchiveError::from);
+            if !matches!(result, Err(ArchiveError::Fetch(FetchError::NotFound { .. }))) {
+                break;
+            }
+        }
+        result
     }
 
     /// Fetches packages of this archive's indexes and returns their files in the same order.
@@ -407,31 +474,35 @@ impl Archive {
 
     /// The index of one suite, from the cache or fetched; kept unpacked.
     fn index(&self, suite: &str, release: &Release) -> Result<Index, ArchiveError> {
-        const PLAIN: &str = "main/binary-amd64/Packages";
-        const PACKED: &str = "main/binary-amd64/Packages.xz";
+        let path = self.listed(suite, release, "main/binary-amd64/Packages")?;
+        Ok(Index::load(suite, &path)?)
+    }
+
+    /// The unpacked file `name` of a suite, from the cache or fetched.
+    fn listed(&self, suite: &str, release: &Release, name: &str) -> Result<PathBuf, ArchiveError> {
         let root = format!("{}/dists/{suite}", self.root(suite));
-        let plain = release.files.get(PLAIN);
-        let plain =
-            plain.ok_or_else(|| ArchiveError::NoIndex { uri: format!("{root}/InRelease") })?;
+        let packed_name = format!("{name}.xz");
+        let plain = release.files.get(name).ok_or_else(|| ArchiveError::NoIndex {
+            uri: format!("{root}/InRelease"),
+            name: name.to_owned(),
+        })?;
         let Options { fetcher, progress, offline, .. } = &self.options;
         let cache = fetcher.cache();
         let cached = cache.get(&plain.digest)?;
-        let path = match (cached, release.files.get(PACKED)) {
-            (Some(path), _) => path,
-            (None, _) if *offline => {
-                return Err(ArchiveError::Offline { what: format!("{root}/{PLAIN}") });
-            }
+        match (cached, release.files.get(&packed_name)) {
+            (Some(path), _) => Ok(path),
+            (None, _) if *offline => Err(ArchiveError::Offline { what: format!("{root}/{name}") }),
             (None, packed) => {
-                let (name, listed) = packed.map_or((PLAIN, plain), |packed| (PACKED, packed));
+                let (name, listed) =
+                    packed.map_or((name, plain), |packed| (packed_name.as_str(), packed));
                 let uri = index_uri(&root, name, release, listed);
                 let wanted = Wanted { uri, size: listed.size, digest: listed.digest };
                 let what = format!("fetching the index of {suite}");
                 let task = progress.begin(&what, Some(listed.size), Unit::Bytes);
                 let path = fetcher.fetch(&wanted, task.as_ref())?;
-                if packed.is_some() { self.unpack(&wanted.uri, &path, plain)? } else { path }
+                if packed.is_some() { self.unpack(&wanted.uri, &path, plain) } else { Ok(path) }
             }
-        };
-        Ok(Index::load(suite, &path)?)
+        }
     }
 
     /// Unpacks an index into the cache. The packed one stays: another process may be reading it.

@@ -14,4 +14,5 @@ pub mod index;
 pub mod lock;
 pub mod release;
 pub mod resolve;
+pub mod source;
 pub mod sources;

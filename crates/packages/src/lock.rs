@@ -16,6 +16,7 @@ use formats::{PackageName, Version};
 use serde::{Deserialize, Serialize};
 
 use crate::index::{Download, IndexError, Stanza, stays_below};
+use crate::source::{Source, SourceFile};
 
 /// The packages of a build, each with the file of the archive that it is.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -25,6 +26,9 @@ pub struct Lock {
     pub releases: BTreeMap<String, u64>,
     /// The packages.
     pub packages: BTreeMap<PackageName, Locked>,
+    /// The source packages of which some are built anew.
+    #[serde(default)]
+    pub sources: BTreeMap<PackageName, Source>,
     /// What was chosen for each purpose, by its name.
     #[serde(default)]
     pub sets: BTreeMap<String, Set>,
@@ -133,8 +137,11 @@ impl Lock {
     /// [`Malformed`] names the line.
     pub fn parse(text: &str) -> Result<Self, Malformed> {
         let lock: Self = toml::from_str(text)?;
-        if let Some(bad) = lock.packages.values().find(|locked| !stays_below(&locked.filename)) {
-            return Err(Malformed::Filename(bad.filename.clone()));
+        let packages = lock.packages.values().map(|locked| &locked.filename);
+        let sources = lock.sources.values().flat_map(|source| &source.files);
+        let mut filenames = packages.chain(sources.map(|file| &file.filename));
+        if let Some(bad) = filenames.find(|name| !stays_below(name)) {
+            return Err(Malformed::Filename(bad.clone()));
         }
         for (name, set) in &lock.sets {
             if let Some(package) = set.packages.iter().find(|p| !lock.packages.contains_key(*p)) {
@@ -201,6 +208,24 @@ impl fmt::Display for Lock {
             write!(f, "suite = {}, size = {size}, sha256 = \"{sha256}\", ", Quoted(suite))?;
             writeln!(f, "filename = {} }}", Quoted(filename))?;
         }
+        for (name, source) in &self.sources {
+            let Source { version, suite, format, packages, files } = source;
+            writeln!(f, "\n[sources.{}]", Quoted(name.as_str()))?;
+            writeln!(f, "version = {}", Quoted(version.as_str()))?;
+            writeln!(f, "suite = {}", Quoted(suite))?;
+            writeln!(f, "format = {}", Quoted(format))?;
+            let packages: Vec<_> =
+                packages.iter().map(|name| Quoted(name.as_str()).to_string()).collect();
+            writeln!(f, "packages = [{}]\nfiles = [", packages.join(", "))?;
+            for SourceFile { filename, size, sha256 } in files {
+                let filename = Quoted(filename);
+                writeln!(
+                    f,
+                    "    {{ size = {size}, sha256 = \"{sha256}\", filename = {filename} }},"
+                )?;
+            }
+            writeln!(f, "]")?;
+        }
         for (name, set) in &self.sets {
             writeln!(f, "\n[sets.{}]\nrequest = \"{}\"", Quoted(name), set.request)?;
             writeln!(f, "packages = [")?;
@@ -239,8 +264,21 @@ mod tests {
             (name.parse().unwrap(), locked)
         };
         let packages: BTreeMap<_, _> = packages.iter().map(locked).collect();
-        let set = Set { request: Digest::of(b"x"), packages: packages.keys().cloned().collect() };
-        Lock { releases, packages, sets: [("tools/build".to_owned(), set)].into() }
+        let names: BTreeSet<_> = packages.keys().cloned().collect();
+        let source = Source {
+            version: "7-1".parse().unwrap(),
+            suite: "trixie".into(),
+            format: "3.0 (quilt)".into(),
+            packages: names.clone(),
+            files: vec![SourceFile {
+                filename: "pool/s/s_7-1.dsc".into(),
+                size: 5,
+                sha256: Digest::of(b"dsc"),
+            }],
+        };
+        let set = Set { request: Digest::of(b"x"), packages: names };
+        let (sources, sets) = ([("s".parse().unwrap(), source)].into(), [("t".to_owned(), set)]);
+        Lock { releases, packages, sources, sets: sets.into() }
     }
 
     #[test]
@@ -248,7 +286,8 @@ mod tests {
         let lock = lock(&[("libc6", "2.41-12"), ("docker.io", "26.1+1"), ("g++", "1:14~rc")]);
         let text = lock.to_string();
         let lines: Vec<_> = text.lines().filter(|line| line.contains("sha256")).collect();
-        assert_eq!(lines.len(), 3);
+        assert_eq!(lines.len(), 4);
+        assert!(lines[3].contains("filename = \"pool/s/s_7-1.dsc\""), "{text}");
         assert!(lines[0].starts_with("\"docker.io\" = { version = \"26.1+1\", suite = "), "{text}");
         assert_eq!(Lock::parse(&text).unwrap(), lock);
         assert_eq!(lock.epoch(), 9);
@@ -274,6 +313,7 @@ mod tests {
             ("suite =",         "sweet =",          "unknown field `sweet`"),
             ("\"1\"",           "\"?\"",            "is not a Debian version"),
             ("pool/main",       "../main",          "is no path below an archive's root"),
+            ("pool/s/s",        "pool//s",          "is no path below an archive's root"),
             ("[packages]",      "[extra]",          "unknown field `extra`"),
             ("    \"a\",",       "    \"b\",",       "has the package b, which is not locked"),
         ];

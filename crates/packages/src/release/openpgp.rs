@@ -58,6 +58,23 @@ impl Keyring {
     ///
     /// [`KeyringError`] if it cannot be read or holds no key.
     pub fn load(path: &Path) -> Result<Self, KeyringError> {
+        Self::load_all(&[path])
+    }
+
+    /// Reads the keys of several keyring files.
+    ///
+    /// # Errors
+    ///
+    /// [`KeyringError`] if one cannot be read or holds no key.
+    pub fn load_all(paths: &[&Path]) -> Result<Self, KeyringError> {
+        let mut certificates = Vec::new();
+        for path in paths {
+            certificates.extend(Self::certificates(path)?);
+        }
+        Ok(Self { certificates })
+    }
+
+    fn certificates(path: &Path) -> Result<Vec<Cert>, KeyringError> {
         let bytes = file::read(path)?;
         let parsed = CertParser::from_bytes(&bytes).and_then(Iterator::collect);
         let certificates: Vec<Cert> = parsed.map_err(|error| KeyringError::Malformed {
@@ -67,7 +84,7 @@ impl Keyring {
         if certificates.is_empty() {
             return Err(KeyringError::Empty { path: path.to_owned() });
         }
-        Ok(Self { certificates })
+        Ok(certificates)
     }
 }
 
@@ -99,8 +116,12 @@ struct Helper<'a> {
 }
 
 impl VerificationHelper for Helper<'_> {
-    fn get_certs(&mut self, _: &[KeyHandle]) -> openpgp::Result<Vec<Cert>> {
-        Ok(self.certificates.to_vec())
+    fn get_certs(&mut self, handles: &[KeyHandle]) -> openpgp::Result<Vec<Cert>> {
+        let is_meant = |cert: &&Cert| {
+            cert.keys()
+                .any(|key| handles.iter().any(|handle| handle.aliases(key.key().key_handle())))
+        };
+        Ok(self.certificates.iter().filter(is_meant).cloned().collect())
     }
 
     fn check(&mut self, structure: MessageStructure<'_>) -> openpgp::Result<()> {

@@ -1,0 +1,398 @@
+//! Building a source package: unpack, patch, compile in a fresh root, keep what is wanted.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use base::child;
+use base::digest::Hasher;
+use base::file::{self, FileError};
+use base::progress::Unit;
+use base::{Digest, Explain, Failure};
+use formats::{PackageName, Version};
+use packages::deb::Deb;
+use packages::lock::Set;
+use packages::source::Source;
+
+use super::root::BuildRoot;
+use super::source;
+use super::store::{Built, BuiltPackage};
+use crate::cache::Kind;
+use crate::context::Context;
+use crate::recipe::{Content, Method, Recipes, files_below};
+use crate::sandbox::{Bind, Inside};
+use crate::supply::{Purpose, Supply};
+
+/// Rises when building changes in a way that its inputs do not show.
+const METHOD: &[u8] = b"build 1";
+
+/// A source package that is to be built, and all that its bytes follow from.
+#[derive(Clone, Debug)]
+pub(crate) struct Job {
+    /// Its name.
+    pub(crate) name: PackageName,
+    /// Its files, and what is wanted of it.
+    pub(crate) source: Source,
+    /// Why it is built.
+    pub(crate) reason: String,
+    /// Why two builds differ.
+    differs: Option<String>,
+    /// The versions that its packages are to have: Debian's.
+    versions: BTreeMap<PackageName, Version>,
+    method: Method,
+    /// Patches of ours, in the order of their names.
+    patches: Vec<(String, Vec<u8>)>,
+    set: Set,
+    key: Digest,
+}
+
+/// A build went wrong.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum BuildError {
+    #[error("building {name} failed{}", lines(.last))]
+    Failed { name: PackageName, last: String, log: PathBuf },
+    #[error("building {name} made no package {package} {version}")]
+    NotMade { name: PackageName, package: PackageName, version: Version },
+    #[error("cannot start the build")]
+    Start(#[source] io::Error),
+    #[error("{package} came out different when it was built again")]
+    Differs { package: PackageName, one: PathBuf, other: PathBuf },
+}
+
+impl Explain for BuildError {
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Failed { log, .. } => {
+                Some(format!("all that it printed is in {}", log.display()))
+            }
+            Self::NotMade { .. } => {
+                Some("look at its debian/control, and at [build] in the recipe".into())
+            }
+            Self::Start(_) => None,
+            Self::Differs { one, other, .. } => Some(format!(
+                "compare {} with {}; say why in the recipe, `differs`, if it has to be so",
+                one.display(),
+                other.display()
+            )),
+        }
+    }
+}
+
+fn lines(text: &str) -> String {
+    text.lines().map(|line| format!("\n  | {line}")).collect()
+}
+
+impl Job {
+    /// All that recipes build, by the name of the source package.
+    ///
+    /// # Errors
+    ///
+    /// What reading recipes and lock fail with, also if the lock was made for other recipes.
+    pub(crate) fn all(context: &Context) -> Result<BTreeMap<PackageName, Self>, Failure> {
+        let folder = context.root.join("os/packages");
+        let recipes = Recipes::load(&folder)?;
+        let all = Method::load(&folder)?;
+        let supply = Supply::open(context)?;
+        let mut jobs = BTreeMap::new();
+        for (name, source) in &supply.lock.sources {
+            let recipe = source.packages.iter().filter_map(|package| recipes.for_package(package));
+            let Some((recipe, build)) =
+                recipe.filter_map(|recipe| Some((recipe, recipe.declared.build.as_ref()?))).next()
+            else {
+                continue;
+            };
+            let method = all.with(build);
+            let purpose = Purpose::build(name, source.version.as_str(), &method, build);
+            let set = supply.set(&purpose)?.clone();
+            let version = |package: &PackageName| {
+                Some((package.clone(), supply.lock.packages.get(package)?.version.clone()))
+            };
+            let mut job = Self {
+                name: name.clone(),
+                versions: source.packages.iter().filter_map(version).collect(),
+                source: source.clone(),
+                reason: build.reason.to_string(),
+                differs: build.differs.as_ref().map(ToString::to_string),
+                patches: patches(&recipe.folder)?,
+                method,
+                set,
+                key: Digest::of(b""),
+            };
+            job.key = job.digest(&supply);
+            jobs.insert(name.clone(), job);
+        }
+        Ok(jobs)
+    }
+
+    /// Stands for all that the result follows from.
+    fn digest(&self, supply: &Supply) -> Digest {
+        let mut hasher = Hasher::default();
+        hasher.field(METHOD).field(supply.digest(&self.set).as_bytes());
+        for file in &self.source.files {
+            hasher.field(file.sha256.as_bytes());
+        }
+        for (package, version) in &self.versions {
+            hasher.field(package.as_str().as_bytes()).field(version.as_str().as_bytes());
+        }
+        for (name, text) in &self.patches {
+            hasher.field(name.as_bytes()).field(text);
+        }
+        self.method.digest(&mut hasher);
+        hasher.finish()
+    }
+
+    /// What the cache has of it.
+    pub(crate) fn kept(&self, context: &Context) -> Option<Built> {
+        Built::load(&context.cache.path(Kind::Built, &self.key))
+    }
+
+    /// What comes of it; built now unless the cache has it.
+    ///
+    /// # Errors
+    ///
+    /// [`BuildError`], or what fetching fails with; the cache is then as it was.
+    pub(crate) fn built(&self, context: &Context) -> Result<Built, Failure> {
+        if let Some(built) = self.kept(context) {
+            return Ok(built);
+        }
+        let folder = context.cache.path(Kind::Built, &self.key);
+        file::replace_folder(&folder, |folder| self.build(context, folder))?;
+        self.kept(context).ok_or_else(|| {
+            let gone = io::Error::other("it is not what was written");
+            FileError::at("read", &folder)(gone).into()
+        })
+    }
+
+    /// Builds it once more and compares with `built`, unless the recipe says why that cannot be.
+    ///
+    /// # Errors
+    ///
+    /// [`BuildError::Differs`], or what building fails with.
+    pub(crate) fn again(&self, context: &Context, built: &Built) -> Result<(), Failure> {
+        if let Some(reason) = &self.differs {
+            let name = &self.name;
+            context.progress.note(&format!("note: {name} is not built again: {reason}"));
+            return Ok(());
+        }
+        let folder = context.cache.kind(Kind::Built).join(format!("{}-again", self.key.short()));
+        file::replace_folder(&folder, |folder| self.build(context, folder))?;
+        let second = Built::load(&folder).map(|built| built.packages).unwrap_or_default();
+        for (package, first) in &built.packages {
+            if second.get(package) != Some(first) {
+                let (one, other) = (built.folder.join(&first.file), folder.join(&first.file));
+                return Err(BuildError::Differs { package: package.clone(), one, other }.into());
+            }
+        }
+        Ok(file::remove_folder(&folder)?)
+    }
+
+    /// Builds it into `folder`.
+    fn build(&self, context: &Context, folder: &Path) -> Result<(), Failure> {
+        let verified = source::fetch(context, &self.name, &self.source)?;
+        let work = Work::new(context, &self.key)?;
+        let root = BuildRoot::make(context, &self.set, &work.0)?;
+        self.prepare(&root, &work.0, &verified.files)?;
+        let log = context.cache.kind(Kind::Built).join(format!("{}.log", self.name));
+        self.compile(context, &root, (&work.0, &log))?;
+        let flags = fs::read_to_string(work.0.join("build/flags")).unwrap_or_default();
+        let flags = flags.lines().filter_map(|line| line.split_once('='));
+        let mut built = Built {
+            packages: BTreeMap::new(),
+            signed_by_developer: verified.by_developer,
+            flags: flags.map(|(kind, words)| (kind.to_owned(), words.to_owned())).collect(),
+            folder: folder.to_owned(),
+        };
+        for (package, version) in &self.versions {
+            let made = self.made(&work.0.join("build"), package, version)?;
+            let file = format!("{package}.deb");
+            let target = folder.join(&file);
+            fs::copy(&made, &target).map_err(FileError::at("write", &target))?;
+            let sha256 = Digest::of_file(&target).map_err(FileError::at("read", &target))?;
+            built
+                .packages
+                .insert(package.clone(), BuiltPackage { version: version.clone(), file, sha256 });
+        }
+        let target = folder.join("build.log");
+        fs::rename(&log, &target).map_err(FileError::at("write", &target))?;
+        built.save()?;
+        work.remove()
+    }
+
+    /// Puts flags, wrappers, sources and patches where the build finds them.
+    fn prepare(
+        &self,
+        root: &BuildRoot,
+        work: &Path,
+        files: &[Option<PathBuf>],
+    ) -> Result<(), Failure> {
+        file::replace(&root.file("etc/dpkg/buildflags.conf"), self.method.buildflags().as_bytes())?;
+        for (name, text) in &self.method.wrappers {
+            let path = root.file(&format!("usr/local/bin/{name}"));
+            file::replace(&path, text.as_bytes())?;
+            let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+            fs::set_permissions(&path, mode).map_err(FileError::at("change", &path))?;
+        }
+        let sources = work.join("source");
+        for (listed, path) in self.source.files.iter().zip(files) {
+            let target = sources.join(listed.name());
+            file::create_dir_all(&sources)?;
+            match path {
+                Some(path) => {
+                    fs::copy(path, &target).map_err(FileError::at("write", &target))?;
+                }
+                None => file::replace(&target, self.source.stand_in(&self.name).as_bytes())?,
+            }
+        }
+        file::create_dir_all(&work.join("patches"))?;
+        for (name, text) in &self.patches {
+            file::replace(&work.join("patches").join(name), text)?;
+        }
+        Ok(file::create_dir_all(&work.join("build"))?)
+    }
+
+    /// Runs the packaging's own build.
+    fn compile(
+        &self,
+        context: &Context,
+        root: &BuildRoot,
+        (work, log): (&Path, &Path),
+    ) -> Result<(), Failure> {
+        let binds = [
+            Bind::writable(&work.join("source"), "/build/source"),
+            Bind::read_only(&work.join("patches"), "/build/patches"),
+            Bind::writable(&work.join("build"), "/build/build"),
+        ];
+        let (options, profiles) = (self.method.options.join(" "), self.method.profiles.join(" "));
+        let jobs = std::thread::available_parallelism().map_or(1, usize::from);
+        let options = format!("{options} parallel={jobs}");
+        let version = self.rebuild().map(ToString::to_string).unwrap_or_default();
+        let mut environment = vec![
+            ("PATH", "/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"),
+            ("HOME", "/build/home"), // is not there: nothing may come from it
+            ("DEB_BUILD_OPTIONS", options.as_str()),
+            ("DEB_BUILD_PROFILES", profiles.as_str()),
+            ("PREON_VERSION", version.as_str()),
+        ];
+        environment.extend(self.method.environment.iter().map(|(n, v)| (n.as_str(), v.as_str())));
+        let inside = Inside { binds: &binds, environment: &environment, folder: "/build/build" };
+        let what = format!("building {}", self.name);
+        let task = context.progress.begin(&what, None, Unit::Count("lines"));
+        file::create_dir_all(log.parent().unwrap_or(log))?;
+        let output = File::create(log).map_err(FileError::at("create", log))?;
+        let errors = output.try_clone().map_err(FileError::at("create", log))?;
+        let mut command = root.command("sh", &inside);
+        command.args(["-euc", SCRIPT]).stdin(Stdio::null()).stdout(output).stderr(errors);
+        let status = command.status().map_err(BuildError::Start)?;
+        let text = fs::read(log).map_err(FileError::at("read", log))?;
+        let text = String::from_utf8_lossy(&text);
+        task.advance(text.lines().count() as u64);
+        if status.success() {
+            return Ok(());
+        }
+        let last = child::last_lines(&text, 20);
+        Err(BuildError::Failed { name: self.name.clone(), last, log: log.to_owned() }.into())
+    }
+
+    /// The version that Debian's builders gave to packages whose source they built again; `None` if
+    /// the packages have the source's own version.
+    fn rebuild(&self) -> Option<&Version> {
+        let again = |version: &&Version| {
+            version.as_str().starts_with(&format!("{}+b", self.source.version))
+        };
+        self.versions.values().find(again)
+    }
+
+    /// The file of a package that was made.
+    fn made(
+        &self,
+        folder: &Path,
+        package: &PackageName,
+        version: &Version,
+    ) -> Result<PathBuf, Failure> {
+        let entries = fs::read_dir(folder).map_err(FileError::at("read", folder))?;
+        for entry in entries {
+            let path = entry.map_err(FileError::at("read", folder))?.path();
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            if !name.starts_with(&format!("{package}_")) || !name.ends_with(".deb") {
+                continue;
+            }
+            let deb = Deb::open(&path)?;
+            if deb.control().name() == package && deb.control().version() == version {
+                return Ok(path);
+            }
+        }
+        let (name, package, version) = (self.name.clone(), package.clone(), version.clone());
+        Err(BuildError::NotMade { name, package, version }.into())
+    }
+}
+
+/// What runs in the root. `changelog`: a rebuild has the version of Debian's rebuild, so that packages
+/// which ask for just that one are content.
+const SCRIPT: &str = r#"
+cd /build/source
+dsc=$(echo *.dsc)
+if ! grep --quiet ^Files: "$dsc"; then # a stand-in, which needs MD5 sums for dpkg-source
+    { echo Files:; for file in *.tar.* *.diff.gz; do
+        [ ! -e "$file" ] || echo " $(md5sum <"$file" | cut --characters=1-32) $(stat --format=%s "$file") $file"
+    done; } >> "$dsc"
+fi
+cd /build/build
+dpkg-source --no-check --extract "/build/source/$dsc" tree
+cd tree
+for patch in /build/patches/*; do
+    [ -e "$patch" ] || continue
+    patch --strip=1 --forward --input="$patch"
+done
+if [ -n "$PREON_VERSION" ]; then
+    source=$(dpkg-parsechangelog --show-field Source)
+    date=$(dpkg-parsechangelog --show-field Date)
+    { printf '%s (%s) trixie; urgency=low, binary-only=yes\n\n  * Rebuilt.\n\n -- Preon OS <preon@localhost>  %s\n\n' \
+        "$source" "$PREON_VERSION" "$date"; cat debian/changelog; } > ../changelog
+    mv ../changelog debian/changelog
+fi
+dpkg-buildflags --status
+dpkg-buildflags > ../flags
+dpkg-buildpackage --build=any --no-sign --unsigned-changes
+"#;
+
+/// The patches of a recipe: what lies in its `patches/`.
+fn patches(recipe: &Path) -> Result<Vec<(String, Vec<u8>)>, FileError> {
+    let folder = recipe.join("patches");
+    if !folder.is_dir() {
+        return Ok(Vec::new());
+    }
+    let files = files_below(&folder)?.into_iter();
+    Ok(files
+        .filter_map(|file| match file.content {
+            Content::File { bytes, .. } => Some((file.path, bytes)),
+            Content::Folder | Content::Link(_) => None,
+        })
+        .collect())
+}
+
+/// The folder that a build happens in; it goes with this.
+struct Work(PathBuf);
+
+impl Work {
+    fn new(context: &Context, key: &Digest) -> Result<Self, FileError> {
+        let name = format!("work-{}-{}", key.short(), std::process::id());
+        let folder = context.cache.kind(Kind::Built).join(name);
+        file::create_dir_all(&folder)?;
+        Ok(Self(folder))
+    }
+
+    fn remove(self) -> Result<(), Failure> {
+        Ok(file::remove_folder(&self.0)?)
+    }
+}
+
+impl Drop for Work {
+    fn drop(&mut self) {
+        if self.0.exists() {
+            // Whoever dropped it has the error that mattered.
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+}
