@@ -178,6 +178,7 @@ pub fn inputs_digest(request: &Request) -> Digest {
     for fact in [&product.version, &product.build_id, &product.image] {
         hasher.field(fact.as_bytes());
     }
+    hasher.field(&count(product.not_rebuilt));
     hasher.field(compression.algorithm.as_str().as_bytes());
     hasher.field(&compression.cluster_bytes.to_le_bytes()).field(&epoch.to_le_bytes());
     hasher.finish()

@@ -31,7 +31,12 @@ fn request(folder: &Path) -> Request {
             etc: [("/etc/hostname".to_owned(), "preon\n".to_owned())].into(),
             ..Image::default()
         },
-        product: Product { version: "0.1".into(), build_id: "7".into(), image: "minimal".into() },
+        product: Product {
+            version: "0.1".into(),
+            build_id: "7".into(),
+            image: "minimal".into(),
+            not_rebuilt: 0,
+        },
         epoch: 1_700_000_000,
         compression: Compression { algorithm: algorithm("zstd,12"), cluster_bytes: 65536 },
     }

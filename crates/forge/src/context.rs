@@ -29,7 +29,8 @@ pub(crate) struct Options {
     /// Use only what the cache holds; fail rather than download
     #[arg(long, global = true)]
     offline: bool,
-    /// Fail where a package of os/packages.lock is gone, rather than take a newer one
+    /// Make a release: fail where a package of os/packages.lock is gone from the archive, is not built from
+    /// source although it is to be, or falls short of os/policy
     #[arg(long, global = true)]
     release: bool,
     /// Folder of the cache [default: ~/.cache/preon]
@@ -127,6 +128,11 @@ impl Context {
             proxy: env::var("http_proxy").ok().filter(|proxy| !proxy.is_empty()),
             cargo_home: cargo_home().ok_or(ContextError::NoCache)?,
         })
+    }
+
+    /// Whether what is made is a release: nothing may stand in for what it is to be made of.
+    pub(crate) fn is_release(&self) -> bool {
+        self.gone == Gone::Fail
     }
 
     /// The same with the checkout at `root`.

@@ -26,6 +26,7 @@ use packages::deb::{Deb, DebError, Writer};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use crate::package::RebuiltPackage;
 use crate::recipe::{Recipe, Recipes, Script};
 use scripts::Standing;
 use tree::Tree;
@@ -55,6 +56,8 @@ pub(crate) enum Origin {
         /// Its digest, as the archive names it.
         digest: Digest,
     },
+    /// What was built from the source of a package of Debian, beside the recipe.
+    Rebuilt(RebuiltPackage),
     /// The recipe's own files only.
     Own {
         /// The version that it gets.
@@ -347,6 +350,9 @@ fn curate_cached(
     Ok((Curated { name, path, digest, warnings }, used))
 }
 
+/// The field of a package that was built from source which says what the compiler was told.
+const BUILD_FLAGS: &str = "Preon-Build-Flags";
+
 /// What the result depends on.
 fn key(input: &Input, recipe: &Recipe, recipes: &Recipes) -> Digest {
     let mut hasher = Hasher::default();
@@ -354,6 +360,9 @@ fn key(input: &Input, recipe: &Recipe, recipes: &Recipes) -> Digest {
     hasher.field(recipe.digest.as_bytes());
     match &input.origin {
         Origin::Debian { digest, .. } => hasher.field(b"debian").field(digest.as_bytes()),
+        Origin::Rebuilt(RebuiltPackage { digest, flags, .. }) => {
+            hasher.field(b"rebuilt").field(digest.as_bytes()).field(flags.as_bytes())
+        }
         Origin::Own { version } => hasher.field(b"own").field(version.as_str().as_bytes()),
     };
     // The only thing that is taken from other recipes: the numbers of groups.
@@ -377,7 +386,7 @@ fn curate(input: &Input, recipe: &Recipe, recipes: &Recipes) -> Result<(Vec<u8>,
     let mut review = Review::default();
     let (mut tree, mut control) = match &input.origin {
         Origin::Own { version } => (Tree::default(), own_control(recipe, version)?),
-        Origin::Debian { deb, .. } => {
+        Origin::Debian { deb, .. } | Origin::Rebuilt(RebuiltPackage { deb, .. }) => {
             let deb = Deb::open(deb)?;
             let (found, expected) = (deb.control().name().clone(), input.name.clone());
             if found != expected {
@@ -394,6 +403,9 @@ fn curate(input: &Input, recipe: &Recipe, recipes: &Recipes) -> Result<(Vec<u8>,
         integration::add(&mut tree, recipe, recipes, &mut review)?;
     }
     let tree = tree.into_layer()?;
+    if let Origin::Rebuilt(RebuiltPackage { flags, .. }) = &input.origin {
+        control.set(BUILD_FLAGS, flags);
+    }
     control.set("Installed-Size", &tree.installed_kilobytes().to_string());
     let mut writer = Writer::new(COMPRESSION_LEVEL, 0).map_err(Problem::Write)?;
     tree.write(&mut writer).map_err(Problem::Write)?;

@@ -16,12 +16,13 @@ use serde::{Deserialize, Serialize};
 use crate::cache::Kind;
 use crate::context::Context;
 use crate::curate::{self, Curated, Origin};
+use crate::package;
 use crate::recipe::{ImageDefinition, Preset, Recipe, Recipes};
 use crate::supply::{Purpose, Supply};
 use crate::tools::ToolRoot;
 
 /// Rises when the compose crate would make other bytes of the same request.
-const METHOD: &[u8] = b"compose 4";
+const METHOD: &[u8] = b"compose 5";
 
 /// A composed layer in the cache, with what the manifest says beside it.
 #[derive(Debug, Serialize, Deserialize)]
@@ -36,6 +37,9 @@ pub(crate) struct Layer {
     pub(crate) layer: manifest::Layer,
     /// What the manifest says about the packages.
     pub(crate) packages: Vec<manifest::Package>,
+    /// The packages that are Debian's build although they are to be built from source.
+    #[serde(skip)]
+    pub(crate) not_rebuilt: BTreeSet<PackageName>,
     /// Which tools decided the bytes.
     pub(crate) tools: BTreeMap<String, String>,
     /// Where the files are.
@@ -82,32 +86,64 @@ impl Layer {
 ///
 /// What reading recipes and lock, fetching and curating fail with.
 pub(crate) fn packages(context: &Context, name: &str) -> Result<Vec<Curated>, Failure> {
-    let (_, packages) = curated(context, name)?;
+    let packages = curated(context, name)?.packages;
     Ok(packages.into_iter().map(|(package, _)| package).collect())
 }
 
-/// The definition of the image `name` and its curated packages with the suites that they come from, in the
-/// order of their names, without its kernels.
+/// The curated packages of an image.
+struct CuratedImage {
+    definition: ImageDefinition,
+    /// With the suites that they come from, in the order of their names, without its kernels.
+    packages: Vec<(Curated, String)>,
+    /// Those that are Debian's build although they are to be built from source.
+    not_rebuilt: BTreeSet<PackageName>,
+}
+
+/// A release has a package that is not what it is to be.
+#[derive(Debug, thiserror::Error)]
+#[error("{image} is no release: not built from source yet: {}", .names.iter().map(PackageName::as_str).collect::<Vec<_>>().join(", "))]
+struct NotRebuilt {
+    image: String,
+    names: BTreeSet<PackageName>,
+}
+
+impl Explain for NotRebuilt {
+    fn hint(&self) -> Option<String> {
+        Some("run `forge package build --all`".into())
+    }
+}
+
+/// Curates the packages of the image `name`: those that were built from source where the cache has them,
+/// Debian's where it does not, which a release refuses.
 ///
 /// # Errors
 ///
 /// What reading recipes and lock, fetching and curating fail with.
-fn curated(
-    context: &Context,
-    name: &str,
-) -> Result<(ImageDefinition, Vec<(Curated, String)>), Failure> {
+fn curated(context: &Context, name: &str) -> Result<CuratedImage, Failure> {
     let recipes = Recipes::load(&context.root.join("os/packages"))?;
     let definition = definition(context, name)?;
     let supply = Supply::open(context)?;
     let set = supply.set(&Purpose::image(name, &definition, &recipes))?;
-    let fetched = supply.fetch(context, &set.packages)?;
+    let package::Rebuilt { packages: mut built, missing } = package::rebuilt(context)?;
+    built.retain(|name, _| set.packages.contains(name));
+    let not_rebuilt: BTreeSet<_> = missing.intersection(&set.packages).cloned().collect();
+    if context.is_release() && !not_rebuilt.is_empty() {
+        return Err(NotRebuilt { image: name.to_owned(), names: not_rebuilt }.into());
+    }
+    let debian = set.packages.iter().filter(|name| !built.contains_key(*name)).cloned().collect();
     let mut suites = BTreeMap::new();
     let mut inputs = Vec::new();
-    for package in fetched {
+    for (name, package) in built {
+        let suite = supply.lock.packages.get(&name).map(|locked| locked.suite.clone());
+        suites.insert(name.clone(), suite.unwrap_or_default());
+        inputs.push(curate::Input { name, origin: Origin::Rebuilt(package) });
+    }
+    for package in supply.fetch(context, &debian)? {
         suites.insert(package.name.clone(), package.locked.suite.clone());
         let origin = Origin::Debian { deb: package.path, digest: package.locked.sha256 };
         inputs.push(curate::Input { name: package.name, origin });
     }
+    inputs.sort_by(|one, other| one.name.cmp(&other.name));
     for name in own(&definition, &recipes) {
         let version = formats::Version::try_from(env!("CARGO_PKG_VERSION").to_owned())?;
         inputs.push(curate::Input { name, origin: Origin::Own { version } });
@@ -121,7 +157,8 @@ fn curated(
         let suite = suites.get(&package.name).map_or("preon", String::as_str).to_owned();
         (package, suite)
     });
-    Ok((definition, with_suite.collect()))
+    let packages = with_suite.collect();
+    Ok(CuratedImage { definition, packages, not_rebuilt })
 }
 
 /// What `os/images` says about the image `name`.
@@ -145,6 +182,8 @@ pub(crate) struct Described {
     pub(crate) definition: ImageDefinition,
     /// The curated packages and all that decides the bytes.
     pub(crate) request: Request,
+    /// The packages that are Debian's build although they are to be built from source.
+    pub(crate) not_rebuilt: BTreeSet<PackageName>,
 }
 
 /// Fetches and curates the packages of the image `name`.
@@ -153,11 +192,12 @@ pub(crate) struct Described {
 ///
 /// What reading recipes and lock, fetching and curating fail with.
 pub(crate) fn described(context: &Context, name: &str) -> Result<Described, Failure> {
-    let (definition, mut packages) = curated(context, name)?;
-    packages.extend(kernels::kernels(context, &definition)?);
+    let mut image = curated(context, name)?;
+    image.packages.extend(kernels::kernels(context, &image.definition)?);
     let epoch = Supply::open(context)?.lock.epoch();
-    let request = request(name, &definition, &packages, epoch);
-    Ok(Described { definition, request })
+    let request = request(name, &image, epoch);
+    let CuratedImage { definition, not_rebuilt, .. } = image;
+    Ok(Described { definition, request, not_rebuilt })
 }
 
 /// The layer of the image `name`; composed now unless the cache has it.
@@ -166,7 +206,7 @@ pub(crate) fn described(context: &Context, name: &str) -> Result<Described, Fail
 ///
 /// What curating and composing fail with.
 pub(crate) fn layer(context: &Context, tools: &ToolRoot, name: &str) -> Result<Layer, Failure> {
-    let Described { request, .. } = described(context, name)?;
+    let Described { request, not_rebuilt, .. } = described(context, name)?;
     let mut hasher = Hasher::default();
     hasher.field(METHOD).field(tools.identity().as_bytes());
     hasher.field(compose::inputs_digest(&request).as_bytes());
@@ -177,7 +217,8 @@ pub(crate) fn layer(context: &Context, tools: &ToolRoot, name: &str) -> Result<L
         file::remove_folder(&kept)?;
     }
     let make = |folder: &Path| make(context, tools, &request, folder);
-    load(context.cache.folder(Kind::Layers, &key, make)?)
+    let layer = load(context.cache.folder(Kind::Layers, &key, make)?)?;
+    Ok(Layer { not_rebuilt, ..layer })
 }
 
 /// Reads the description of the layer in `folder`.
@@ -209,6 +250,7 @@ fn make(
         epoch: request.epoch,
         layer: composed.layer,
         packages: composed.packages,
+        not_rebuilt: BTreeSet::new(),
         tools: [("image-root".to_owned(), tools.identity().to_string())].into(),
         folder: PathBuf::new(),
     };
@@ -216,12 +258,8 @@ fn make(
     Ok(file::replace(&folder.join(DESCRIPTION), &text)?)
 }
 
-fn request(
-    name: &str,
-    definition: &ImageDefinition,
-    packages: &[(Curated, String)],
-    epoch: u64,
-) -> Request {
+fn request(name: &str, image: &CuratedImage, epoch: u64) -> Request {
+    let CuratedImage { definition, packages, not_rebuilt } = image;
     let input = |(package, suite): &(Curated, String)| Input {
         deb: package.path.clone(),
         digest: package.digest,
@@ -240,6 +278,7 @@ fn request(
             version: env!("CARGO_PKG_VERSION").to_owned(),
             build_id: String::new(),
             image: name.to_owned(),
+            not_rebuilt: not_rebuilt.len(),
         },
         epoch,
         compression: Compression {

@@ -14,7 +14,7 @@ use base::{Explain, Failure, explain};
 use formats::PackageName;
 
 use store::Built;
-pub(crate) use store::rebuilt;
+pub(crate) use store::{Rebuilt, RebuiltPackage, rebuilt};
 
 use crate::context::Context;
 use crate::spelling;

@@ -8,7 +8,7 @@ use std::process::Command;
 
 use base::child::Program;
 
-pub(crate) use users::{Users, UsersError};
+pub(crate) use users::Users;
 
 /// A file or folder of this machine that a program inside a root sees.
 #[derive(Clone, Debug)]
@@ -54,19 +54,32 @@ pub(crate) fn command(root: &Path, program: &str, inside: &Inside<'_>) -> Comman
     command
 }
 
-/// As [`command`], but as root among `users`, who may write the whole of `root`: for Debian's own
-/// package tools. A root that only may be read stays so.
-pub(crate) fn whole(root: &Path, users: &Users, program: &str, inside: &Inside<'_>) -> Command {
-    let mut command = Program::new("bwrap").command();
-    command.args(["--userns", &users.number().to_string(), "--uid", "0", "--gid", "0"]);
-    for namespace in ["ipc", "pid", "net", "uts", "cgroup"] {
-        command.arg(format!("--unshare-{namespace}"));
+/// A root that programs are run in as its root user, among all the users that it has: what Debian's own
+/// package tools want.
+#[derive(Debug)]
+pub(crate) struct Whole<'a> {
+    /// Where it lies.
+    pub(crate) root: &'a Path,
+    /// Who lives in it.
+    pub(crate) users: &'a Users,
+    /// Whether it may be written.
+    pub(crate) writable: bool,
+}
+
+impl Whole<'_> {
+    /// As [`command`], in this root.
+    pub(crate) fn command(&self, program: &str, inside: &Inside<'_>) -> Command {
+        let mut command = Program::new("bwrap").command();
+        command.args(["--userns", &self.users.number().to_string(), "--uid", "0", "--gid", "0"]);
+        for namespace in ["ipc", "pid", "net", "uts", "cgroup"] {
+            command.arg(format!("--unshare-{namespace}"));
+        }
+        command.args(["--cap-add", "ALL", "--hostname", "build", "--die-with-parent"]);
+        command.args(["--new-session", if self.writable { "--bind" } else { "--ro-bind" }]);
+        command.arg(self.root).arg("/");
+        inside.add_to(&mut command, program);
+        command
     }
-    command.args(["--cap-add", "ALL", "--hostname", "build", "--die-with-parent", "--new-session"]);
-    let writable = if root == Path::new("/") { "--ro-bind" } else { "--bind" };
-    command.arg(writable).arg(root).arg("/");
-    inside.add_to(&mut command, program);
-    command
 }
 
 impl Inside<'_> {

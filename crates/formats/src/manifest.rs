@@ -28,6 +28,10 @@ pub struct Manifest {
     pub layers: Vec<Layer>,
     /// What is installed.
     pub packages: Vec<Package>,
+    /// The packages that are Debian's build although they are to be built from source: none in a
+    /// release.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub not_rebuilt: BTreeSet<PackageName>,
     /// The tools that shaped the layers' bytes, and their versions.
     pub tools: BTreeMap<String, String>,
 }
@@ -227,6 +231,7 @@ mod tests {
                 layer: "base".into(),
                 deb: Digest::of(b"deb"),
             }],
+            not_rebuilt: BTreeSet::new(),
             tools: [("mkfs.erofs".into(), "1.8.6".into())].into(),
         }
     }

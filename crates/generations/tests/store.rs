@@ -45,6 +45,7 @@ fn manifest(layers: Vec<Layer>) -> Manifest {
         },
         layers,
         packages: Vec::new(),
+        not_rebuilt: [].into(),
         tools: [].into(),
     }
 }

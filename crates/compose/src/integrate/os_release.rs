@@ -16,6 +16,9 @@ pub struct Product {
     pub build_id: String,
     /// `IMAGE_ID` and `VARIANT_ID`: the name of the image definition.
     pub image: String,
+    /// How many packages are Debian's build although they are to be built from source; `VARIANT` and
+    /// the greeting say so.
+    pub not_rebuilt: usize,
 }
 
 /// The product cannot be named so.
@@ -56,24 +59,38 @@ pub fn place(tree: &mut Tree, product: &Product) -> Result<(), OsReleaseError> {
     tree.replace(UsrPath::fixed("usr/share/preon/etc/os-release"), link)?;
     let issue = UsrPath::fixed("usr/share/preon/etc/issue");
     if tree.get(issue.as_str()).is_none() {
-        tree.add(issue, composed("\\S{PRETTY_NAME} \\n \\l\n\n".into()))?;
+        let note = match product.not_rebuilt {
+            0 => String::new(),
+            count => format!("Development image: {}\n", not_yet(count)),
+        };
+        tree.add(issue, composed(format!("\\S{{PRETTY_NAME}} \\n \\l\n{note}\n")))?;
     }
     Ok(())
 }
 
 fn text(product: &Product) -> Result<String, OsReleaseError> {
-    let Product { version, build_id, image } = product;
+    let Product { version, build_id, image, not_rebuilt } = product;
     for (field, value) in [("VERSION_ID", version), ("BUILD_ID", build_id), ("IMAGE_ID", image)] {
         let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._-".contains(&b);
         if value.is_empty() || !value.bytes().all(allowed) {
             return Err(OsReleaseError::Value { field, value: value.clone() });
         }
     }
+    let variant = match not_rebuilt {
+        0 => image.clone(),
+        &count => format!("{image}, development: {}", not_yet(count)),
+    };
     Ok(format!(
         "PRETTY_NAME=\"Preon OS {version} ({image})\"\nNAME=\"Preon OS\"\nID=preon\nID_LIKE=debian\n\
          VERSION_ID=\"{version}\"\nBUILD_ID=\"{build_id}\"\nIMAGE_ID=\"{image}\"\n\
-         IMAGE_VERSION=\"{version}\"\nVARIANT_ID=\"{image}\"\nDEFAULT_HOSTNAME=preon\n"
+         IMAGE_VERSION=\"{version}\"\nVARIANT=\"{variant}\"\nVARIANT_ID=\"{image}\"\nDEFAULT_HOSTNAME=preon\n"
     ))
+}
+
+/// How many packages are not what they are to be.
+fn not_yet(count: usize) -> String {
+    let packages = if count == 1 { "package" } else { "packages" };
+    format!("{count} {packages} not yet rebuilt")
 }
 
 #[cfg(test)]
@@ -81,7 +98,8 @@ mod tests {
     use super::*;
 
     fn product(version: &str) -> Product {
-        Product { version: version.into(), build_id: "7".into(), image: "minimal".into() }
+        let (version, build_id, image) = (version.into(), "7".into(), "minimal".into());
+        Product { version, build_id, image, not_rebuilt: 0 }
     }
 
     #[test]
@@ -106,6 +124,26 @@ mod tests {
         }
         let issue = tree.get("usr/share/preon/etc/issue").unwrap();
         assert_eq!(issue.content().unwrap().bytes().unwrap(), b"hello\n");
+    }
+
+    #[test]
+    fn a_development_image_says_so() {
+        let mut tree = Tree::default();
+        place(&mut tree, &Product { not_rebuilt: 1, ..product("0.1") }).unwrap();
+        let text = |tree: &Tree, path: &str| {
+            tree.get(path).unwrap().content().unwrap().text().unwrap().to_owned()
+        };
+        let os_release = text(&tree, "usr/lib/os-release");
+        let line = "\nVARIANT=\"minimal, development: 1 package not yet rebuilt\"\n";
+        assert!(os_release.contains(line), "{os_release}");
+        assert_eq!(
+            text(&tree, "usr/share/preon/etc/issue"),
+            "\\S{PRETTY_NAME} \\n \\l\nDevelopment image: 1 package not yet rebuilt\n\n"
+        );
+        let mut tree = Tree::default();
+        place(&mut tree, &product("0.1")).unwrap();
+        assert!(text(&tree, "usr/lib/os-release").contains("\nVARIANT=\"minimal\"\n"));
+        assert_eq!(text(&tree, "usr/share/preon/etc/issue"), "\\S{PRETTY_NAME} \\n \\l\n\n");
     }
 
     #[test]

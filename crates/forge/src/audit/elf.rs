@@ -74,8 +74,9 @@ struct FallsShort {
 impl Explain for FallsShort {
     fn hint(&self) -> Option<String> {
         Some(format!(
-            "build the package from source with our flags, or accept it with a reason: [waive] in its \
-             recipe; folders of libraries and privileged programs are in {POLICY}"
+            "build the package from source with our flags, [build] in its recipe, or accept it with a \
+             reason, [waive]: `forge audit elf {}` lists the files; folders of libraries and privileged programs are in {POLICY}",
+            self.image
         ))
     }
 }
@@ -87,11 +88,8 @@ impl Elf {
     ///
     /// [`FallsShort`], or what reading policy, recipes and packages fails with.
     pub(crate) fn run(self, context: &Context, out: &mut dyn Write) -> Result<(), Failure> {
-        let policy = Policy::load(&context.root.join(POLICY))?;
-        let recipes = Recipes::load(&context.root.join("os/packages"))?;
         let packages = layer::packages(context, &self.image)?;
-        let measured = measure_all(context, &packages)?;
-        let mut report = Report::new(&self.image, &policy, &recipes, &measured);
+        let mut report = report(context, &self.image, &packages)?;
         report.all = self.all;
         if let Some(path) = &self.html {
             file::replace(path, report.html().as_bytes())?;
@@ -102,11 +100,32 @@ impl Elf {
             false => report.to_string(),
         };
         out.write_all(text.as_bytes()).map_err(FileError::at("write to", "standard output"))?;
-        match report.findings.len() {
-            0 => Ok(()),
-            count => Err(FallsShort { image: self.image, count }.into()),
-        }
+        passes(&self.image, &report)
     }
+}
+
+/// Refuses the image `name`, made of these curated packages, where something falls short.
+///
+/// # Errors
+///
+/// [`FallsShort`], or what reading policy, recipes and packages fails with.
+pub(crate) fn demand(context: &Context, name: &str, packages: &[Curated]) -> Result<(), Failure> {
+    passes(name, &report(context, name, packages)?)
+}
+
+fn passes(image: &str, report: &Report) -> Result<(), Failure> {
+    match report.findings.len() {
+        0 => Ok(()),
+        count => Err(FallsShort { image: image.to_owned(), count }.into()),
+    }
+}
+
+/// Measures `packages`, and holds them to policy and recipes.
+fn report(context: &Context, image: &str, packages: &[Curated]) -> Result<Report, Failure> {
+    let policy = Policy::load(&context.root.join(POLICY))?;
+    let recipes = Recipes::load(&context.root.join("os/packages"))?;
+    let measured = measure_all(context, packages)?;
+    Ok(Report::new(image, &policy, &recipes, &measured))
 }
 
 fn measure_all(context: &Context, packages: &[Curated]) -> Result<Vec<Measured>, DebError> {

@@ -90,7 +90,15 @@ fn put(target: &Path, write: impl FnOnce(&Path) -> Result<(), Failure>) -> Resul
 
 fn parts(context: &Context, tools: &ToolRoot, name: &str) -> Result<Parts, Failure> {
     let definition = layer::definition(context, name)?;
+    if context.is_release() {
+        audit::elf::demand(context, name, &layer::packages(context, name)?)?;
+    }
     let layer = layer::layer(context, tools, name)?;
+    if let count @ 1.. = layer.not_rebuilt.len() {
+        context
+            .progress
+            .note(&format!("note: development image: {count} packages not yet rebuilt"));
+    }
     let kernels =
         definition.kernels.iter().map(|flavour| uki(context, tools, &definition, flavour));
     let ukis = kernels.collect::<Result<Vec<_>, _>>()?;
@@ -102,6 +110,7 @@ fn parts(context: &Context, tools: &ToolRoot, name: &str) -> Result<Parts, Failu
         kernel: ukis[0].kernel.clone(), // `Kernels` has one or more
         layers: vec![layer.layer.clone()],
         packages: layer.packages.clone(),
+        not_rebuilt: layer.not_rebuilt.clone(),
         tools: layer.tools.clone(),
     };
     let loader = file::read(&tools.file("usr/lib/systemd/boot/efi/systemd-bootx64.efi"))?;

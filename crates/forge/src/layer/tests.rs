@@ -35,7 +35,12 @@ fn incompressible(folder: &Path) -> Request {
         name: "demo".into(),
         packages: vec![input],
         image: Image::default(),
-        product: Product { version: "1".into(), build_id: "1".into(), image: "demo".into() },
+        product: Product {
+            version: "1".into(),
+            build_id: "1".into(),
+            image: "demo".into(),
+            not_rebuilt: 0,
+        },
         epoch: 0,
         compression: Compression {
             algorithm: "lz4".to_owned().try_into().unwrap(),

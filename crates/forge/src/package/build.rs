@@ -2,21 +2,21 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{Command, ExitStatus, Stdio};
 
 use base::child;
 use base::digest::Hasher;
 use base::file::{self, FileError};
-use base::progress::Unit;
+use base::progress::{Task, Unit};
 use base::{Digest, Explain, Failure};
 use formats::{PackageName, Version};
 use packages::deb::Deb;
 use packages::lock::Set;
 use packages::source::Source;
 
-use super::root::BuildRoot;
+use super::root::{BuildRoot, Work};
 use super::source;
 use super::store::{Built, BuiltPackage};
 use crate::cache::Kind;
@@ -191,21 +191,30 @@ impl Job {
     /// Builds it into `folder`.
     fn build(&self, context: &Context, folder: &Path) -> Result<(), Failure> {
         let verified = source::fetch(context, &self.name, &self.source)?;
-        let work = Work::new(context, &self.key)?;
-        let root = BuildRoot::make(context, &self.set, &work.0)?;
-        self.prepare(&root, &work.0, &verified.files)?;
+        let work = Work::new(context, &self.key.short())?;
+        let root = BuildRoot::make(context, &self.set, &work)?;
+        let work = work.folder();
+        self.prepare(&root, work, &verified.files)?;
         let log = context.cache.kind(Kind::Built).join(format!("{}.log", self.name));
-        self.compile(context, &root, (&work.0, &log))?;
-        let flags = fs::read_to_string(work.0.join("build/flags")).unwrap_or_default();
+        self.compile(context, &root, (work, &log))?;
+        let path = work.join("build/flags");
+        let flags = file::read_text(&path)?;
         let flags = flags.lines().filter_map(|line| line.split_once('='));
+        let compiled = |kind: &&str| self.method.flags.contains_key(*kind);
+        let flags = flags.filter(|(kind, _)| compiled(kind));
+        let environment =
+            self.method.environment.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         let mut built = Built {
             packages: BTreeMap::new(),
             signed_by_developer: verified.by_developer,
-            flags: flags.map(|(kind, words)| (kind.to_owned(), words.to_owned())).collect(),
+            flags: flags
+                .chain(environment)
+                .map(|(kind, words)| (kind.to_owned(), words.to_owned()))
+                .collect(),
             folder: folder.to_owned(),
         };
         for (package, version) in &self.versions {
-            let made = self.made(&work.0.join("build"), package, version)?;
+            let made = self.made(&work.join("build"), package, version)?;
             let file = format!("{package}.deb");
             let target = folder.join(&file);
             fs::copy(&made, &target).map_err(FileError::at("write", &target))?;
@@ -216,8 +225,7 @@ impl Job {
         }
         let target = folder.join("build.log");
         fs::rename(&log, &target).map_err(FileError::at("write", &target))?;
-        built.save()?;
-        work.remove()
+        Ok(built.save()?)
     }
 
     /// Puts flags, wrappers, sources and patches where the build finds them.
@@ -279,19 +287,13 @@ impl Job {
         let inside = Inside { binds: &binds, environment: &environment, folder: "/build/build" };
         let what = format!("building {}", self.name);
         let task = context.progress.begin(&what, None, Unit::Count("lines"));
-        file::create_dir_all(log.parent().unwrap_or(log))?;
-        let output = File::create(log).map_err(FileError::at("create", log))?;
-        let errors = output.try_clone().map_err(FileError::at("create", log))?;
         let mut command = root.command("sh", &inside);
-        command.args(["-euc", SCRIPT]).stdin(Stdio::null()).stdout(output).stderr(errors);
-        let status = command.status().map_err(BuildError::Start)?;
-        let text = fs::read(log).map_err(FileError::at("read", log))?;
-        let text = String::from_utf8_lossy(&text);
-        task.advance(text.lines().count() as u64);
+        command.args(["-euc", AS_BUILDER, "sh", SCRIPT]);
+        let status = watch(command, log, task.as_ref())?;
         if status.success() {
             return Ok(());
         }
-        let last = child::last_lines(&text, 20);
+        let last = child::last_lines(&String::from_utf8_lossy(&file::read(log)?), 20);
         Err(BuildError::Failed { name: self.name.clone(), last, log: log.to_owned() }.into())
     }
 
@@ -327,6 +329,34 @@ impl Job {
         Err(BuildError::NotMade { name, package, version }.into())
     }
 }
+
+/// Runs `command`; what it prints goes to the file `log`, and counts as progress by the line.
+fn watch(mut command: Command, log: &Path, task: &dyn Task) -> Result<ExitStatus, Failure> {
+    let mut file = File::create(log).map_err(FileError::at("create", log))?;
+    let (printed, output) = io::pipe().map_err(BuildError::Start)?;
+    let errors = output.try_clone().map_err(BuildError::Start)?;
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(output)
+        .stderr(errors)
+        .spawn()
+        .map_err(BuildError::Start)?;
+    drop(command); // and with it our ends of the pipe
+    let mut printed = BufReader::new(printed);
+    let mut line = Vec::new();
+    while printed.read_until(b'\n', &mut line).map_err(BuildError::Start)? > 0 {
+        file.write_all(&line).map_err(FileError::at("write", log))?;
+        task.advance(1);
+        line.clear();
+    }
+    Ok(child.wait().map_err(BuildError::Start)?)
+}
+
+/// Debian's own builders are not root either: some `configure` refuses, some tests fail.
+const AS_BUILDER: &str = r#"
+chown --recursive 1000:1000 /build/build /build/source
+exec setpriv --reuid=1000 --regid=1000 --clear-groups --no-new-privs sh -euc "$1"
+"#;
 
 /// What runs in the root. `changelog`: a rebuild has the version of Debian's rebuild, so that packages
 /// which ask for just that one are content.
@@ -370,29 +400,4 @@ fn patches(recipe: &Path) -> Result<Vec<(String, Vec<u8>)>, FileError> {
             Content::Folder | Content::Link(_) => None,
         })
         .collect())
-}
-
-/// The folder that a build happens in; it goes with this.
-struct Work(PathBuf);
-
-impl Work {
-    fn new(context: &Context, key: &Digest) -> Result<Self, FileError> {
-        let name = format!("work-{}-{}", key.short(), std::process::id());
-        let folder = context.cache.kind(Kind::Built).join(name);
-        file::create_dir_all(&folder)?;
-        Ok(Self(folder))
-    }
-
-    fn remove(self) -> Result<(), Failure> {
-        Ok(file::remove_folder(&self.0)?)
-    }
-}
-
-impl Drop for Work {
-    fn drop(&mut self) {
-        if self.0.exists() {
-            // Whoever dropped it has the error that mattered.
-            let _ = fs::remove_dir_all(&self.0);
-        }
-    }
 }

@@ -1,6 +1,7 @@
 //! The root that a package is built in: Debian 13 with just what the source package asks for, made
 //! fresh for each build by mmdebstrap from packages that were fetched and verified before.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -12,16 +13,61 @@ use packages::archive::{Fetched, Gone};
 use packages::deb::Deb;
 use packages::lock::Set;
 
+use crate::cache::Kind;
 use crate::context::Context;
 use crate::recipe::DEFAULT_SUITE as SUITE;
-use crate::sandbox::{self, Bind, Inside, Users};
+use crate::sandbox::{Bind, Inside, Users, Whole};
 use crate::supply::Supply;
 use crate::tools::ToolRoot;
 
-/// A build root in a folder of its own, and who lives in it.
-pub(crate) struct BuildRoot {
+/// The folder that a build happens in, and the users to whom the files in it belong. It goes with this.
+pub(crate) struct Work {
     folder: PathBuf,
     users: Users,
+    tools: ToolRoot,
+}
+
+impl Work {
+    /// An empty one in the cache.
+    ///
+    /// # Errors
+    ///
+    /// If there are no users to be had, or no tools.
+    pub(crate) fn new(context: &Context, name: &str) -> Result<Self, Failure> {
+        // Whoever enters the cache alone removes what a killed build left under such a name.
+        let name = format!(".{name}.{}-work.part", std::process::id());
+        let folder = context.cache.kind(Kind::Built).join(name);
+        file::create_dir_all(&folder)?;
+        Ok(Self { folder, users: Users::new()?, tools: ToolRoot::open(context, "packages")? })
+    }
+
+    /// Where it lies.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// A command that runs one of the package tools.
+    fn tool(&self, program: &str, inside: &Inside<'_>) -> Command {
+        let root = self.tools.folder();
+        Whole { root, users: &self.users, writable: false }.command(program, inside)
+    }
+}
+
+impl Drop for Work {
+    fn drop(&mut self) {
+        // Some of it belongs to users of the namespace: only there it can be removed. What goes wrong is
+        // not told: whoever builds has the error that mattered, and the next one removes the rest.
+        let binds = [Bind::writable(&self.folder, "/build/work")];
+        let mut command = self.tool("find", &Inside { binds: &binds, ..Inside::default() });
+        let _ = child::run(command.args(["/build/work", "-mindepth", "1", "-delete"]));
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
+/// A build root, below a [`Work`].
+pub(crate) struct BuildRoot<'a> {
+    folder: PathBuf,
+    work: &'a Work,
 }
 
 /// mmdebstrap gave up.
@@ -31,19 +77,17 @@ struct NoRoot(#[source] ChildError);
 
 impl Explain for NoRoot {}
 
-impl BuildRoot {
+impl<'a> BuildRoot<'a> {
     /// Makes a root of the packages of `set` below `work`, which is empty.
     ///
     /// # Errors
     ///
     /// What fetching and mmdebstrap fail with.
-    pub(crate) fn make(context: &Context, set: &Set, work: &Path) -> Result<Self, Failure> {
+    pub(crate) fn make(context: &Context, set: &Set, work: &'a Work) -> Result<Self, Failure> {
         // The cache's key says which files they are: nothing newer takes their place.
         let strict = Context { gone: Gone::Fail, ..context.clone() };
         let debs = Supply::open(context)?.fetch(&strict, &set.packages)?;
-        let tools = ToolRoot::open(context, "packages")?;
-        let users = Users::new()?;
-        let (repository, folder) = (work.join("repository"), work.join("root"));
+        let (repository, folder) = (work.folder.join("repository"), work.folder.join("root"));
         file::create_dir_all(&folder)?;
         let task = context.progress.begin("making the build root", None, Unit::Count("packages"));
         let index = index(&debs)?;
@@ -60,19 +104,19 @@ impl BuildRoot {
         let archive = debs.first().and_then(|deb| deb.path.parent());
         let binds = [
             Bind::read_only(&repository, "/build/repository"),
-            Bind::read_only(archive.unwrap_or(work), "/build/archive"),
+            Bind::read_only(archive.unwrap_or(&repository), "/build/archive"),
             Bind::writable(&folder, "/build/root"),
         ];
         let inside = Inside { binds: &binds, ..Inside::default() };
         let names: Vec<_> = debs.iter().map(|deb| deb.name.as_str()).collect();
-        let mut command = sandbox::whole(tools.folder(), &users, "mmdebstrap", &inside);
+        let mut command = work.tool("mmdebstrap", &inside);
         command.args(["--mode=root", "--variant=essential", "--format=directory", "--quiet"]);
         command.arg(format!("--include={}", names.join(",")));
         command.args(["--skip=check/empty,check/signed-by", SUITE, "/build/root"]);
         command.arg("deb [trusted=yes] copy:/build/repository ./");
         child::run(&mut command).map_err(NoRoot)?;
         task.advance(debs.len() as u64);
-        Ok(Self { folder, users })
+        Ok(Self { folder, work })
     }
 
     /// A path of the root, seen from outside.
@@ -82,7 +126,8 @@ impl BuildRoot {
 
     /// A command that runs `program` in the root, as its root user, without network.
     pub(crate) fn command(&self, program: &str, inside: &Inside<'_>) -> Command {
-        sandbox::whole(&self.folder, &self.users, program, inside)
+        let root = Whole { root: &self.folder, users: &self.work.users, writable: true };
+        root.command(program, inside)
     }
 }
 

@@ -1,6 +1,6 @@
 //! What was built, kept in the cache by the digest of all that it was built from.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use base::file;
@@ -53,6 +53,16 @@ impl Built {
         built.packages.values().all(whole).then_some(built)
     }
 
+    /// Its packages, as they are curated.
+    fn packages(&self) -> impl Iterator<Item = (PackageName, RebuiltPackage)> {
+        let flags = self.flags.iter().map(|(kind, words)| format!("{kind}={words:?}"));
+        let flags = flags.collect::<Vec<_>>().join(" ");
+        self.packages.iter().map(move |(name, package)| {
+            let deb = self.folder.join(&package.file);
+            (name.clone(), RebuiltPackage { deb, digest: package.sha256, flags: flags.clone() })
+        })
+    }
+
     /// Writes it down in its folder.
     pub(super) fn save(&self) -> Result<(), file::FileError> {
         let path = self.folder.join(DESCRIPTION);
@@ -64,10 +74,21 @@ impl Built {
 /// What the cache holds of the packages that recipes build, and what it does not.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Rebuilt {
-    /// The packages that were built: the file and its digest.
-    pub(crate) packages: BTreeMap<PackageName, (PathBuf, Digest)>,
+    /// The packages that were built.
+    pub(crate) packages: BTreeMap<PackageName, RebuiltPackage>,
     /// The packages that were not.
-    pub(crate) missing: BTreeMap<PackageName, PackageName>,
+    pub(crate) missing: BTreeSet<PackageName>,
+}
+
+/// A package that was built from source.
+#[derive(Clone, Debug)]
+pub(crate) struct RebuiltPackage {
+    /// The `.deb`.
+    pub(crate) deb: PathBuf,
+    /// Its digest.
+    pub(crate) digest: Digest,
+    /// What the compiler was told, in one line.
+    pub(crate) flags: String,
 }
 
 /// Looks into the cache.
@@ -77,17 +98,10 @@ pub(crate) struct Rebuilt {
 /// What reading recipes and lock fail with.
 pub(crate) fn rebuilt(context: &Context) -> Result<Rebuilt, Failure> {
     let mut rebuilt = Rebuilt::default();
-    for (name, job) in Job::all(context)? {
+    for job in Job::all(context)?.into_values() {
         match job.kept(context) {
-            Some(built) => rebuilt.packages.extend(
-                built
-                    .packages
-                    .into_iter()
-                    .map(|(package, it)| (package, (built.folder.join(&it.file), it.sha256))),
-            ),
-            None => rebuilt
-                .missing
-                .extend(job.source.packages.into_iter().map(|package| (package, name.clone()))),
+            Some(built) => rebuilt.packages.extend(built.packages()),
+            None => rebuilt.missing.extend(job.source.packages),
         }
     }
     Ok(rebuilt)

@@ -50,6 +50,14 @@ description = "Secure Shell"
 [[group]]
 name = "docker"
 gid = 110
+[build]
+reason = "not full RELRO"
+options = ["nodoc"]
+profiles = ["stage1"]
+environment = { GOFLAGS = "-v" }
+flags = { CFLAGS = ["-Wno-error"] }
+needs = ["gawk (>= 1) | mawk"]
+differs = "a time stamp"
 [waive]
 "/usr/x" = [{ finding = "not-pie", reason = "static", on = 2026-11-23 }]
 "#;
@@ -90,7 +98,7 @@ error: os/packages/bash/recipe.toml:2 is not understood
   | ^^^^
 unknown field `dorp`, expected one of `summary`, `packages`, `revision`, `suite`, \
 `suite_reason`, `drop`, `keep`, `presets`, `links`, `tmpfiles`, `scripts`, `without`, `user`, \
-`group`, `waive`
+`group`, `build`, `waive`
 
 hint: docs/curation.md and docs/image.md list every key
 ";

@@ -60,7 +60,7 @@ impl Users {
     ///
     /// [`UsersError`].
     pub(crate) fn new() -> Result<Self, UsersError> {
-        let mut waiting = Waiting::start()?;
+        let waiting = Waiting::start()?;
         waiting.map()?;
         let path = waiting.proc("ns/user");
         let opened = fs::File::open(&path).map_err(FileError::at("open", &path))?;
@@ -166,7 +166,9 @@ fn first_of(text: &str, name: &str, user: u32) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sandbox::{Bind, Inside, whole};
+    use crate::sandbox::{Bind, Inside, Whole};
+    use crate::scratch;
+    use crate::tools::ToolRoot;
 
     #[test]
     fn ones_own_numbers_are_found() {
@@ -182,13 +184,15 @@ mod tests {
         let users = Users::new().unwrap();
         let binds = [Bind::writable(folder.path(), "/build/out")];
         let inside = Inside { binds: &binds, ..Inside::default() };
-        // `/` of this machine is only read; `hostname` wants to be root outside.
+        let (context, _) = scratch::image_tools();
+        let tools = ToolRoot::open(&context, "build").unwrap_or_else(|error| panic!("{error}"));
+        let whole = Whole { root: tools.folder(), users: &users, writable: false };
         let script = "id -u; touch /build/out/x && chown 42:43 /build/out/x && stat -c %u:%g /build/out/x; \
                       chown 70000 /build/out/x 2>/dev/null || echo nobody; \
-                      mount -t tmpfs none /build/out && umount /build/out && echo mounted";
-        let mut command = whole(std::path::Path::new("/"), &users, "sh", &inside);
+                      touch /x 2>/dev/null || echo read-only; cat /proc/net/dev | grep --count :";
+        let mut command = whole.command("sh", &inside);
         let printed = child::run(command.args(["-c", script])).unwrap();
-        assert_eq!(String::from_utf8(printed).unwrap(), "0\n42:43\nnobody\nmounted\n");
+        assert_eq!(String::from_utf8(printed).unwrap(), "0\n42:43\nnobody\nread-only\n1\n");
         if rustix::process::getuid().is_root() {
             use std::os::unix::fs::MetadataExt;
             let owner = fs::metadata(folder.path().join("x")).unwrap().uid();

@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use base::explain;
 use base::progress::Silent;
 use formats::verity::Superblock;
@@ -36,6 +38,7 @@ fn parts(folder: &Path) -> Parts {
         kernel: kernel.clone(),
         layers: vec![layer.clone()],
         packages: Vec::new(),
+        not_rebuilt: BTreeSet::new(),
         tools: BTreeMap::new(),
     };
     let layer = Layer {
@@ -44,6 +47,7 @@ fn parts(folder: &Path) -> Parts {
         epoch: 0,
         layer,
         packages: Vec::new(),
+        not_rebuilt: BTreeSet::new(),
         tools: BTreeMap::new(),
         folder: folder.to_owned(),
     };
