@@ -24,6 +24,8 @@ struct Systems {
     owners: BTreeMap<String, Vec<String>>,
     /// The packages in the image.
     packages: BTreeSet<String>,
+    /// Those that were built from source.
+    rebuilt: BTreeSet<String>,
     list: List,
 }
 
@@ -38,9 +40,11 @@ static SYSTEMS: LazyLock<Systems> = LazyLock::new(|| {
     tree::name_owners(&mut debian.tree, &debian.texts["/etc/passwd"], &debian.texts["/etc/group"]);
     debian.tree = units(debian.tree);
     let list = Path::new(env!("CARGO_MANIFEST_DIR")).join("differences.toml");
+    let rebuilt = manifest.packages.iter().filter(|package| package.rebuilt);
     Systems {
         owners: owners(&debian),
         ours: ours(&image),
+        rebuilt: rebuilt.map(|package| package.name.clone()).collect(),
         packages: manifest.packages.into_iter().map(|package| package.name).collect(),
         list: List::load(&list),
         debian,
@@ -116,7 +120,8 @@ impl Systems {
         installed.into_iter().filter(|name| !self.packages.contains(*name)).collect()
     }
 
-    /// Whether the recipes say why: the package is left out, or the file, or it is one of ours.
+    /// Whether the recipes say why: the package is left out, or built from source, or the file is left out,
+    /// or it is one of ours.
     fn is_declared(&self, difference: &Difference, recipes: &Recipes) -> bool {
         // A link that enables a unit may be a package's own: then it lies in /usr.
         let path = &difference.path;
@@ -127,8 +132,12 @@ impl Systems {
                 |package: &String| !self.packages.contains(package) || recipes.drops(package, path);
             self.owners.get(path).is_some_and(|owners| owners.iter().all(left_out))
         };
+        let is_rebuilt = |owners: &Vec<String>| owners.iter().all(|it| self.rebuilt.contains(it));
+        let compiled =
+            difference.what == What::Content && self.owners.get(path).is_some_and(is_rebuilt);
         let missing = difference.what == What::Missing;
-        missing && [Some(path), unit.as_ref()].into_iter().flatten().any(is_left_out)
+        compiled
+            || missing && [Some(path), unit.as_ref()].into_iter().flatten().any(is_left_out)
             || recipes.replaces(difference)
     }
 }

@@ -38,7 +38,7 @@ fn builders() -> [Builder; 2] {
     let ordinary = Builder {
         umask: 0o022,
         reversed: false,
-        cached: &["archive", "roots", "kernel", "programs", "curated"],
+        cached: &["archive", "built", "roots", "kernel", "programs", "curated"],
         environment: &[("TZ", "UTC"), ("LC_ALL", "C.UTF-8")],
         launcher: Vec::new(),
     };
@@ -47,7 +47,7 @@ fn builders() -> [Builder; 2] {
     let odd = Builder {
         umask: 0o077,
         reversed: true,
-        cached: &["archive", "roots", "kernel", "programs"],
+        cached: &["archive", "built", "roots", "kernel", "programs"],
         environment: &[("TZ", "Pacific/Kiritimati"), ("LC_ALL", "C"), ("LANG", "tr_TR.UTF-8")],
         launcher: words.map(str::to_owned).into_iter().chain([a_processor()]).collect(),
     };
@@ -74,7 +74,8 @@ impl Builder {
         }
         symlink(disk.path().join("out"), checkout.path().join("out")).unwrap();
         let cache = forge::cache();
-        for kind in self.cached {
+        // On a fresh machine nothing was built from source.
+        for kind in self.cached.iter().filter(|kind| cache.join(kind).exists()) {
             // The archive's files lie two folders deeper; all else are folders to be lent whole.
             let depth = if *kind == "archive" { 2 } else { 0 };
             lend(&cache.join(kind), &disk.path().join("cache").join(kind), depth);

@@ -66,6 +66,9 @@ pub struct Package {
     pub name: String,
     /// Debian's version.
     pub debian_version: String,
+    /// Whether it was built from source.
+    #[serde(default)]
+    pub rebuilt: bool,
 }
 
 /// A partition: its place on the disk in bytes.

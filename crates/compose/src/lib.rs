@@ -24,6 +24,7 @@ use base::progress::Progress;
 use base::{Digest, Explain};
 use formats::manifest;
 use formats::version::BadVersion;
+use packages::control::BUILD_FLAGS;
 
 pub use finding::Finding;
 pub use gather::Input;
@@ -202,6 +203,7 @@ fn listed(gathered: Gathered, layer: &str) -> Result<manifest::Package, ComposeE
         source_version: source_version.without_preon(),
         architecture: control.architecture().to_owned(),
         suite,
+        rebuilt: control.get(BUILD_FLAGS).is_some(),
         installed_bytes: bytes,
         layer: layer.to_owned(),
         deb: digest,

@@ -21,7 +21,7 @@ use base::progress::{Progress, Unit};
 use base::{Digest, Explain};
 use formats::relation::BadRelation;
 use formats::{PackageName, Version};
-use packages::control::{BadControl, Control};
+use packages::control::{self, BadControl, Control};
 use packages::deb::{Deb, DebError, Writer};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -350,9 +350,6 @@ fn curate_cached(
     Ok((Curated { name, path, digest, warnings }, used))
 }
 
-/// The field of a package that was built from source which says what the compiler was told.
-const BUILD_FLAGS: &str = "Preon-Build-Flags";
-
 /// What the result depends on.
 fn key(input: &Input, recipe: &Recipe, recipes: &Recipes) -> Digest {
     let mut hasher = Hasher::default();
@@ -404,7 +401,7 @@ fn curate(input: &Input, recipe: &Recipe, recipes: &Recipes) -> Result<(Vec<u8>,
     }
     let tree = tree.into_layer()?;
     if let Origin::Rebuilt(RebuiltPackage { flags, .. }) = &input.origin {
-        control.set(BUILD_FLAGS, flags);
+        control.set(control::BUILD_FLAGS, flags);
     }
     control.set("Installed-Size", &tree.installed_kilobytes().to_string());
     let mut writer = Writer::new(COMPRESSION_LEVEL, 0).map_err(Problem::Write)?;

@@ -85,7 +85,9 @@ impl Whole<'_> {
 impl Inside<'_> {
     /// Adds what is inside beside the root, and what runs there.
     fn add_to(&self, command: &mut Command, program: &str) {
-        command.args(["--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp", "--tmpfs", "/build"]);
+        command.args(["--proc", "/proc", "--dev", "/dev", "--tmpfs", "/build"]);
+        // For whoever runs there, root or not.
+        command.args(["--perms", "1777", "--tmpfs", "/tmp"]);
         for bind in self.binds {
             command.arg(if bind.writable { "--bind" } else { "--ro-bind" });
             command.arg(&bind.outside).arg(bind.inside);

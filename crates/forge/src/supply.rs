@@ -55,6 +55,9 @@ impl Purpose {
     pub(crate) fn tools(name: &str, definition: &Definition) -> Self {
         let mut hasher = Hasher::default();
         hasher.field(&[u8::from(definition.standalone)]);
+        if let Some(suite) = &definition.suite {
+            hasher.field(suite.as_bytes());
+        }
         let packages: BTreeSet<_> = definition.packages.iter().collect();
         packages.iter().for_each(|package| {
             hasher.field(package.as_str().as_bytes());
@@ -155,7 +158,8 @@ impl Supply {
         names: &BTreeSet<PackageName>,
     ) -> Option<Vec<Fetched>> {
         let progress: Shared = Arc::new(Silent);
-        let archive = open(context, Quiet { offline: true, progress }).ok()?;
+        let archive =
+            open(context, Quiet { offline: true, progress, stale: BTreeSet::new() }).ok()?;
         archive.download_locked(&self.lock, names, context.gone).ok()
     }
 }
@@ -171,11 +175,22 @@ pub(crate) fn lock_path(context: &Context) -> PathBuf {
 ///
 /// Whatever reading the machine's APT sources or the keyring fails with.
 pub(crate) fn archive(context: &Context) -> Result<Archive, Failure> {
-    open(context, Quiet { offline: context.offline, progress: context.progress.clone() })
+    archive_with(context, BTreeSet::new())
+}
+
+/// The same with suites that may have expired.
+///
+/// # Errors
+///
+/// As [`archive`].
+pub(crate) fn archive_with(context: &Context, stale: BTreeSet<String>) -> Result<Archive, Failure> {
+    let (offline, progress) = (context.offline, context.progress.clone());
+    open(context, Quiet { offline, progress, stale })
 }
 
 /// How much an archive may do and say.
 struct Quiet {
+    stale: BTreeSet<String>,
     offline: bool,
     progress: Shared,
 }
@@ -195,6 +210,7 @@ fn open(context: &Context, quiet: Quiet) -> Result<Archive, Failure> {
         verify: Box::new(Keyring::load(&context.keyring)?),
         now,
         offline: quiet.offline,
+        stale: quiet.stale,
         progress: quiet.progress,
     }))
 }

@@ -48,6 +48,8 @@ pub(crate) struct Definition {
     /// Take only the named packages, nothing that they depend on.
     #[serde(default)]
     pub(crate) standalone: bool,
+    /// The suite that the named packages are taken from; only for what is standalone.
+    pub(crate) suite: Option<String>,
     /// Symbolic links that maintainer scripts would have made.
     #[serde(default)]
     links: BTreeMap<String, String>,

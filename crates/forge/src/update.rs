@@ -152,6 +152,13 @@ fn contents(context: &Context, recipes: &Recipes) -> Result<Contents, Failure> {
     Ok(supply::archive(context)?.contents(&suites)?)
 }
 
+/// The index of a suite that only a tool root takes from. It may have expired: mirrors lag behind in what
+/// is no release, and what a root of data needs is a good signature.
+fn elsewhere(context: &Context, suite: &str) -> Result<Contents, Failure> {
+    let archive = supply::archive_with(context, BTreeSet::from([suite.to_owned()]))?;
+    Ok(archive.contents(&[suite])?)
+}
+
 fn choose(context: &Context, recipes: &Recipes, contents: &Contents) -> Result<Lock, Failure> {
     let mut lock = Lock { releases: contents.releases.clone(), ..Lock::default() };
     let images = images(context)?;
@@ -163,7 +170,14 @@ fn choose(context: &Context, recipes: &Recipes, contents: &Contents) -> Result<L
     let debian = Universe::new(&contents.indexes, &pins)?;
     for (name, definition) in &tools {
         let purpose = Purpose::tools(name, definition);
-        choose_tools(&debian, &purpose, definition, &mut lock)?;
+        match &definition.suite {
+            None => choose_tools(&debian, &purpose, definition, &mut lock)?,
+            Some(suite) => {
+                let contents = elsewhere(context, suite)?;
+                let universe = Universe::new(&contents.indexes, &Pins::default())?;
+                choose_tools(&universe, &purpose, definition, &mut lock)?;
+            }
+        }
         task.advance(1);
     }
     let curated = Universe::new(&contents.indexes, &recipe_pins(recipes))?;

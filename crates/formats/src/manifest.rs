@@ -88,6 +88,9 @@ pub struct Package {
     pub architecture: String,
     /// The suite of the archive that it came from.
     pub suite: String,
+    /// Whether it was built from source with the project's flags; otherwise it is Debian's build.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub rebuilt: bool,
     /// What its files take unpacked and uncompressed.
     pub installed_bytes: u64,
     /// The name of the layer that holds its files.
@@ -227,6 +230,7 @@ mod tests {
                 source_version: version("5.2-1"),
                 architecture: "amd64".into(),
                 suite: "trixie".into(),
+                rebuilt: true,
                 installed_bytes: 1,
                 layer: "base".into(),
                 deb: Digest::of(b"deb"),

@@ -37,6 +37,9 @@ pub enum BadControl {
 
 impl Explain for BadControl {}
 
+/// The field of a package that was built from source which says what the compiler was told.
+pub const BUILD_FLAGS: &str = "Preon-Build-Flags";
+
 impl Control {
     /// Reads a control file.
     ///

@@ -32,6 +32,7 @@ fn trixie() -> Contents {
         verify: Box::new(Keyring::load(Path::new(KEYRING)).unwrap()),
         now,
         offline: false,
+        stale: BTreeSet::new(),
         progress: Arc::new(Silent),
     });
     match archive.contents(&["trixie"]) {

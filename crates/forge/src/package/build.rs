@@ -91,11 +91,14 @@ impl Job {
     ///
     /// What reading recipes and lock fail with, also if the lock was made for other recipes.
     pub(crate) fn all(context: &Context) -> Result<BTreeMap<PackageName, Self>, Failure> {
+        let supply = Supply::open(context)?;
+        let mut jobs = BTreeMap::new();
+        if supply.lock.sources.is_empty() {
+            return Ok(jobs);
+        }
         let folder = context.root.join("os/packages");
         let recipes = Recipes::load(&folder)?;
         let all = Method::load(&folder)?;
-        let supply = Supply::open(context)?;
-        let mut jobs = BTreeMap::new();
         for (name, source) in &supply.lock.sources {
             let recipe = source.packages.iter().filter_map(|package| recipes.for_package(package));
             let Some((recipe, build)) =

@@ -6,6 +6,7 @@ mod repository;
 #[allow(dead_code)]
 mod server;
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -41,11 +42,14 @@ impl Progress for Notes {
 struct Client {
     folder: tempfile::TempDir,
     notes: Arc<Notes>,
+    /// Suites that may have expired.
+    stale: BTreeSet<String>,
 }
 
 impl Client {
     fn new() -> Self {
-        Self { folder: tempfile::tempdir().unwrap(), notes: Arc::default() }
+        let folder = tempfile::tempdir().unwrap();
+        Self { folder, notes: Arc::default(), stale: BTreeSet::new() }
     }
 
     fn archive(&self, repository: &Repository) -> Archive {
@@ -67,6 +71,7 @@ impl Client {
             verify: Box::new(Keyring::load(&keyring).unwrap()),
             now,
             offline,
+            stale: self.stale.clone(),
             progress: self.notes.clone(),
         })
     }
@@ -160,6 +165,17 @@ fn an_expired_release_is_refused() {
     let text = text(&all(&archive).unwrap_err());
     assert!(text.contains("InRelease cannot be used"), "{text}");
     assert!(text.contains("it expired on 2026-11-28"), "{text}");
+}
+
+#[test]
+fn an_expired_release_is_used_with_a_note_where_that_is_allowed() {
+    let repository = Repository::start("sid", &[("a", "1")]);
+    let mut client = Client::new();
+    client.stale.insert("forky".into());
+    all(&client.archive_at(&repository, NOW + 2 * WEEK, false)).unwrap_err();
+    client.stale.insert("sid".into());
+    assert_eq!(all(&client.archive_at(&repository, NOW + 2 * WEEK, false)).unwrap(), 1);
+    assert!(client.notes()[0].contains("has expired, and is used nevertheless"));
 }
 
 #[test]
