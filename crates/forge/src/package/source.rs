@@ -78,3 +78,84 @@ fn keyring(context: &Context) -> Result<Keyring, Failure> {
     let files = KEYRINGS.map(file);
     Ok(Keyring::load_all(&files.iter().map(PathBuf::as_path).collect::<Vec<&Path>>())?)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::time::Duration;
+
+    use sequoia_openpgp as openpgp;
+
+    use openpgp::cert::{Cert, CertBuilder};
+    use openpgp::policy::StandardPolicy;
+    use openpgp::serialize::SerializeInto;
+    use openpgp::serialize::stream::{Message, Signer};
+
+    use super::*;
+
+    const TEXT: &str = "Source: a\nVersion: 1\n";
+    const YEAR: Duration = Duration::from_secs(365 * 86400);
+
+    /// Somebody who has had a key for two years, valid for so long from then.
+    fn developer(valid: Duration) -> Cert {
+        let builder = CertBuilder::new().add_userid("dev@example.org").add_signing_subkey();
+        let builder = builder.set_creation_time(SystemTime::now() - 2 * YEAR);
+        builder.set_validity_period(valid).generate().unwrap().0
+    }
+
+    /// The text, signed by `key` so long ago.
+    fn signed(key: &Cert, ago: Duration) -> Vec<u8> {
+        let (policy, time) = (StandardPolicy::new(), SystemTime::now() - ago);
+        let keys = key.keys().with_policy(&policy, time).for_signing().secret();
+        let pair = keys.into_iter().next().unwrap().key().clone().into_keypair().unwrap();
+        let mut signed = Vec::new();
+        let signer = Signer::new(Message::new(&mut signed), pair).unwrap();
+        let mut message = signer.creation_time(time).cleartext().build().unwrap();
+        message.write_all(TEXT.as_bytes()).unwrap();
+        message.finalize().unwrap();
+        signed
+    }
+
+    fn keyring_of(keys: &[&Cert]) -> Keyring {
+        let folder = tempfile::tempdir().unwrap();
+        let paths: Vec<PathBuf> = keys
+            .iter()
+            .enumerate()
+            .map(|(at, key)| {
+                let path = folder.path().join(at.to_string());
+                std::fs::write(&path, key.to_vec().unwrap()).unwrap();
+                path
+            })
+            .collect();
+        Keyring::load_all(&paths.iter().map(PathBuf::as_path).collect::<Vec<_>>()).unwrap()
+    }
+
+    #[test]
+    fn only_what_a_developer_signed_is_a_source() {
+        let (one, other, stranger) =
+            (developer(10 * YEAR), developer(10 * YEAR), developer(10 * YEAR));
+        let keyring = keyring_of(&[&one, &other]);
+        let good = signed(&other, YEAR / 365);
+        assert_eq!(verify(&keyring, "a.dsc", &good).unwrap(), TEXT);
+        let changed = String::from_utf8(good).unwrap().replace("Version: 1", "Version: 2");
+        #[rustfmt::skip]
+        let cases = [
+            (TEXT.as_bytes().to_vec(),         "it is not a signed text"),
+            (signed(&stranger, YEAR / 365),    "is not in the keyring"),
+            (changed.into_bytes(),             "no signature is good"),
+            (b"-----BEGIN PGP".to_vec(),       "it is not a signed text"),
+        ];
+        for (bytes, message) in cases {
+            let error = verify(&keyring, "a.dsc", &bytes).unwrap_err();
+            assert_eq!(error.to_string(), "a.dsc is not signed by a developer of Debian");
+            assert!(error.source.to_string().contains(message), "{message}: {}", error.source);
+        }
+    }
+
+    #[test]
+    fn a_key_counts_that_was_valid_when_it_signed() {
+        let expired = developer(YEAR);
+        let keyring = keyring_of(&[&expired]);
+        assert_eq!(verify(&keyring, "a.dsc", &signed(&expired, YEAR + YEAR / 2)).unwrap(), TEXT);
+    }
+}

@@ -158,6 +158,56 @@ fn the_wrong_key_is_refused() {
     assert!(text.contains("is not in the keyring"), "{text}");
 }
 
+/// An archive with the source of one package: its `.dsc` and one file more, neither of which the server
+/// has yet.
+fn with_source() -> Repository {
+    let mut repository = Repository::empty("sid", NOW);
+    let files = [("a_1.dsc", "dsc"), ("a_1.tar.xz", "tar")].map(|(name, bytes)| {
+        format!(" {} {} {name}\n", base::Digest::of(bytes.as_bytes()), bytes.len())
+    });
+    repository.sources = format!(
+        "Package: a\nVersion: 1\nDirectory: pool/main/a\nChecksums-Sha256:\n{}",
+        files.concat()
+    );
+    repository.publish(&[], NOW - 3600);
+    repository
+}
+
+#[test]
+fn a_source_package_is_fetched_and_may_lack_only_its_dsc() {
+    let repository = with_source();
+    let client = Client::new();
+    let archive = client.archive(&repository);
+    let sources = archive.sources(&["sid"]).unwrap();
+    let source = sources[0].find("a", "1").unwrap().unwrap().source;
+    let error = archive.download_source(&source).unwrap_err();
+    assert!(text(&error).contains("a_1.tar.xz does not exist"), "{error}");
+
+    // What was a security update may lie in the other archive only.
+    repository.server.put("debian-security/pool/updates/main/a/a_1.tar.xz", "tar");
+    let files = archive.download_source(&source).unwrap();
+    assert_eq!((files.len(), files[0].is_none()), (2, true));
+    assert_eq!(std::fs::read(files[1].as_ref().unwrap()).unwrap(), b"tar");
+    repository.server.put("debian/pool/main/a/a_1.dsc", "dsc");
+    let files = archive.download_source(&source).unwrap();
+    assert_eq!(std::fs::read(files[0].as_ref().unwrap()).unwrap(), b"dsc");
+    let offline = client.archive_at(&repository, NOW, true);
+    assert_eq!(offline.download_source(&source).unwrap(), files);
+}
+
+#[test]
+fn a_source_whose_bytes_are_others_is_refused() {
+    for (file, bytes) in [("a_1.tar.xz", "rat"), ("a_1.dsc", "DSC"), ("a_1.dsc", "d")] {
+        let repository = with_source();
+        repository.server.put("debian/pool/main/a/a_1.tar.xz", "tar");
+        repository.server.put(&format!("debian/pool/main/a/{file}"), bytes);
+        let archive = Client::new().archive(&repository);
+        let source = archive.sources(&["sid"]).unwrap()[0].find("a", "1").unwrap().unwrap().source;
+        let text = text(&archive.download_source(&source).unwrap_err());
+        assert!(text.contains(file), "{text}");
+    }
+}
+
 #[test]
 fn an_expired_release_is_refused() {
     let repository = Repository::start("sid", &[("a", "1")]);

@@ -55,6 +55,8 @@ fn mere(packages: &[(&str, &str)]) -> Vec<Package> {
 
 pub struct Repository {
     pub server: Server,
+    /// The text of `Sources`, for what is published next.
+    pub sources: String,
     suite: String,
     key: Cert,
     signed: String,
@@ -78,7 +80,7 @@ impl Repository {
             .generate()
             .unwrap();
         let (server, signed, packed) = (Server::start(), String::new(), Digest::of(b""));
-        Self { server, suite: suite.to_owned(), key, signed, packed }
+        Self { server, sources: String::new(), suite: suite.to_owned(), key, signed, packed }
     }
 
     /// Replaces the packages; `date` is that of the release.
@@ -104,10 +106,14 @@ impl Repository {
             let (digest, size) = (Digest::of(bytes), bytes.len());
             release += &format!(" {digest} {size} main/binary-amd64/{name}\n");
         }
+        let sources = self.sources.clone().into_bytes();
+        let digest = Digest::of(&sources);
+        release += &format!(" {digest} {} main/source/Sources\n", sources.len());
         self.signed = self.sign(&release, date);
         let folder = format!("{root}/dists/{suite}");
         let path = format!("{folder}/main/binary-amd64/by-hash/SHA256/{}", self.packed);
         self.server.put(&path, packed);
+        self.server.put(&format!("{folder}/main/source/by-hash/SHA256/{digest}"), sources);
         self.server.put(&format!("{folder}/InRelease"), self.signed.clone());
     }
 
