@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use crate::command;
 
 /// Package and what it is for. Tools that shape bytes are not here: forge brings its own.
-const PACKAGES: [(&str, &str); 20] = [
+const PACKAGES: [(&str, &str); 21] = [
     ("apt-utils", "apt-ftparchive makes archives for tests"),
     ("binutils", "objdump, the second opinion on our unified kernel images"),
     ("bubblewrap", "runs the compiler's root without privileges"),
@@ -16,6 +16,7 @@ const PACKAGES: [(&str, &str); 20] = [
     ("cpio", "the second opinion on our initrd archives"),
     ("cryptsetup-bin", "veritysetup checks our verity trees"),
     ("debian-archive-keyring", "the archive's keys"),
+    ("devscripts", "hardening-check, the second opinion on our audit of programs"),
     ("dosfstools", "fsck.vfat checks the ESP"),
     ("e2fsprogs", "e2fsck checks the store's filesystem"),
     ("fdisk", "sfdisk checks the partition table"),
