@@ -100,20 +100,44 @@ fn curated(
     let definition = definition(context, name)?;
     let supply = Supply::open(context)?;
     let set = supply.set(&Purpose::image(name, &definition, &recipes))?;
-    let fetched = supply.fetch(context, &set.packages)?;
+    let asked = set.packages.iter().chain(&definition.packages).cloned().collect();
+    let curated = curate_all(context, &recipes, &supply, &asked)?;
+    Ok((definition, curated))
+}
+
+/// Curates `packages`, Debian's and our own, with the parts that come with them: each with the suite that it
+/// comes from. What their authors should know is noted.
+///
+/// # Errors
+///
+/// What fetching and curating fail with.
+pub(crate) fn curate_all(
+    context: &Context,
+    recipes: &Recipes,
+    supply: &Supply,
+    packages: &BTreeSet<PackageName>,
+) -> Result<Vec<(Curated, String)>, Failure> {
+    let parts = recipes.parts_of(packages.iter());
+    let is_own = |name: &PackageName| recipes.for_package(name).is_some_and(Recipe::is_own);
+    let debian = packages.iter().filter(|name| !is_own(name) && !parts.contains(name)).cloned();
+    let fetched = supply.fetch(context, &debian.collect())?;
     let mut suites = BTreeMap::new();
     let mut inputs = Vec::new();
-    for package in fetched {
-        suites.insert(package.name.clone(), package.locked.suite.clone());
-        let origin = Origin::Debian { deb: package.path, digest: package.locked.sha256 };
-        inputs.push(curate::Input { name: package.name, origin });
+    for package in &fetched {
+        let (name, locked) = (&package.name, &package.locked);
+        let of = |part: &&PackageName| recipes.part(part).is_some_and(|part| part.of == *name);
+        for name in parts.iter().copied().filter(of).chain([name]) {
+            suites.insert(name.clone(), locked.suite.clone());
+            let origin = Origin::Debian { deb: package.path.clone(), digest: locked.sha256 };
+            inputs.push(curate::Input { name: name.clone(), origin });
+        }
     }
-    for name in own(&definition, &recipes) {
+    for name in packages.iter().filter(|name| is_own(name)).cloned() {
         let version = formats::Version::try_from(env!("CARGO_PKG_VERSION").to_owned())?;
         inputs.push(curate::Input { name, origin: Origin::Own { version } });
     }
     let cache = context.cache.kind(Kind::Curated);
-    let curated = curate::curate_all(&inputs, &recipes, &cache, context.progress.as_ref())?;
+    let curated = curate::curate_all(&inputs, recipes, &cache, context.progress.as_ref())?;
     let with_suite = curated.into_iter().map(|package| {
         for warning in &package.warnings {
             context.progress.note(&format!("note: {}: {warning}", package.name));
@@ -121,7 +145,7 @@ fn curated(
         let suite = suites.get(&package.name).map_or("preon", String::as_str).to_owned();
         (package, suite)
     });
-    Ok((definition, with_suite.collect()))
+    Ok(with_suite.collect())
 }
 
 /// What `os/images` says about the image `name`.
@@ -131,12 +155,6 @@ fn curated(
 /// If there is none, or it is malformed.
 pub(crate) fn definition(context: &Context, name: &str) -> Result<ImageDefinition, Failure> {
     Ok(ImageDefinition::named(&context.root.join("os/images"), name)?)
-}
-
-/// The packages of our own that an image asks for.
-fn own(definition: &ImageDefinition, recipes: &Recipes) -> BTreeSet<PackageName> {
-    let is_own = |name: &&PackageName| recipes.for_package(name).is_some_and(Recipe::is_own);
-    definition.packages.iter().filter(is_own).cloned().collect()
 }
 
 /// An image's definition, and what composing it asks for.
