@@ -174,27 +174,45 @@ pub(crate) fn described(context: &Context, name: &str) -> Result<Described, Fail
     let (definition, mut packages) = curated(context, name)?;
     packages.extend(kernels::kernels(context, &definition)?);
     let epoch = Supply::open(context)?.lock.epoch();
-    let request = request(name, &definition, &packages, epoch);
+    let mut request = request(name, &definition, &packages, epoch);
+    if let Some(over) = &definition.over {
+        request.base = Some(Box::new(described(context, over)?.request));
+    }
     Ok(Described { definition, request })
 }
 
-/// The layer of the image `name`; composed now unless the cache has it.
+/// The layers of the image `name`, lowest first; each is composed now unless the cache has it. The last one
+/// describes the whole.
 ///
 /// # Errors
 ///
 /// What curating and composing fail with.
-pub(crate) fn layer(context: &Context, tools: &ToolRoot, name: &str) -> Result<Layer, Failure> {
-    let Described { request, .. } = described(context, name)?;
+pub(crate) fn layers(
+    context: &Context,
+    tools: &ToolRoot,
+    name: &str,
+) -> Result<Vec<Layer>, Failure> {
+    let mut next = Some(&described(context, name)?.request);
+    let mut layers = Vec::new();
+    while let Some(request) = next {
+        layers.insert(0, layer(context, tools, request)?);
+        next = request.base.as_deref();
+    }
+    Ok(layers)
+}
+
+/// The layer that `request` describes.
+fn layer(context: &Context, tools: &ToolRoot, request: &Request) -> Result<Layer, Failure> {
     let mut hasher = Hasher::default();
     hasher.field(METHOD).field(tools.identity().as_bytes());
-    hasher.field(compose::inputs_digest(&request).as_bytes());
+    hasher.field(compose::inputs_digest(request).as_bytes());
     let key = hasher.finish();
     let kept = context.cache.path(Kind::Layers, &key);
     if kept.is_dir() && !load(kept.clone()).is_ok_and(|layer| layer.is_whole()) {
         context.progress.note(&format!("{} is damaged and made anew", kept.display()));
         file::remove_folder(&kept)?;
     }
-    let make = |folder: &Path| make(context, tools, &request, folder);
+    let make = |folder: &Path| make(context, tools, request, folder);
     load(context.cache.folder(Kind::Layers, &key, make)?)
 }
 
@@ -248,6 +266,7 @@ fn request(
     let presets = &definition.presets;
     let mut request = Request {
         name: name.to_owned(),
+        base: None,
         packages: packages.iter().map(input).collect(),
         image: Image {
             presets: presets.iter().map(|(u, p)| (u.clone(), *p == Preset::Enable)).collect(),
