@@ -69,7 +69,9 @@ fn links(tree: &Tree) -> BTreeMap<&UsrPath, Vec<&UsrPath>> {
         }
     }
     let several = names.into_values().filter(|names| names.len() > 1);
-    several.flat_map(|names| names.clone().into_iter().map(move |path| (path, names.clone()))).collect()
+    several
+        .flat_map(|names| names.clone().into_iter().map(move |path| (path, names.clone())))
+        .collect()
 }
 
 /// Whether nobody could tell the two apart, but for what a folder holds.

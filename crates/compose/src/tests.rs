@@ -147,7 +147,9 @@ fn over_a_base_only_what_differs_is_in_the_layer() {
     let composed = make(&above, dir.path()).unwrap();
     let files = files(&composed.erofs);
     let names: Vec<_> = files.keys().map(String::as_str).filter(|it| !it.ends_with('/')).collect();
-    for name in ["bin/c", "share/preon/etc/c", "lib/preon/dpkg/status", "lib/preon/dpkg/info/c.list"] {
+    for name in
+        ["bin/c", "share/preon/etc/c", "lib/preon/dpkg/status", "lib/preon/dpkg/info/c.list"]
+    {
         assert!(names.contains(&name), "{name} is missing: {names:?}");
     }
     for name in ["bin/a", "bin/sh", "share/preon/etc/passwd", "lib/preon/dpkg/info/a.list"] {

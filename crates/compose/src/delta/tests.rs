@@ -23,8 +23,10 @@ fn stacked(base: &Tree, upper: &Tree) -> Tree {
     let mut seen = Tree::default();
     let is_folder = |node: &Node| matches!(node.kind, Kind::Folder);
     for (path, node) in base.iter() {
-        let hides = |above: &UsrPath| upper.get(above.as_str()).is_some_and(|node| !is_folder(node));
-        let covered = upper.get(path.as_str()).is_some_and(|over| !(is_folder(over) && is_folder(node)));
+        let hides =
+            |above: &UsrPath| upper.get(above.as_str()).is_some_and(|node| !is_folder(node));
+        let covered =
+            upper.get(path.as_str()).is_some_and(|over| !(is_folder(over) && is_folder(node)));
         if !covered && !with_above(path)[1..].iter().any(hides) {
             seen.put(path.clone(), node.clone());
         }
@@ -62,9 +64,12 @@ fn a_layer_over_another_shows_the_whole() {
         ("usr/share/empty", "/"),
     ];
     let without = |gone: &[&str]| -> Vec<(&str, &str)> {
-        base.into_iter().filter(|(path, _)| !gone.iter().any(|gone| path.starts_with(gone))).collect()
+        base.into_iter()
+            .filter(|(path, _)| !gone.iter().any(|gone| path.starts_with(gone)))
+            .collect()
     };
-    let with = |mut files: Vec<(&'static str, &'static str)>, more: &[(&'static str, &'static str)]| {
+    let with = |mut files: Vec<(&'static str, &'static str)>,
+                more: &[(&'static str, &'static str)]| {
         files.extend(more);
         files
     };
@@ -96,8 +101,14 @@ fn what_both_have_is_not_in_the_layer() {
     let delta = over(&base, &whole).unwrap();
     let listing = listing(&delta);
     let expected = [
-        "/usr 755 / None", "/usr/bin 755 / None", "/usr/bin/b 644 b None", "/usr/lib 755 / None",
-        "/usr/lib/x 755 / None", "/usr/lib/x/one 0 gone None", "/usr/lib/x/two 644 2 None", "/usr/share 0 gone None",
+        "/usr 755 / None",
+        "/usr/bin 755 / None",
+        "/usr/bin/b 644 b None",
+        "/usr/lib 755 / None",
+        "/usr/lib/x 755 / None",
+        "/usr/lib/x/one 0 gone None",
+        "/usr/lib/x/two 644 2 None",
+        "/usr/share 0 gone None",
     ];
     assert_eq!(listing, expected);
 }

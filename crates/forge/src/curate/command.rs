@@ -93,7 +93,9 @@ fn with_whole(name: &PackageName, recipes: &Recipes) -> Vec<PackageName> {
 }
 
 fn table(made: &[Made]) -> String {
-    let line = |made: &Made| format!("{:<32} {:>10}  {}\n", made.package, ByteSize(made.bytes).to_string(), made.deb);
+    let line = |made: &Made| {
+        format!("{:<32} {:>10}  {}\n", made.package, ByteSize(made.bytes).to_string(), made.deb)
+    };
     let bytes = made.iter().map(|made| made.bytes).sum();
     let sum = format!("{} packages curated, {}\n", made.len(), ByteSize(bytes));
     made.iter().map(line).chain([sum]).collect()

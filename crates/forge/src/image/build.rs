@@ -78,7 +78,8 @@ impl Build {
         let parts = parts(context, &tools, &self.name)?;
         put(&target, |folder| write(context.progress.as_ref(), &tools, &parts, folder))?;
         let layers = parts.manifest.layers.iter();
-        let layers = layers.map(|layer| format!("layer {} {}", layer.name, ByteSize(layer.erofs_bytes)));
+        let layers =
+            layers.map(|layer| format!("layer {} {}", layer.name, ByteSize(layer.erofs_bytes)));
         let layers: Vec<_> = layers.collect();
         let build = &parts.manifest.build_id;
         writeln!(out, "{}: {}, build {build}", target.display(), layers.join(", "))
