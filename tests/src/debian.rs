@@ -33,7 +33,10 @@ struct Locked {
 ///
 /// If mmdebstrap cannot make it.
 pub fn installation(manifest: &Manifest, folder: &Path) -> PathBuf {
-    let theirs = manifest.packages.iter().filter(|package| !package.name.starts_with("preon-"));
+    // Neither our own packages nor parts of Debian's are in the lock.
+    let lock = lock();
+    let theirs =
+        manifest.packages.iter().filter(|package| lock.packages.contains_key(&package.name));
     let wanted: Vec<_> =
         theirs.map(|package| format!("{}={}", package.name, package.debian_version)).collect();
     let digest = Sha256::digest(format!("{METHOD} {wanted:?}"));
@@ -63,11 +66,15 @@ pub fn installation(manifest: &Manifest, folder: &Path) -> PathBuf {
     archive
 }
 
-/// Makes a repository of the packages that forge has fetched: the archive may no longer have them.
-fn offer(manifest: &Manifest, folder: &Path) {
+fn lock() -> Lock {
     let lock = Path::new(env!("CARGO_MANIFEST_DIR")).join("../os/packages.lock");
     let lock = fs::read_to_string(lock).expect("the lock");
-    let lock: Lock = toml::from_str(&lock).unwrap_or_else(|error| panic!("{error}"));
+    toml::from_str(&lock).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// Makes a repository of the packages that forge has fetched: the archive may no longer have them.
+fn offer(manifest: &Manifest, folder: &Path) {
+    let lock = lock();
     let fetched = forge::cache().join("archive/by-hash/sha256");
     for package in &manifest.packages {
         let locked = lock.packages.get(&package.name);

@@ -114,35 +114,49 @@ impl Image {
         (file("erofs"), file("verity"))
     }
 
-    /// Unpacks its only layer: what the host sees at `/usr`. Owned by whoever does it, unless that
+    /// Unpacks its layers over each other: what the host sees at `/usr`. Owned by whoever does it, unless that
     /// is root.
     ///
     /// # Panics
     ///
     /// If that fails.
     pub fn unpack(&self, target: &Path) {
-        let manifest = self.manifest();
-        let [layer] = manifest.layers.as_slice() else { panic!("one layer") };
-        let mut fsck = forge::fsck_erofs(&manifest);
-        run(fsck.arg(format!("--extract={}", target.display())).arg(self.layer(layer).0));
+        let staging = tempfile::tempdir().expect("a temporary folder");
+        run(&mut self.stacking(Command::new("sh"), "true", &[target, staging.path()]));
     }
 
-    /// A tar archive of its only layer, owners and attributes included, in `folder`.
+    /// A tar archive of its layers over each other, owners and attributes included, in `folder`.
     ///
     /// # Panics
     ///
     /// If that fails.
     pub fn archive(&self, folder: &Path) -> PathBuf {
-        const SCRIPT: &str = r#"cd "$0" && "$@" && tar --xattrs --format=pax --numeric-owner \
-            -cf layer.tar -C tree . && rm -r tree"#;
-        let manifest = self.manifest();
-        let [layer] = manifest.layers.as_slice() else { panic!("one layer") };
-        let fsck = forge::fsck_erofs(&manifest);
-        let mut command = as_root("sh");
-        command.args(["-c", SCRIPT]).arg(folder).arg(fsck.get_program()).args(fsck.get_args());
-        command.args(["--xattrs", "--extract=tree"]).arg(self.layer(layer).0);
-        run(&mut command);
+        const PACK: &str = r#"tar --xattrs --format=pax --numeric-owner -cf "$staging/layer.tar" -C "$target" . &&
+            rm -r "$target""#;
+        run(&mut self.stacking(as_root("sh"), PACK, &[&folder.join("tree"), folder]));
         folder.join("layer.tar")
+    }
+
+    /// A command that unpacks the lowest layer into the first folder and copies each further one over it, by way
+    /// of the second; then does what `last` says.
+    fn stacking(&self, mut shell: Command, last: &str, folders: &[&Path; 2]) -> Command {
+        const STACK: &str = r#"set -e; target=$0 staging=$1 loader=$2 option=$3 libraries=$4 fsck=$5; shift 5
+            extract() { "$loader" "$option" "$libraries" "$fsck" --xattrs --extract="$2" "$1" > "$staging/log"; }
+            extract "$1" "$target"; shift
+            for layer; do
+                extract "$layer" "$staging/upper"
+                ( cd "$staging/upper"; find . -type c | while read -r gone; do rm -r "$target/$gone" "$gone"; done )
+                cp -a --remove-destination "$staging/upper/." "$target/"; rm -r "$staging/upper"
+            done
+            "#;
+        let manifest = self.manifest();
+        let fsck = forge::fsck_erofs(&manifest);
+        let arguments: Vec<_> = fsck.get_args().collect();
+        assert_eq!(arguments.len(), 3, "the loader's option, its folder, the program");
+        shell.args(["-c", &format!("{STACK}{last}")]).args(folders);
+        shell.arg(fsck.get_program()).args(arguments);
+        shell.args(manifest.layers.iter().map(|layer| self.layer(layer).0));
+        shell
     }
 
     /// The partitions of its disk, as sfdisk sees them.

@@ -35,7 +35,16 @@ struct Text {
     drop: Vec<String>,
     keep: Vec<String>,
     links: BTreeMap<String, String>,
+    modes: BTreeMap<String, String>,
     without: BTreeMap<String, String>,
+    part: BTreeMap<String, Part>,
+}
+
+/// A package of what a recipe drops.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Part {
+    links: BTreeMap<String, String>,
 }
 
 impl Recipes {
@@ -81,8 +90,11 @@ impl Recipes {
     /// Whether a recipe puts a file or a link of its own where `difference` is.
     pub fn replaces(&self, difference: &Difference) -> bool {
         let path = &difference.path;
-        let ours =
-            |recipe: &Recipe| recipe.own.contains(path) || recipe.text.links.contains_key(path);
+        let ours = |Recipe { text, own, .. }: &Recipe| {
+            let mut links = text.part.values().map(|part| &part.links).chain([&text.links]);
+            let mode = difference.what == What::Mode && text.modes.contains_key(path);
+            own.contains(path) || links.any(|links| links.contains_key(path)) || mode
+        };
         difference.what != What::Missing && self.recipes.iter().any(ours)
     }
 }

@@ -3,6 +3,7 @@
 //! [`compose`] is the one door. The same request gives the same bytes, whatever the machine, the
 //! umask, the locale, the time or the order of the packages.
 
+mod delta;
 mod elf;
 pub mod finding;
 pub mod gather;
@@ -35,14 +36,16 @@ pub use layer::{Algorithm, BadAlgorithm, Compression};
 use gather::{GatherError, Gathered};
 use integrate::IntegrateError;
 use layer::{LayerError, Order};
-use tree::Spool;
+use tree::{Spool, Tree};
 
-/// All that a base layer is made of.
+/// All that a layer is made of.
 #[derive(Clone, Debug)]
 pub struct Request {
     /// The layer's name, and its files'.
     pub name: String,
-    /// The curated packages, in any order.
+    /// What the layer beneath is made of; the layer then holds only what differs.
+    pub base: Option<Box<Request>>,
+    /// The curated packages, in any order: all that are seen in the end, those of `base` included.
     pub packages: Vec<Input>,
     /// What the image adds to them.
     pub image: Image,
@@ -121,8 +124,9 @@ impl Explain for ComposeError {
     }
 }
 
-/// Makes a base layer: merges the packages, integrates them, writes the EROFS file and its hash
-/// tree into the workshop's folder.
+/// Makes a layer: merges the packages, integrates them, writes the EROFS file and its hash tree into
+/// the workshop's folder. Over a base, integration is worked out for the whole, and what the base shows
+/// already is left out.
 ///
 /// # Errors
 ///
@@ -134,8 +138,10 @@ pub fn compose(
 ) -> Result<Composed, ComposeError> {
     file::create_dir_all(&workshop.folder)?;
     let mut spool = Spool::create(&workshop.folder)?;
-    let (mut tree, gathered) = gather::gather(&request.packages, &mut spool, progress)?;
-    let findings = integrate::integrate(&mut tree, &gathered, &request.image, &request.product)?;
+    let Whole { mut tree, gathered, findings } = whole(request, &mut spool, progress)?;
+    if let Some(base) = &request.base {
+        tree = delta::over(&whole(base, &mut spool, progress)?.tree, &tree)?;
+    }
     let order = Order {
         name: &request.name,
         folder: &workshop.folder,
@@ -144,18 +150,51 @@ pub fn compose(
         epoch: request.epoch,
         identity: inputs_digest(request),
     };
-    let packages: Result<_, _> =
-        gathered.into_iter().map(|package| listed(package, &request.name)).collect();
+    let packages: Result<_, _> = gathered
+        .into_iter()
+        .map(|package| {
+            let layer = home(package.digest, request).to_owned();
+            listed(package, &layer)
+        })
+        .collect();
     let packages = packages?;
     let made = layer::make(&tree, order, progress)?;
     let layer::Made { layer, erofs, verity } = made;
     Ok(Composed { erofs, verity, layer, packages, findings })
 }
 
+/// All that is seen in the end.
+struct Whole {
+    tree: Tree,
+    gathered: Vec<Gathered>,
+    findings: Vec<Finding>,
+}
+
+/// The tree that `request` describes, composed at once.
+fn whole(
+    request: &Request,
+    spool: &mut Spool,
+    progress: &dyn Progress,
+) -> Result<Whole, ComposeError> {
+    let (mut tree, gathered) = gather::gather(&request.packages, spool, progress)?;
+    let findings = integrate::integrate(&mut tree, &gathered, &request.image, &request.product)?;
+    Ok(Whole { tree, gathered, findings })
+}
+
+/// The name of the lowest layer that the package lies in.
+fn home(package: Digest, request: &Request) -> &str {
+    match &request.base {
+        Some(base) if base.packages.iter().any(|input| input.digest == package) => {
+            home(package, base)
+        }
+        _ => &request.name,
+    }
+}
+
 /// A digest of all that decides the layer's bytes, but for this code and mkfs.erofs: a cache
 /// must add digests of those.
 pub fn inputs_digest(request: &Request) -> Digest {
-    let Request { name, packages, image, product, epoch, compression } = request;
+    let Request { name, base, packages, image, product, epoch, compression } = request;
     let mut hasher = Hasher::default();
     let mut digests: Vec<_> = packages.iter().map(|input| input.digest).collect();
     digests.sort_unstable();
@@ -179,9 +218,15 @@ pub fn inputs_digest(request: &Request) -> Digest {
     for fact in [&product.version, &product.build_id, &product.image] {
         hasher.field(fact.as_bytes());
     }
-    hasher.field(&count(product.not_rebuilt));
+    hasher.field(&count(product.not_rebuilt.len()));
+    for package in &product.not_rebuilt {
+        hasher.field(package.as_str().as_bytes());
+    }
     hasher.field(compression.algorithm.as_str().as_bytes());
     hasher.field(&compression.cluster_bytes.to_le_bytes()).field(&epoch.to_le_bytes());
+    if let Some(base) = base {
+        hasher.field(b"over").field(inputs_digest(base).as_bytes());
+    }
     hasher.finish()
 }
 

@@ -25,6 +25,7 @@ fn request(folder: &Path) -> Request {
     ];
     Request {
         name: "base".into(),
+        base: None,
         packages,
         image: Image {
             presets: [("a.service".to_owned(), true)].into(),
@@ -35,7 +36,7 @@ fn request(folder: &Path) -> Request {
             version: "0.1".into(),
             build_id: "7".into(),
             image: "minimal".into(),
-            not_rebuilt: 0,
+            not_rebuilt: [].into(),
         },
         epoch: 1_700_000_000,
         compression: Compression { algorithm: algorithm("zstd,12"), cluster_bytes: 65536 },
@@ -142,6 +143,29 @@ fn the_same_inputs_give_the_same_bytes_elsewhere() {
 }
 
 #[test]
+fn over_a_base_only_what_differs_is_in_the_layer() {
+    let dir = tempfile::tempdir().unwrap();
+    let base = request(dir.path());
+    let c = package(dir.path(), "c", &[("usr/bin/c", "c"), ("usr/share/preon/etc/c", "c")]);
+    let mut above = Request { name: "above".into(), base: Some(Box::new(base.clone())), ..base };
+    above.packages.push(c);
+    let composed = make(&above, dir.path()).unwrap();
+    let files = files(&composed.erofs);
+    let names: Vec<_> = files.keys().map(String::as_str).filter(|it| !it.ends_with('/')).collect();
+    for name in
+        ["bin/c", "share/preon/etc/c", "lib/preon/dpkg/status", "lib/preon/dpkg/info/c.list"]
+    {
+        assert!(names.contains(&name), "{name} is missing: {names:?}");
+    }
+    for name in ["bin/a", "bin/sh", "share/preon/etc/passwd", "lib/preon/dpkg/info/a.list"] {
+        assert!(!names.contains(&name), "{name} is in the base already: {names:?}");
+    }
+    assert!(files["lib/preon/dpkg/status"].contains("Package: a\n"), "the list is of the whole");
+    let layers: Vec<_> = composed.packages.iter().map(|it| it.layer.as_str()).collect();
+    assert_eq!(layers, ["base", "base", "above"]);
+}
+
+#[test]
 fn whatever_changes_the_bytes_changes_the_digest_of_the_inputs() {
     let dir = tempfile::tempdir().unwrap();
     let first = request(dir.path());
@@ -149,7 +173,7 @@ fn whatever_changes_the_bytes_changes_the_digest_of_the_inputs() {
     let mut other_order = first.clone();
     other_order.packages.reverse();
     assert_eq!(inputs_digest(&other_order), digest);
-    let changes: [fn(&mut Request); 9] = [
+    let changes: [fn(&mut Request); 10] = [
         |it| it.name.push('x'),
         |it| drop(it.packages.pop()),
         |it| it.image.presets.clear(),
@@ -159,6 +183,7 @@ fn whatever_changes_the_bytes_changes_the_digest_of_the_inputs() {
         |it| it.epoch += 1,
         |it| it.compression.algorithm = algorithm("zstd,11"),
         |it| it.compression.cluster_bytes += 1,
+        |it| it.base = Some(Box::new(it.clone())),
     ];
     for (at, change) in changes.into_iter().enumerate() {
         let mut changed = first.clone();

@@ -172,7 +172,7 @@ impl Node {
         format!("{:04o} {}:{}{xattrs}", self.mode, self.uid, self.gid)
     }
 
-    fn same_attributes(&self, other: &Self) -> bool {
+    pub(crate) fn same_attributes(&self, other: &Self) -> bool {
         (self.mode, self.uid, self.gid, &self.xattrs)
             == (other.mode, other.uid, other.gid, &other.xattrs)
     }
@@ -234,6 +234,11 @@ impl Tree {
                 Ok(())
             }
         }
+    }
+
+    /// Puts a node in its place, whatever was there. The caller has put the folders above.
+    pub(crate) fn put(&mut self, path: UsrPath, node: Node) {
+        self.nodes.insert(path, node);
     }
 
     fn imply_above(&mut self, path: &UsrPath, origin: &Origin) -> Result<(), Conflict> {

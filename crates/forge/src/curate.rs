@@ -4,8 +4,10 @@
 //! `/usr/share/preon/etc`), no script is in it, and what integration needs travels inside, in the
 //! formats that systemd reads. The same package, recipe and code give the same bytes.
 
+pub(crate) mod command;
 mod integration;
 mod links;
+mod part;
 mod relations;
 pub(crate) mod scripts;
 mod select;
@@ -98,6 +100,8 @@ pub(crate) enum CurateError {
 pub(crate) enum Problem {
     #[error("{}; it begins:{begins}", not_reviewed(*script, *standing))]
     Script { script: Script, standing: Standing, begins: String },
+    #[error("its {script} enables {unit}, of which `presets` says nothing")]
+    NoPreset { script: Script, unit: String },
     #[error("it has files outside of /usr and /etc: {paths}")]
     Outside { paths: String },
     #[error("it has two files where merged /usr has one, at {path}")]
@@ -155,6 +159,9 @@ impl Problem {
                 "read it (`forge review {package}`), see whether [scripts] in {recipe} still says \
                  what replaces it, then run `forge review --accept {package}`"
             )),
+            Self::NoPreset { unit, .. } => Some(format!(
+                "write below [presets] in {recipe}: \"{unit}\" = \"disable\", or \"enable\""
+            )),
             Self::Outside { .. } => Some(format!(
                 "name them in `drop` in {recipe}; `tmpfiles` and `files/usr` replace them"
             )),
@@ -211,6 +218,8 @@ pub(crate) enum Claim {
     Script(String),
     /// A dependency exists.
     Without(String),
+    /// A file that gets another mode exists.
+    Mode(String),
 }
 
 /// What curating a package brought to light; kept in the cache beside the package.
@@ -299,6 +308,7 @@ fn weigh_claims(done: &mut [(Curated, BTreeSet<Claim>)], recipes: &Recipes) -> V
                 }
                 Claim::Drop(pattern) => format!("`drop` matches nothing with {pattern}"),
                 Claim::Keep(pattern) => format!("`keep` matches nothing with {pattern}"),
+                Claim::Mode(path) => format!("[modes] has {path}, which does not exist"),
                 Claim::Script(script) => format!("[scripts] has {script}, which does not exist"),
             };
             done[covered[0]].0.warnings.push(warning);
@@ -314,7 +324,8 @@ fn claims(recipe: &Recipe) -> BTreeSet<Claim> {
     let keep = declared.keep.iter().map(|pattern| Claim::Keep(pattern.as_str().to_owned()));
     let scripts = declared.scripts.keys().map(|key| Claim::Script(key.to_string()));
     let without = declared.without.keys().map(|name| Claim::Without(name.to_string()));
-    drop.chain(keep).chain(scripts).chain(without).collect()
+    let modes = declared.modes.keys().map(|path| Claim::Mode(path.to_string()));
+    drop.chain(keep).chain(scripts).chain(without).chain(modes).collect()
 }
 
 /// Curates one package, or finds that the cache has it.
@@ -381,13 +392,21 @@ fn recorded(path: &Path, record_path: &Path) -> Option<Record> {
 /// Curates one package: the bytes of the new one, and what is to be known about it.
 fn curate(input: &Input, recipe: &Recipe, recipes: &Recipes) -> Result<(Vec<u8>, Record), Problem> {
     let mut review = Review::default();
-    let (mut tree, mut control) = match &input.origin {
+    let (mut tree, control) = match &input.origin {
         Origin::Own { version } => (Tree::default(), own_control(recipe, version)?),
         Origin::Debian { deb, .. } | Origin::Rebuilt(RebuiltPackage { deb, .. }) => {
-            let deb = Deb::open(deb)?;
-            let (found, expected) = (deb.control().name().clone(), input.name.clone());
+            let mut deb = Deb::open(deb)?;
+            if let Origin::Rebuilt(RebuiltPackage { flags, .. }) = &input.origin {
+                deb.control_mut().set(control::BUILD_FLAGS, flags);
+            }
+            let part = recipe.part(&input.name);
+            let expected = part.map_or(&input.name, |part| &part.of).clone();
+            let found = deb.control().name().clone();
             if found != expected {
                 return Err(Problem::Other { found, expected });
+            }
+            if let Some(part) = part {
+                return part::curated(&deb, (&input.name, part), recipe);
             }
             scripts::review(deb.scripts(), recipe, &input.name, &mut review)?;
             let control = relations::curated(deb.control(), recipe, &mut review)?;
@@ -399,10 +418,12 @@ fn curate(input: &Input, recipe: &Recipe, recipes: &Recipes) -> Result<(Vec<u8>,
     if recipe.carrier() == &input.name {
         integration::add(&mut tree, recipe, recipes, &mut review)?;
     }
+    written(tree, control, review)
+}
+
+/// The bytes of the package with these files.
+fn written(tree: Tree, mut control: Control, review: Review) -> Result<(Vec<u8>, Record), Problem> {
     let tree = tree.into_layer()?;
-    if let Origin::Rebuilt(RebuiltPackage { flags, .. }) = &input.origin {
-        control.set(control::BUILD_FLAGS, flags);
-    }
     control.set("Installed-Size", &tree.installed_kilobytes().to_string());
     let mut writer = Writer::new(COMPRESSION_LEVEL, 0).map_err(Problem::Write)?;
     tree.write(&mut writer).map_err(Problem::Write)?;

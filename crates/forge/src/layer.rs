@@ -1,5 +1,6 @@
 //! From the lock to a layer: fetch, curate, compose, each step kept in the cache.
 
+mod curated;
 mod kernels;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,12 +14,13 @@ use formats::PackageName;
 use formats::manifest;
 use serde::{Deserialize, Serialize};
 
+pub(crate) use curated::{CuratedSet, curate_all};
+
 use crate::cache::Kind;
 use crate::context::Context;
-use crate::curate::{self, Curated, Origin};
-use crate::package;
-use crate::recipe::{ImageDefinition, Preset, Recipe, Recipes};
-use crate::supply::{Purpose, Supply};
+use crate::curate::Curated;
+use crate::recipe::{ImageDefinition, Preset};
+use crate::supply::Supply;
 use crate::tools::ToolRoot;
 
 /// Rises when the compose crate would make other bytes of the same request.
@@ -38,7 +40,7 @@ pub(crate) struct Layer {
     /// What the manifest says about the packages.
     pub(crate) packages: Vec<manifest::Package>,
     /// The packages that are Debian's build although they are to be built from source.
-    #[serde(skip)]
+    #[serde(default)]
     pub(crate) not_rebuilt: BTreeSet<PackageName>,
     /// Which tools decided the bytes.
     pub(crate) tools: BTreeMap<String, String>,
@@ -86,79 +88,8 @@ impl Layer {
 ///
 /// What reading recipes and lock, fetching and curating fail with.
 pub(crate) fn packages(context: &Context, name: &str) -> Result<Vec<Curated>, Failure> {
-    let packages = curated(context, name)?.packages;
-    Ok(packages.into_iter().map(|(package, _)| package).collect())
-}
-
-/// The curated packages of an image.
-struct CuratedImage {
-    definition: ImageDefinition,
-    /// With the suites that they come from, in the order of their names, without its kernels.
-    packages: Vec<(Curated, String)>,
-    /// Those that are Debian's build although they are to be built from source.
-    not_rebuilt: BTreeSet<PackageName>,
-}
-
-/// A release has a package that is not what it is to be.
-#[derive(Debug, thiserror::Error)]
-#[error("{image} is no release: not built from source yet: {}", .names.iter().map(PackageName::as_str).collect::<Vec<_>>().join(", "))]
-struct NotRebuilt {
-    image: String,
-    names: BTreeSet<PackageName>,
-}
-
-impl Explain for NotRebuilt {
-    fn hint(&self) -> Option<String> {
-        Some("run `forge package build --all`".into())
-    }
-}
-
-/// Curates the packages of the image `name`: those that were built from source where the cache has them,
-/// Debian's where it does not, which a release refuses.
-///
-/// # Errors
-///
-/// What reading recipes and lock, fetching and curating fail with.
-fn curated(context: &Context, name: &str) -> Result<CuratedImage, Failure> {
-    let recipes = Recipes::load(&context.root.join("os/packages"))?;
-    let definition = definition(context, name)?;
-    let supply = Supply::open(context)?;
-    let set = supply.set(&Purpose::image(name, &definition, &recipes))?;
-    let package::Rebuilt { packages: mut built, missing } = package::rebuilt(context)?;
-    built.retain(|name, _| set.packages.contains(name));
-    let not_rebuilt: BTreeSet<_> = missing.intersection(&set.packages).cloned().collect();
-    if context.is_release() && !not_rebuilt.is_empty() {
-        return Err(NotRebuilt { image: name.to_owned(), names: not_rebuilt }.into());
-    }
-    let debian = set.packages.iter().filter(|name| !built.contains_key(*name)).cloned().collect();
-    let mut suites = BTreeMap::new();
-    let mut inputs = Vec::new();
-    for (name, package) in built {
-        let suite = supply.lock.packages.get(&name).map(|locked| locked.suite.clone());
-        suites.insert(name.clone(), suite.unwrap_or_default());
-        inputs.push(curate::Input { name, origin: Origin::Rebuilt(package) });
-    }
-    for package in supply.fetch(context, &debian)? {
-        suites.insert(package.name.clone(), package.locked.suite.clone());
-        let origin = Origin::Debian { deb: package.path, digest: package.locked.sha256 };
-        inputs.push(curate::Input { name: package.name, origin });
-    }
-    inputs.sort_by(|one, other| one.name.cmp(&other.name));
-    for name in own(&definition, &recipes) {
-        let version = formats::Version::try_from(env!("CARGO_PKG_VERSION").to_owned())?;
-        inputs.push(curate::Input { name, origin: Origin::Own { version } });
-    }
-    let cache = context.cache.kind(Kind::Curated);
-    let curated = curate::curate_all(&inputs, &recipes, &cache, context.progress.as_ref())?;
-    let with_suite = curated.into_iter().map(|package| {
-        for warning in &package.warnings {
-            context.progress.note(&format!("note: {}: {warning}", package.name));
-        }
-        let suite = suites.get(&package.name).map_or("preon", String::as_str).to_owned();
-        (package, suite)
-    });
-    let packages = with_suite.collect();
-    Ok(CuratedImage { definition, packages, not_rebuilt })
+    let (_, curated) = curated::of_image(context, name)?;
+    Ok(curated.packages.into_iter().map(|(package, _)| package).collect())
 }
 
 /// What `os/images` says about the image `name`.
@@ -170,20 +101,12 @@ pub(crate) fn definition(context: &Context, name: &str) -> Result<ImageDefinitio
     Ok(ImageDefinition::named(&context.root.join("os/images"), name)?)
 }
 
-/// The packages of our own that an image asks for.
-fn own(definition: &ImageDefinition, recipes: &Recipes) -> BTreeSet<PackageName> {
-    let is_own = |name: &&PackageName| recipes.for_package(name).is_some_and(Recipe::is_own);
-    definition.packages.iter().filter(is_own).cloned().collect()
-}
-
 /// An image's definition, and what composing it asks for.
 pub(crate) struct Described {
     /// What `os/images` says.
     pub(crate) definition: ImageDefinition,
     /// The curated packages and all that decides the bytes.
     pub(crate) request: Request,
-    /// The packages that are Debian's build although they are to be built from source.
-    pub(crate) not_rebuilt: BTreeSet<PackageName>,
 }
 
 /// Fetches and curates the packages of the image `name`.
@@ -192,33 +115,49 @@ pub(crate) struct Described {
 ///
 /// What reading recipes and lock, fetching and curating fail with.
 pub(crate) fn described(context: &Context, name: &str) -> Result<Described, Failure> {
-    let mut image = curated(context, name)?;
-    image.packages.extend(kernels::kernels(context, &image.definition)?);
+    let (definition, mut curated) = curated::of_image(context, name)?;
+    curated.packages.extend(kernels::kernels(context, &definition)?);
     let epoch = Supply::open(context)?.lock.epoch();
-    let request = request(name, &image, epoch);
-    let CuratedImage { definition, not_rebuilt, .. } = image;
-    Ok(Described { definition, request, not_rebuilt })
+    let mut request = request(name, &definition, &curated, epoch);
+    if let Some(over) = &definition.over {
+        request.base = Some(Box::new(described(context, over)?.request));
+    }
+    Ok(Described { definition, request })
 }
 
-/// The layer of the image `name`; composed now unless the cache has it.
+/// The layers of the image `name`, lowest first; each is composed now unless the cache has it. The last one
+/// describes the whole.
 ///
 /// # Errors
 ///
 /// What curating and composing fail with.
-pub(crate) fn layer(context: &Context, tools: &ToolRoot, name: &str) -> Result<Layer, Failure> {
-    let Described { request, not_rebuilt, .. } = described(context, name)?;
+pub(crate) fn layers(
+    context: &Context,
+    tools: &ToolRoot,
+    name: &str,
+) -> Result<Vec<Layer>, Failure> {
+    let mut next = Some(&described(context, name)?.request);
+    let mut layers = Vec::new();
+    while let Some(request) = next {
+        layers.insert(0, layer(context, tools, request)?);
+        next = request.base.as_deref();
+    }
+    Ok(layers)
+}
+
+/// The layer that `request` describes.
+fn layer(context: &Context, tools: &ToolRoot, request: &Request) -> Result<Layer, Failure> {
     let mut hasher = Hasher::default();
     hasher.field(METHOD).field(tools.identity().as_bytes());
-    hasher.field(compose::inputs_digest(&request).as_bytes());
+    hasher.field(compose::inputs_digest(request).as_bytes());
     let key = hasher.finish();
     let kept = context.cache.path(Kind::Layers, &key);
     if kept.is_dir() && !load(kept.clone()).is_ok_and(|layer| layer.is_whole()) {
         context.progress.note(&format!("{} is damaged and made anew", kept.display()));
         file::remove_folder(&kept)?;
     }
-    let make = |folder: &Path| make(context, tools, &request, folder);
-    let layer = load(context.cache.folder(Kind::Layers, &key, make)?)?;
-    Ok(Layer { not_rebuilt, ..layer })
+    let make = |folder: &Path| make(context, tools, request, folder);
+    load(context.cache.folder(Kind::Layers, &key, make)?)
 }
 
 /// Reads the description of the layer in `folder`.
@@ -250,7 +189,7 @@ fn make(
         epoch: request.epoch,
         layer: composed.layer,
         packages: composed.packages,
-        not_rebuilt: BTreeSet::new(),
+        not_rebuilt: request.product.not_rebuilt.clone(),
         tools: [("image-root".to_owned(), tools.identity().to_string())].into(),
         folder: PathBuf::new(),
     };
@@ -258,8 +197,8 @@ fn make(
     Ok(file::replace(&folder.join(DESCRIPTION), &text)?)
 }
 
-fn request(name: &str, image: &CuratedImage, epoch: u64) -> Request {
-    let CuratedImage { definition, packages, not_rebuilt } = image;
+fn request(name: &str, definition: &ImageDefinition, curated: &CuratedSet, epoch: u64) -> Request {
+    let CuratedSet { packages, not_rebuilt } = curated;
     let input = |(package, suite): &(Curated, String)| Input {
         deb: package.path.clone(),
         digest: package.digest,
@@ -268,6 +207,7 @@ fn request(name: &str, image: &CuratedImage, epoch: u64) -> Request {
     let presets = &definition.presets;
     let mut request = Request {
         name: name.to_owned(),
+        base: None,
         packages: packages.iter().map(input).collect(),
         image: Image {
             presets: presets.iter().map(|(u, p)| (u.clone(), *p == Preset::Enable)).collect(),
@@ -278,7 +218,7 @@ fn request(name: &str, image: &CuratedImage, epoch: u64) -> Request {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             build_id: String::new(),
             image: name.to_owned(),
-            not_rebuilt: not_rebuilt.len(),
+            not_rebuilt: not_rebuilt.clone(),
         },
         epoch,
         compression: Compression {

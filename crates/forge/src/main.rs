@@ -61,6 +61,7 @@ enum Command {
     Audit(audit::Command),
     Update(update::Update),
     Review(review::Review),
+    Curate(curate::command::Curate),
     /// Show or clear what is kept between builds
     #[command(subcommand)]
     Cache(cache::Command),
@@ -78,6 +79,7 @@ impl Forge {
             Command::Audit(command) => command.run(&context()?, out),
             Command::Update(command) => command.run(&context()?, out),
             Command::Review(command) => command.run(&context()?, out),
+            Command::Curate(command) => command.run(&context()?, out),
             Command::Cache(command) => command.run(&context()?, out),
             Command::Completion(command) => command.run(out),
             Command::Man(command) => command.run(out),

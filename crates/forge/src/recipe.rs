@@ -10,6 +10,7 @@ mod image;
 mod paths;
 mod reasons;
 mod reviewed;
+mod snippets;
 mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,8 +27,9 @@ pub(crate) use folder::{Content, RecipeError, Recipes, files_below};
 pub(crate) use image::ImageDefinition;
 pub(crate) use paths::{HostPath, Pattern, canonical};
 pub(crate) use reviewed::{Reviewed, script_digest};
+pub(crate) use snippets::{Reading, Snippets};
 pub(crate) use words::{
-    LinkTarget, Preset, Reason, Script, ScriptKey, Shortcoming, TmpfilesLine, Waiver,
+    LinkTarget, Mode, Preset, Reason, Script, ScriptKey, Shortcoming, TmpfilesLine, Waiver,
 };
 
 /// The suite that packages come from unless their recipe says otherwise; it includes the updates
@@ -72,6 +74,15 @@ pub(crate) struct Declaration {
     /// Dependencies that are left out, each with the reason.
     #[serde(default)]
     pub(crate) without: BTreeMap<PackageName, Reason>,
+    /// Dependencies that Debian does not name or the defaults leave out, each with the reason.
+    #[serde(default)]
+    pub(crate) with: BTreeMap<PackageName, Reason>,
+    /// Files and folders that get other permission bits than Debian's.
+    #[serde(default)]
+    pub(crate) modes: BTreeMap<HostPath, Mode>,
+    /// Packages of what the recipe drops, for images that want it.
+    #[serde(default, rename = "part")]
+    pub(crate) parts: BTreeMap<PackageName, Part>,
     /// Users, with fixed numbers.
     #[serde(default, rename = "user")]
     pub(crate) users: Vec<User>,
@@ -83,6 +94,24 @@ pub(crate) struct Declaration {
     /// Findings of the audit that are accepted.
     #[serde(default)]
     pub(crate) waive: BTreeMap<HostPath, Vec<Waiver>>,
+}
+
+/// A package of files that are dropped from one of Debian's.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Part {
+    /// One line for people.
+    pub(crate) summary: Reason,
+    /// The package that Debian has the files in; it comes along.
+    pub(crate) of: PackageName,
+    /// The files.
+    pub(crate) files: Vec<Pattern>,
+    /// What the files need beside it.
+    #[serde(default)]
+    pub(crate) needs: Vec<PackageName>,
+    /// Symbolic links, by the path where they lie.
+    #[serde(default)]
+    pub(crate) links: BTreeMap<HostPath, LinkTarget>,
 }
 
 fn first_revision() -> u32 {
@@ -124,6 +153,8 @@ pub(crate) struct Recipe {
     pub(crate) declared: Declaration,
     /// What holds for every recipe.
     pub(crate) defaults: std::sync::Arc<Defaults>,
+    /// What debhelper writes into scripts, answered for every recipe.
+    pub(crate) snippets: std::sync::Arc<Snippets>,
     /// Which texts of its packages' scripts were read.
     pub(crate) reviewed: Reviewed,
 }
@@ -164,7 +195,14 @@ impl Recipe {
 
     /// The dependencies that are left out, by the recipe or everywhere.
     pub(crate) fn without(&self) -> BTreeSet<&PackageName> {
-        self.declared.without.keys().chain(self.defaults.without.keys()).collect()
+        let everywhere = self.defaults.without.keys();
+        let everywhere = everywhere.filter(|name| !self.declared.with.contains_key(*name));
+        self.declared.without.keys().chain(everywhere).collect()
+    }
+
+    /// What `package` is a part of, if it is one.
+    pub(crate) fn part(&self, package: &PackageName) -> Option<&Part> {
+        self.declared.parts.get(package)
     }
 }
 
@@ -187,6 +225,10 @@ pub(crate) enum Contradiction {
     OwnPackage { key: &'static str },
     #[error("`revision` is 0; it counts from 1")]
     RevisionZero,
+    #[error("{package} is both left out and wanted: [without] and [with]")]
+    WithAndWithout { package: PackageName },
+    #[error("the part {part} is of {of}, which the recipe does not cover")]
+    PartOfOther { part: PackageName, of: PackageName },
 }
 
 impl Explain for Contradiction {}
@@ -219,6 +261,15 @@ fn contradiction(name: &PackageName, declared: &Declaration) -> Option<Contradic
             Some(Contradiction::AccountTwice { name: (*name).clone() })
         })
         .or_else(|| {
+            let package = declared.with.keys().find(|name| declared.without.contains_key(*name))?;
+            Some(Contradiction::WithAndWithout { package: package.clone() })
+        })
+        .or_else(|| {
+            let (part, Part { of, .. }) =
+                declared.parts.iter().find(|(_, part)| !packages.contains(&part.of))?;
+            Some(Contradiction::PartOfOther { part: part.clone(), of: of.clone() })
+        })
+        .or_else(|| {
             let unit = declared.presets.keys().find(|unit| !words::is_unit(unit))?.clone();
             Some(Contradiction::NotAUnit { unit })
         })
@@ -241,6 +292,9 @@ fn about_debian(declared: &Declaration) -> Option<Contradiction> {
         ("keep", !declared.keep.is_empty()),
         ("scripts", !declared.scripts.is_empty()),
         ("without", !declared.without.is_empty()),
+        ("with", !declared.with.is_empty()),
+        ("modes", !declared.modes.is_empty()),
+        ("part", !declared.parts.is_empty()),
         ("suite", declared.suite != DEFAULT_SUITE),
         ("build", declared.build.is_some()),
     ];

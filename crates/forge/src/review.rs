@@ -13,12 +13,12 @@ use crate::context::Context;
 use crate::curate::scripts::{Standing, keyed, standing};
 use crate::recipe::{Recipes, Reviewed, ScriptKey, script_digest};
 use crate::spelling;
-use crate::supply::Supply;
+use crate::supply::{REPOSITORY, Supply};
 
 /// Show maintainer scripts that nobody has read yet, or that changed since
 #[derive(Debug, clap::Args)]
 pub(crate) struct Review {
-    /// Packages to look at [default: all that the lock names for images]
+    /// Packages to look at [default: all that recipes cover]
     packages: Vec<PackageName>,
     /// Note that you have read them, and that the recipes say what replaces them
     #[arg(long, requires = "packages")]
@@ -31,8 +31,8 @@ pub(crate) struct Review {
 /// Why nothing can be reviewed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ReviewError {
-    #[error("no image has the package {package}")]
-    NotInImages { package: PackageName, meant: Option<String> },
+    #[error("the lock has no package {package} that a recipe covers")]
+    NotCovered { package: PackageName, meant: Option<String> },
     #[error("no recipe covers the package {0}")]
     NoRecipe(PackageName),
     #[error("no recipe says what replaces {0}")]
@@ -42,8 +42,8 @@ pub(crate) enum ReviewError {
 impl Explain for ReviewError {
     fn hint(&self) -> Option<String> {
         Some(match self {
-            Self::NotInImages { meant: Some(meant), .. } => format!("did you mean {meant}?"),
-            Self::NotInImages { .. } => "run `forge review` to see those that are waiting".into(),
+            Self::NotCovered { meant: Some(meant), .. } => format!("did you mean {meant}?"),
+            Self::NotCovered { .. } => "run `forge review` to see those that are waiting".into(),
             Self::NoRecipe(package) => format!("write os/packages/{package}/recipe.toml"),
             Self::Unanswered(key) => {
                 format!("write below [scripts] of its recipe: \"{key}\" = \"what replaces it\"")
@@ -77,11 +77,11 @@ impl Review {
         let folder = context.root.join("os/packages");
         let recipes = Recipes::load(&folder)?;
         let supply = Supply::open(context)?;
-        let all = in_images(&supply);
+        let all = covered(&supply);
         if let Some(other) = self.packages.iter().find(|package| !all.contains(*package)) {
             let known = all.iter().map(PackageName::as_str);
             let meant = spelling::nearest(other.as_str(), known).map(str::to_owned);
-            return Err(ReviewError::NotInImages { package: other.clone(), meant }.into());
+            return Err(ReviewError::NotCovered { package: other.clone(), meant }.into());
         }
         let chosen: BTreeSet<_> = self.packages.iter().cloned().collect();
         let chosen = if chosen.is_empty() { all.clone() } else { chosen };
@@ -102,10 +102,9 @@ impl Review {
     }
 }
 
-/// All packages that the lock names for images.
-fn in_images(supply: &Supply) -> BTreeSet<PackageName> {
-    let sets = supply.lock.sets.iter().filter(|(purpose, _)| purpose.starts_with("image/"));
-    sets.flat_map(|(_, set)| set.packages.iter().cloned()).collect()
+/// All packages that the lock names because a recipe covers them.
+fn covered(supply: &Supply) -> BTreeSet<PackageName> {
+    supply.lock.sets.get(REPOSITORY).map(|set| set.packages.clone()).unwrap_or_default()
 }
 
 /// The scripts of `chosen` that nobody has read, in the order of their names.
@@ -122,7 +121,7 @@ fn waiting(
         let deb = Deb::open(&package.path)?;
         for (key, text) in keyed(deb.scripts(), &package.name) {
             let standing = standing(&key, text, recipe);
-            if matches!(standing, Standing::Default | Standing::Reviewed) {
+            if standing.is_settled() {
                 continue;
             }
             waiting.push(Waiting {

@@ -87,16 +87,40 @@ impl Purpose {
         for root in roots {
             hasher.field(root.as_str().as_bytes());
         }
-        for recipe in recipes.iter() {
-            hasher.field(b"recipe").field(recipe.declared.suite.as_bytes());
-            for package in recipe.packages() {
+        hash_choosing(recipes, &mut hasher);
+        Self { name: format!("image/{name}"), request: hasher.finish() }
+    }
+
+    /// All packages that recipes cover, whether an image has them or not.
+    pub(crate) fn repository(recipes: &Recipes) -> Self {
+        let mut hasher = Hasher::default();
+        hash_choosing(recipes, &mut hasher);
+        Self { name: REPOSITORY.to_owned(), request: hasher.finish() }
+    }
+}
+
+/// The set in the lock of all packages that recipes cover.
+pub(crate) const REPOSITORY: &str = "repository";
+
+/// What recipes say about choosing.
+fn hash_choosing(recipes: &Recipes, hasher: &mut Hasher) {
+    for recipe in recipes.iter() {
+        hasher.field(b"recipe").field(recipe.declared.suite.as_bytes());
+        for package in recipe.packages() {
+            hasher.field(package.as_str().as_bytes());
+        }
+        for package in recipe.without() {
+            hasher.field(b"without").field(package.as_str().as_bytes());
+        }
+        for package in recipe.declared.with.keys() {
+            hasher.field(b"with").field(package.as_str().as_bytes());
+        }
+        for (name, part) in &recipe.declared.parts {
+            hasher.field(b"part").field(name.as_str().as_bytes());
+            for package in std::iter::once(&part.of).chain(&part.needs) {
                 hasher.field(package.as_str().as_bytes());
             }
-            for package in recipe.without() {
-                hasher.field(b"without").field(package.as_str().as_bytes());
-            }
         }
-        Self { name: format!("image/{name}"), request: hasher.finish() }
     }
 }
 

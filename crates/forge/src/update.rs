@@ -12,7 +12,8 @@ use base::{Explain, Failure};
 use formats::PackageName;
 use packages::archive::Contents;
 use packages::lock::{Change, Lock, Locked, Set};
-use packages::resolve::{self, Obstacle, Pins, Request, SolveError, Universe, Without};
+use packages::resolve::{self, Obstacle, Pins, Request, Solution, SolveError, Universe, Without};
+use rayon::prelude::*;
 
 use crate::context::Context;
 use crate::recipe::{DEFAULT_SUITE, ImageDefinition, Recipe, Recipes};
@@ -163,7 +164,7 @@ fn choose(context: &Context, recipes: &Recipes, contents: &Contents) -> Result<L
     let mut lock = Lock { releases: contents.releases.clone(), ..Lock::default() };
     let images = images(context)?;
     let tools = Tools::load(&context.root)?.roots;
-    let total = images.len() + tools.len();
+    let total = images.len() + tools.len() + 1;
     let task = context.progress.begin("choosing packages", Some(total as u64), Unit::Count("sets"));
 
     let pins = Pins { base: Some(DEFAULT_SUITE.to_owned()), ..Pins::default() };
@@ -185,10 +186,12 @@ fn choose(context: &Context, recipes: &Recipes, contents: &Contents) -> Result<L
     for (name, definition) in &images {
         let purpose = Purpose::image(name, definition, recipes);
         let request = image_request(&purpose, definition, recipes)?;
-        choose_set(&curated, &purpose, &request, &mut lock)?;
+        choose_image(&curated, &purpose, request, (recipes, &mut lock))?;
         task.advance(1);
     }
+    choose_repository(&curated, recipes, &mut lock)?;
     sources::choose(context, recipes, (&debian, &curated), &mut lock)?;
+    task.advance(1);
     Ok(lock)
 }
 
@@ -255,17 +258,20 @@ fn image_request(
     definition: &ImageDefinition,
     recipes: &Recipes,
 ) -> Result<Request, UpdateError> {
-    let mut install = Vec::new();
     for package in &definition.packages {
-        let recipe = recipes.for_package(package).ok_or_else(|| UpdateError::NoRecipe {
-            package: package.clone(),
-            purpose: purpose.name.clone(),
-            meant: spelling::nearest(package.as_str(), recipes.packages()).map(str::to_owned),
-        })?;
-        if !recipe.is_own() {
-            install.push(package.to_string());
+        if recipes.for_package(package).is_none() {
+            return Err(UpdateError::NoRecipe {
+                package: package.clone(),
+                purpose: purpose.name.clone(),
+                meant: spelling::nearest(package.as_str(), recipes.packages()).map(str::to_owned),
+            });
         }
     }
+    Ok(request(definition.packages.iter(), recipes))
+}
+
+/// Asks for `packages`, from recipes only, without what they leave out.
+fn request<'a>(packages: impl Iterator<Item = &'a PackageName>, recipes: &'a Recipes) -> Request {
     let mut without = Without::default();
     for recipe in recipes.iter() {
         let left_out: BTreeSet<PackageName> = recipe.without().into_iter().cloned().collect();
@@ -274,7 +280,76 @@ fn image_request(
         }
     }
     let only = recipes.iter().flat_map(Recipe::packages).cloned().collect();
-    Ok(Request { install, without, only: Some(only), recommends: false })
+    let install = packages.flat_map(|package| asked(package, recipes)).collect();
+    Request { install, without, only: Some(only), recommends: false }
+}
+
+/// What the archive is asked for instead of `package`: nothing for a package of our own, for a part what it is of.
+fn asked(package: &PackageName, recipes: &Recipes) -> Vec<String> {
+    match recipes.part(package) {
+        Some(part) => {
+            part.needs.iter().chain([&part.of]).flat_map(|name| asked(name, recipes)).collect()
+        }
+        None if recipes.for_package(package).is_some_and(Recipe::is_own) => Vec::new(),
+        None => vec![package.to_string()],
+    }
+}
+
+/// Chooses for `request`, and what the recipes of the chosen packages say is needed beside that.
+fn choose_image(
+    universe: &Universe<'_>,
+    purpose: &Purpose,
+    mut request: Request,
+    (recipes, lock): (&Recipes, &mut Lock),
+) -> Result<(), Failure> {
+    loop {
+        let solution = solve(universe, purpose, &request)?;
+        let mut needed = Vec::new();
+        for stanza in &solution.packages {
+            let package = stanza.package_name()?;
+            let with =
+                recipes.for_package(&package).into_iter().flat_map(|it| it.declared.with.keys());
+            needed.extend(with.flat_map(|name| asked(name, recipes)));
+        }
+        needed.retain(|name| !request.install.contains(name));
+        if needed.is_empty() {
+            return note(&solution, purpose, lock);
+        }
+        needed.sort();
+        needed.dedup();
+        request.install.extend(needed);
+    }
+}
+
+/// Chooses every package that a recipe covers, so that each can be installed by name: whatever is in no image too.
+/// They go together, or each goes with what it depends on.
+fn choose_repository(
+    universe: &Universe<'_>,
+    recipes: &Recipes,
+    lock: &mut Lock,
+) -> Result<(), Failure> {
+    let purpose = Purpose::repository(recipes);
+    let covered: Vec<_> = recipes.iter().flat_map(Recipe::packages).collect();
+    let all = request(covered.iter().copied(), recipes);
+    if resolve::solve(universe, &all).is_err() {
+        let alone = |package: &&PackageName| {
+            let request = Request { install: vec![package.to_string()], ..all.clone() };
+            solve(universe, &Purpose { name: package.to_string(), ..purpose.clone() }, &request)
+                .err()
+        };
+        if let Some(error) = covered.par_iter().find_map_first(alone) {
+            return Err(error.into());
+        }
+    }
+    let mut packages = BTreeSet::new();
+    for package in covered {
+        // Every package is in its suite: `all_there`.
+        let Some(stanza) = universe.get(package.as_str()) else { continue };
+        take(lock, package, Locked::of(stanza)?, &purpose)?;
+        packages.insert(package.clone());
+    }
+    lock.sets.insert(purpose.name.clone(), Set { request: purpose.request, packages });
+    Ok(())
 }
 
 fn choose_set(
@@ -283,10 +358,22 @@ fn choose_set(
     request: &Request,
     lock: &mut Lock,
 ) -> Result<(), Failure> {
-    let solution = resolve::solve(universe, request).map_err(|source| UpdateError::Solve {
+    note(&solve(universe, purpose, request)?, purpose, lock)
+}
+
+fn solve<'a>(
+    universe: &Universe<'a>,
+    purpose: &Purpose,
+    request: &Request,
+) -> Result<Solution<'a>, UpdateError> {
+    resolve::solve(universe, request).map_err(|source| UpdateError::Solve {
         purpose: purpose.name.clone(),
         source: Box::new(source),
-    })?;
+    })
+}
+
+/// Writes what was chosen into the lock.
+fn note(solution: &Solution<'_>, purpose: &Purpose, lock: &mut Lock) -> Result<(), Failure> {
     let mut packages = BTreeSet::new();
     for stanza in &solution.packages {
         let name = stanza.package_name()?;

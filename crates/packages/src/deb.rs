@@ -152,6 +152,11 @@ impl Deb {
         &self.content.control
     }
 
+    /// The same, to add to what is known of the package; the file stays as it is.
+    pub fn control_mut(&mut self) -> &mut Control {
+        &mut self.content.control
+    }
+
     /// A file of the control archive by name: `conffiles`, `triggers`, `shlibs`, `md5sums`, a
     /// script.
     pub fn control_file(&self, name: &str) -> Option<&[u8]> {

@@ -2,7 +2,10 @@
 //!
 //! Source: os-release(5).
 
+use std::collections::BTreeSet;
+
 use base::Explain;
+use formats::PackageName;
 
 use crate::path::UsrPath;
 use crate::tree::{Conflict, Node, Origin, Tree};
@@ -16,9 +19,9 @@ pub struct Product {
     pub build_id: String,
     /// `IMAGE_ID` and `VARIANT_ID`: the name of the image definition.
     pub image: String,
-    /// How many packages are Debian's build although they are to be built from source; `VARIANT` and
-    /// the greeting say so.
-    pub not_rebuilt: usize,
+    /// The packages that are Debian's build although they are to be built from source; `VARIANT` and
+    /// the greeting say how many.
+    pub not_rebuilt: BTreeSet<PackageName>,
 }
 
 /// The product cannot be named so.
@@ -59,7 +62,7 @@ pub fn place(tree: &mut Tree, product: &Product) -> Result<(), OsReleaseError> {
     tree.replace(UsrPath::fixed("usr/share/preon/etc/os-release"), link)?;
     let issue = UsrPath::fixed("usr/share/preon/etc/issue");
     if tree.get(issue.as_str()).is_none() {
-        let note = match product.not_rebuilt {
+        let note = match product.not_rebuilt.len() {
             0 => String::new(),
             count => format!("Development image: {}\n", not_yet(count)),
         };
@@ -76,9 +79,9 @@ fn text(product: &Product) -> Result<String, OsReleaseError> {
             return Err(OsReleaseError::Value { field, value: value.clone() });
         }
     }
-    let variant = match not_rebuilt {
+    let variant = match not_rebuilt.len() {
         0 => image.clone(),
-        &count => format!("{image}, development: {}", not_yet(count)),
+        count => format!("{image}, development: {}", not_yet(count)),
     };
     Ok(format!(
         "PRETTY_NAME=\"Preon OS {version} ({image})\"\nNAME=\"Preon OS\"\nID=preon\nID_LIKE=debian\n\
@@ -99,7 +102,7 @@ mod tests {
 
     fn product(version: &str) -> Product {
         let (version, build_id, image) = (version.into(), "7".into(), "minimal".into());
-        Product { version, build_id, image, not_rebuilt: 0 }
+        Product { version, build_id, image, not_rebuilt: BTreeSet::new() }
     }
 
     #[test]
@@ -129,7 +132,11 @@ mod tests {
     #[test]
     fn a_development_image_says_so() {
         let mut tree = Tree::default();
-        place(&mut tree, &Product { not_rebuilt: 1, ..product("0.1") }).unwrap();
+        place(
+            &mut tree,
+            &Product { not_rebuilt: ["sed".parse().unwrap()].into(), ..product("0.1") },
+        )
+        .unwrap();
         let text = |tree: &Tree, path: &str| {
             tree.get(path).unwrap().content().unwrap().text().unwrap().to_owned()
         };

@@ -50,7 +50,28 @@ pub(super) fn curated(
             control.set(field, &rewritten.join(", "));
         }
     }
+    add_needs(&mut control, recipe)?;
     Ok(control)
+}
+
+/// Adds what the recipe says is needed beside what Debian names. Every package that it covers needs that.
+fn add_needs(control: &mut Control, recipe: &Recipe) -> Result<(), Problem> {
+    for name in recipe.declared.with.keys() {
+        let mut named = false;
+        for field in NEEDS {
+            let Some(value) = control.get(field) else { continue };
+            let relations =
+                Relations::parse(value).map_err(|source| Problem::Relation { field, source })?;
+            let mut all = relations.groups.iter().flat_map(|group| &group.alternatives);
+            named |= all.any(|relation| relation.name == name.as_str());
+        }
+        if !named && control.name() != name {
+            let depends = control.get("Depends").filter(|value| !value.is_empty());
+            let depends = depends.map_or_else(String::new, |value| format!("{value}, "));
+            control.set("Depends", &format!("{depends}{name}"));
+        }
+    }
+    Ok(())
 }
 
 type Rewrite = fn(&Group<'_>) -> Vec<String>;

@@ -3,7 +3,7 @@
 use formats::PackageName;
 
 use super::{Claim, Problem, Review};
-use crate::recipe::{Recipe, Script, ScriptKey, script_digest};
+use crate::recipe::{Reading, Recipe, Script, ScriptKey, script_digest};
 
 /// How many lines of an unreviewed script are shown.
 const SHOWN: usize = 12;
@@ -13,6 +13,8 @@ const SHOWN: usize = 12;
 pub(crate) enum Standing {
     /// The defaults answer its kind, whatever it says.
     Default,
+    /// All of it was written by debhelper, and answered for every recipe.
+    Generated,
     /// The recipe says what replaces it, and this very text was read.
     Reviewed,
     /// The recipe says what replaces it, but of another text.
@@ -29,7 +31,11 @@ pub(crate) fn standing(key: &ScriptKey, text: &[u8], recipe: &Recipe) -> Standin
     let general = ScriptKey { package: None, script: key.script };
     if !answers.contains_key(key) && !answers.contains_key(&general) {
         let default = recipe.defaults.scripts.contains_key(&key.script);
-        return if default { Standing::Default } else { Standing::Unanswered };
+        return match default {
+            true => Standing::Default,
+            false if reading(key, text, recipe).own.is_empty() => Standing::Generated,
+            false => Standing::Unanswered,
+        };
     }
     if recipe.reviewed.holds(key, script_digest(text)) {
         Standing::Reviewed
@@ -37,6 +43,19 @@ pub(crate) fn standing(key: &ScriptKey, text: &[u8], recipe: &Recipe) -> Standin
         Standing::Changed
     } else {
         Standing::Unread
+    }
+}
+
+/// What of `text`, the script `key`, somebody has to read.
+pub(crate) fn reading(key: &ScriptKey, text: &[u8], recipe: &Recipe) -> Reading {
+    let name = key.package.as_ref().unwrap_or(&recipe.name);
+    recipe.snippets.read(&String::from_utf8_lossy(text), name)
+}
+
+impl Standing {
+    /// Whether nobody has to look at the script.
+    pub(crate) fn is_settled(self) -> bool {
+        matches!(self, Self::Default | Self::Generated | Self::Reviewed)
     }
 }
 
@@ -70,31 +89,24 @@ pub(super) fn review<'a>(
         let declared = keys.iter().filter(|key| recipe.declared.scripts.contains_key(key));
         review.used.extend(declared.map(|key| Claim::Script(key.to_string())));
         let standing = standing(&key, text, recipe);
-        if !matches!(standing, Standing::Default | Standing::Reviewed) {
-            let begins = beginning(&String::from_utf8_lossy(text));
+        let Reading { own, units } = reading(&key, text, recipe);
+        if !standing.is_settled() {
+            let begins = own.iter().take(SHOWN).map(|line| format!("\n  | {line}")).collect();
             unreviewed.get_or_insert(Problem::Script { script: key.script, standing, begins });
+        }
+        if let (Standing::Generated, Some(unit)) = (standing, undecided(units, recipe)) {
+            unreviewed.get_or_insert(Problem::NoPreset { script: key.script, unit });
         }
     }
     unreviewed.map_or(Ok(()), Err)
 }
 
-/// The first lines that do something: no comments, no empty lines, no `set -e`.
-fn beginning(text: &str) -> String {
-    let says = |line: &&str| {
-        let line = line.trim();
-        !line.is_empty() && !line.starts_with('#') && line != "set -e"
+/// The first of `units` of which the recipe does not say whether it starts; one that it drops never does.
+fn undecided(units: Vec<String>, recipe: &Recipe) -> Option<String> {
+    let declared = &recipe.declared;
+    let dropped = |unit: &str| {
+        let path = format!("/usr/lib/systemd/system/{unit}");
+        declared.drop.iter().any(|pattern| pattern.matches(&path))
     };
-    let lines = text.lines().filter(says).take(SHOWN);
-    lines.map(|line| format!("\n  | {line}")).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_lines_that_do_something_are_shown() {
-        let text = "#!/bin/sh\nset -e\n\n# Comment\nadduser x\n  rm y\n";
-        assert_eq!(beginning(text), "\n  | adduser x\n  |   rm y");
-    }
+    units.into_iter().find(|unit| !declared.presets.contains_key(unit) && !dropped(unit))
 }

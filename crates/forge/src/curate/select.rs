@@ -56,7 +56,16 @@ pub(super) fn select(
     if !outside.is_empty() {
         return Err(Problem::Outside { paths: listed(&outside) });
     }
-    remove_empty_folders(tree, recipe);
+    for (path, mode) in &recipe.declared.modes {
+        if let Some(node) = tree.nodes.get_mut(path.as_str()) {
+            node.mode = mode.bits();
+            review.used.insert(Claim::Mode(path.to_string()));
+        }
+    }
+    remove_empty_folders(tree, |path| {
+        let patterns = recipe.declared.keep.iter().chain(&recipe.defaults.keep);
+        patterns.into_iter().any(|pattern| pattern.matches(path))
+    });
     warn_of_folders(&folders_outside, &before, recipe, review);
     warn_of_dangling(tree, &before, review);
     Ok(())
@@ -108,12 +117,8 @@ impl Rules<'_> {
     }
 }
 
-/// Removes folders with nothing in them, unless a pattern of `keep` names the folder itself.
-fn remove_empty_folders(tree: &mut Tree, recipe: &Recipe) {
-    let kept = |path: &str| {
-        let patterns = recipe.declared.keep.iter().chain(&recipe.defaults.keep);
-        patterns.into_iter().any(|pattern| pattern.matches(path))
-    };
+/// Removes folders with nothing in them, unless they are `kept` by their own name.
+pub(super) fn remove_empty_folders(tree: &mut Tree, kept: impl Fn(&str) -> bool) {
     let needed: BTreeSet<String> = tree
         .nodes
         .iter()

@@ -39,7 +39,8 @@ pub(crate) struct Build {
 /// The parts of an image that are there before the disk is.
 struct Parts {
     manifest: Manifest,
-    layer: Layer,
+    /// Lowest first; there is one at least.
+    layers: Vec<Layer>,
     /// The first boots by default.
     ukis: Vec<Uki>,
     loader: Vec<u8>,
@@ -76,8 +77,12 @@ impl Build {
         let tools = ToolRoot::open(context, "image")?;
         let parts = parts(context, &tools, &self.name)?;
         put(&target, |folder| write(context.progress.as_ref(), &tools, &parts, folder))?;
-        let layer = ByteSize(parts.layer.layer.erofs_bytes);
-        writeln!(out, "{}: layer {layer}, build {}", target.display(), parts.manifest.build_id)
+        let layers = parts.manifest.layers.iter();
+        let layers =
+            layers.map(|layer| format!("layer {} {}", layer.name, ByteSize(layer.erofs_bytes)));
+        let layers: Vec<_> = layers.collect();
+        let build = &parts.manifest.build_id;
+        writeln!(out, "{}: {}, build {build}", target.display(), layers.join(", "))
             .map_err(FileError::at("write to", "standard output"))?;
         Ok(())
     }
@@ -93,11 +98,11 @@ fn parts(context: &Context, tools: &ToolRoot, name: &str) -> Result<Parts, Failu
     if context.is_release() {
         audit::elf::demand(context, name, &layer::packages(context, name)?)?;
     }
-    let layer = layer::layer(context, tools, name)?;
-    if let count @ 1.. = layer.not_rebuilt.len() {
-        context
-            .progress
-            .note(&format!("note: development image: {count} packages not yet rebuilt"));
+    let layers = layer::layers(context, tools, name)?;
+    let top = &layers[layers.len() - 1]; // the image's own is always there
+    if let count @ 1.. = top.not_rebuilt.len() {
+        let note = format!("note: development image: {count} packages not yet rebuilt");
+        context.progress.note(&note);
     }
     let kernels =
         definition.kernels.iter().map(|flavour| uki(context, tools, &definition, flavour));
@@ -105,16 +110,16 @@ fn parts(context: &Context, tools: &ToolRoot, name: &str) -> Result<Parts, Failu
     let manifest = Manifest {
         format: manifest::FORMAT,
         image: name.to_owned(),
-        version: layer.version.clone(),
-        build_id: layer.build_id.clone(),
+        version: top.version.clone(),
+        build_id: top.build_id.clone(),
         kernel: ukis[0].kernel.clone(), // `Kernels` has one or more
-        layers: vec![layer.layer.clone()],
-        packages: layer.packages.clone(),
-        not_rebuilt: layer.not_rebuilt.clone(),
-        tools: layer.tools.clone(),
+        layers: layers.iter().map(|layer| layer.layer.clone()).collect(),
+        packages: top.packages.clone(),
+        not_rebuilt: top.not_rebuilt.clone(),
+        tools: top.tools.clone(),
     };
     let loader = file::read(&tools.file("usr/lib/systemd/boot/efi/systemd-bootx64.efi"))?;
-    Ok(Parts { manifest, layer, ukis, loader })
+    Ok(Parts { manifest, layers, ukis, loader })
 }
 
 /// The unified kernel image of one kernel of an image.
@@ -173,13 +178,15 @@ fn write(
 ) -> Result<(), Failure> {
     let layers = folder.join("layers");
     file::create_dir_all(&layers)?;
-    let digest = parts.layer.layer.erofs;
-    let files = LayerFiles {
-        erofs: layers.join(format!("{digest}.erofs")),
-        verity: layers.join(format!("{digest}.verity")),
-    };
-    copy(&parts.layer.erofs(), &files.erofs)?;
-    copy(&parts.layer.verity(), &files.verity)?;
+    let mut files = Vec::new();
+    for layer in &parts.layers {
+        let digest = layer.layer.erofs;
+        let erofs = layers.join(format!("{digest}.erofs"));
+        let verity = layers.join(format!("{digest}.verity"));
+        copy(&layer.erofs(), &erofs)?;
+        copy(&layer.verity(), &verity)?;
+        files.push(LayerFiles { erofs, verity });
+    }
     file::replace(&folder.join("manifest.json"), parts.manifest.to_json().as_bytes())?;
     file::replace(&folder.join("preon.efi"), &parts.ukis[0].bytes)?;
     for uki in &parts.ukis[1..] {
@@ -213,12 +220,12 @@ fn identity(parts: &Parts) -> Digest {
 fn write_data(
     tools: &ToolRoot,
     parts: &Parts,
-    files: &LayerFiles,
+    files: &[LayerFiles],
     target: &Path,
 ) -> Result<(), Failure> {
     let folder = target.with_extension("store");
     let store = Store::create(&folder)?;
-    let generation = store.stage(&parts.manifest, std::slice::from_ref(files))?;
+    let generation = store.stage(&parts.manifest, files)?;
     store.want(generation)?;
     let paths = tree(&folder)?;
     let mut entries = vec![("preon".to_owned(), Content::Folder)];
@@ -228,7 +235,7 @@ fn write_data(
         entries.push((format!("preon/{below}"), content));
     }
     let uuid = Guid::from_digest(&identity(parts));
-    let plan = Plan { entries, uuid, epoch: parts.layer.epoch };
+    let plan = Plan { entries, uuid, epoch: parts.layers[0].epoch };
     filesystem::make(&tools.program("mke2fs"), &plan, target)?;
     fs::remove_dir_all(&folder).map_err(FileError::at("remove", &folder))?;
     Ok(())

@@ -33,13 +33,14 @@ fn incompressible(folder: &Path) -> Request {
     let input = Input { deb, digest: Digest::of(&bytes), suite: "trixie".into() };
     Request {
         name: "demo".into(),
+        base: None,
         packages: vec![input],
         image: Image::default(),
         product: Product {
             version: "1".into(),
             build_id: "1".into(),
             image: "demo".into(),
-            not_rebuilt: 0,
+            not_rebuilt: [].into(),
         },
         epoch: 0,
         compression: Compression {

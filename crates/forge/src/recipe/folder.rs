@@ -1,6 +1,6 @@
 //! The folder that holds all recipes: reading it, and what recipes say about each other.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -15,7 +15,8 @@ use serde::de::DeserializeOwned;
 use super::account::{AccountName, AccountNumber};
 use super::reasons::{self, NoReason};
 use super::reviewed::Reviewed;
-use super::{Contradiction, Defaults, Recipe, contradiction};
+use super::snippets::Snippets;
+use super::{Contradiction, Defaults, Part, Recipe, contradiction};
 
 /// All recipes, by name.
 #[derive(Clone, Debug)]
@@ -94,8 +95,13 @@ impl Recipes {
             }
             false => (Defaults::default(), String::new()),
         };
-        let shared =
-            Shared { defaults: Arc::new(defaults), text, reviewed: Reviewed::load(folder)? };
+        let (snippets, snippets_text) = Snippets::load(folder)?;
+        let shared = Shared {
+            defaults: Arc::new(defaults),
+            snippets: Arc::new(snippets),
+            text: text + &snippets_text,
+            reviewed: Reviewed::load(folder)?,
+        };
         let mut recipes = Vec::new();
         for folder in folders(folder)? {
             recipes.push(load_one(&folder, &shared)?);
@@ -109,7 +115,8 @@ impl Recipes {
         let mut covering: BTreeMap<PackageName, PackageName> = BTreeMap::new();
         for recipe in &recipes {
             let own = recipe.is_own().then_some(&recipe.name);
-            for package in recipe.packages().iter().chain(own) {
+            let parts = recipe.declared.parts.keys();
+            for package in recipe.packages().iter().chain(own).chain(parts) {
                 if let Some(one) = covering.insert(package.clone(), recipe.name.clone()) {
                     let (package, other) = (package.clone(), recipe.name.clone());
                     return Err(RecipeError::CoveredTwice { package, one, other });
@@ -128,6 +135,32 @@ impl Recipes {
     /// The recipe that covers `package`, or that makes it.
     pub(crate) fn for_package(&self, package: &PackageName) -> Option<&Recipe> {
         self.by_name.get(self.covering.get(package)?)
+    }
+
+    /// What `package` is a part of, if it is one.
+    pub(crate) fn part(&self, package: &PackageName) -> Option<&Part> {
+        self.for_package(package)?.part(package)
+    }
+
+    /// The parts that come with `packages`: those among them, and those that one of them is said to need.
+    pub(crate) fn parts_of<'a>(
+        &'a self,
+        packages: impl Iterator<Item = &'a PackageName>,
+    ) -> BTreeSet<&'a PackageName> {
+        let mut parts = BTreeSet::new();
+        let mut open: Vec<_> = packages.collect();
+        while let Some(package) = open.pop() {
+            match self.part(package) {
+                Some(part) if parts.insert(package) => open.extend(&part.needs),
+                Some(_) => {}
+                None => {
+                    let recipe = self.for_package(package).into_iter();
+                    let with = recipe.flat_map(|recipe| recipe.declared.with.keys());
+                    open.extend(with.filter(|name| self.part(name).is_some()));
+                }
+            }
+        }
+        parts
     }
 
     /// The names of all packages that an image may ask for.
@@ -206,7 +239,8 @@ fn folders(folder: &Path) -> Result<Vec<PathBuf>, FileError> {
 /// What lies beside the recipes' folders and concerns them all.
 struct Shared {
     defaults: Arc<Defaults>,
-    /// The text of the defaults.
+    snippets: Arc<Snippets>,
+    /// The text of the defaults and of the snippets.
     text: String,
     reviewed: Reviewed,
 }
@@ -228,6 +262,7 @@ fn load_one(folder: &Path, shared: &Shared) -> Result<Recipe, RecipeError> {
         digest: digest(folder, &shared.text)?,
         declared,
         defaults: shared.defaults.clone(),
+        snippets: shared.snippets.clone(),
         reviewed: Reviewed::default(),
     };
     recipe.reviewed = shared.reviewed.of(recipe.packages());

@@ -26,6 +26,8 @@ pub(crate) struct ImageDefinition {
     pub(crate) summary: Reason,
     /// The packages that are asked for; what they depend on is added.
     pub(crate) packages: Vec<PackageName>,
+    /// The image whose layers lie beneath its own; without it, its own holds everything.
+    pub(crate) over: Option<String>,
     /// How the layer is compressed, as `mkfs.erofs -z` takes it.
     pub(crate) compression: LayerCompression,
     /// How much is compressed at once, in bytes.
@@ -175,6 +177,8 @@ pub(crate) enum ImageError {
     Circle { path: PathBuf },
     #[error("{} names no packages", path.display())]
     NoPackages { path: PathBuf },
+    #[error("{} is stacked, but extends no image", path.display())]
+    Baseless { path: PathBuf },
     #[error(transparent)]
     Recipe(#[from] RecipeError),
     #[error(transparent)]
@@ -195,6 +199,9 @@ impl Explain for ImageError {
             Self::NoPackages { .. } => Some(
                 "add `packages = […]`, or `extends` and the image whose packages it has".into(),
             ),
+            Self::Baseless { .. } => {
+                Some("say over which: `extends`, or take `stacked` away".into())
+            }
             Self::Recipe(error) => error.hint(),
             Self::File(error) => error.hint(),
         }
@@ -222,6 +229,9 @@ impl ImageDefinition {
             let declared = load(&path)?;
             if !declared.has_packages() {
                 return Err(ImageError::NoPackages { path });
+            }
+            if declared.is_baseless() {
+                return Err(ImageError::Baseless { path });
             }
             next = declared.extends.clone();
             chain.push(declared);

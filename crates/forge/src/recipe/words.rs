@@ -171,6 +171,32 @@ impl TryFrom<String> for LinkTarget {
     }
 }
 
+/// Permission bits in octal, such as `0755`; none that give a file more rights than its caller has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub(crate) struct Mode(u32);
+
+/// The text is no such mode.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not four octal digits from 0000 to 0777")]
+pub(crate) struct BadMode(String);
+
+impl Mode {
+    /// The bits.
+    pub(crate) fn bits(self) -> u32 {
+        self.0
+    }
+}
+
+impl TryFrom<String> for Mode {
+    type Error = BadMode;
+
+    fn try_from(text: String) -> Result<Self, BadMode> {
+        let bits = (text.len() == 4).then(|| u32::from_str_radix(&text, 8).ok()).flatten();
+        bits.filter(|bits| *bits <= 0o777).map(Self).ok_or(BadMode(text))
+    }
+}
+
 /// A line of tmpfiles.d(5): at least a type and an absolute path.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
@@ -300,6 +326,21 @@ mod tests {
         ];
         for (text, good) in cases {
             assert_eq!(TmpfilesLine::try_from(text.to_owned()).is_ok(), good, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn modes_give_nobody_more_rights() {
+        for (text, bits) in [
+            ("0755", Some(0o755)),
+            ("0000", Some(0)),
+            ("4755", None),
+            ("755", None),
+            ("+755", None),
+            ("0788", None),
+        ] {
+            let mode = Mode::try_from(text.to_owned()).ok();
+            assert_eq!(mode.map(Mode::bits), bits, "{text}");
         }
     }
 

@@ -77,15 +77,16 @@ pub(super) fn choose(
     Ok(())
 }
 
-/// The source packages of the recipes with a `[build]`, with all packages of the lock's images that
+/// The source packages of the recipes with a `[build]`, with all curated packages of the lock that
 /// are of them.
 fn wanted<'a>(
     recipes: &'a Recipes,
     curated: &Universe<'_>,
     lock: &Lock,
 ) -> Result<BTreeMap<PackageName, Wanted<'a>>, Failure> {
-    let images = lock.sets.iter().filter(|(name, _)| name.starts_with("image/"));
-    let chosen: BTreeSet<_> = images.flat_map(|(_, set)| &set.packages).collect();
+    let is_curated = |name: &str| name.starts_with("image/") || name == supply::REPOSITORY;
+    let curated_sets = lock.sets.iter().filter(|(name, _)| is_curated(name));
+    let chosen: BTreeSet<_> = curated_sets.flat_map(|(_, set)| &set.packages).collect();
     let mut wanted: BTreeMap<PackageName, Wanted<'_>> = BTreeMap::new();
     for recipe in recipes.iter() {
         let Some(build) = &recipe.declared.build else { continue };

@@ -216,10 +216,8 @@ fn findings(policy: &Policy, file: &Measured) -> Vec<Finding> {
         }
         What::Elf(hardening) => {
             let own = |folder: &&String| {
-                !policy
-                    .search
-                    .keys()
-                    .any(|allowed| allowed.as_str() == folder.trim_end_matches('/'))
+                let folder = searched(folder, &file.path);
+                !policy.search.keys().any(|allowed| allowed.as_str() == folder)
             };
             let search = hardening.search.iter().filter(own);
             let search = search.map(|folder| finding(Shortcoming::Runpath, Some(folder)));
@@ -227,6 +225,15 @@ fn findings(policy: &Policy, file: &Measured) -> Vec<Finding> {
             others.chain(search).collect()
         }
     }
+}
+
+/// The folder that a file at `path` means by `folder`: `$ORIGIN` is the one that it lies in itself.
+///
+/// Source: ld.so(8), "Dynamic string tokens".
+pub(super) fn searched(folder: &str, path: &str) -> String {
+    let own = path.rsplit_once('/').map_or("/", |(above, _)| above);
+    let folder = folder.replace("${ORIGIN}", own).replace("$ORIGIN", own);
+    folder.trim_end_matches('/').to_owned()
 }
 
 /// Why the recipe of its package accepts it, and since when.

@@ -100,3 +100,16 @@ fn json_has_the_counts_and_the_page_every_file() {
     let page = report.html();
     assert!(page.contains("<td>/usr/bin/a&amp;b</td><td>program</td><td>Rust</td>"), "{page}");
 }
+
+#[test]
+fn a_file_means_its_own_folder_by_origin() {
+    #[rustfmt::skip]
+    let cases = [
+        ("$ORIGIN",       "/usr/lib/gconv"),
+        ("${ORIGIN}/x/",  "/usr/lib/gconv/x"),
+        ("/usr/lib/ceph", "/usr/lib/ceph"),
+    ];
+    for (folder, expected) in cases {
+        assert_eq!(report::searched(folder, "/usr/lib/gconv/a.so"), expected, "{folder}");
+    }
+}

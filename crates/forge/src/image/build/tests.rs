@@ -51,7 +51,12 @@ fn parts(folder: &Path) -> Parts {
         tools: BTreeMap::new(),
         folder: folder.to_owned(),
     };
-    Parts { manifest, layer, ukis: vec![Uki { kernel, bytes }], loader: b"loader".to_vec() }
+    Parts {
+        manifest,
+        layers: vec![layer],
+        ukis: vec![Uki { kernel, bytes }],
+        loader: b"loader".to_vec(),
+    }
 }
 
 #[test]

@@ -17,6 +17,9 @@ pub(super) struct Declared {
     summary: Reason,
     /// The image whose packages and settings this one has too.
     pub(super) extends: Option<String>,
+    /// Whether its layer lies over that of the image that is extended, and holds only what differs.
+    #[serde(default)]
+    stacked: bool,
     /// Packages, beside those of the image that is extended; an image that stands alone has some.
     packages: Option<Vec<PackageName>>,
     compression: Option<LayerCompression>,
@@ -67,6 +70,11 @@ impl TryFrom<Vec<Flavour>> for Kernels {
 }
 
 impl Declared {
+    /// It says that it lies over another image, but not over which.
+    pub(super) fn is_baseless(&self) -> bool {
+        self.stacked && self.extends.is_none()
+    }
+
     /// It names packages, or an image whose packages it has.
     pub(super) fn has_packages(&self) -> bool {
         self.packages.is_some() || self.extends.is_some()
@@ -84,8 +92,10 @@ impl Declared {
             command_line: CommandLine::default(),
             presets: BTreeMap::new(),
             etc: BTreeMap::new(),
+            over: None,
             container: None,
         });
+        image.over = self.extends.filter(|_| self.stacked);
         image.summary = self.summary;
         image.packages.extend(self.packages.unwrap_or_default());
         image.presets.extend(self.presets);
