@@ -1,6 +1,7 @@
 //! `cargo xtask bench NAME`: our figures beside those of what Debian offers for the same.
 
 mod boot;
+mod compose;
 mod emulator;
 mod hardening;
 mod kernel;
@@ -29,6 +30,8 @@ pub(crate) struct Bench {
 enum Name {
     /// Choosing packages, beside `apt-get -s install`
     Resolve,
+    /// Composing the minimal layer, beside mmdebstrap with the same packages
+    Compose,
     /// Booting the minimal host, beside Debian 13 with the same packages
     Boot,
     /// Booting the hardened kernel to a verity root, beside Debian 13's cloud kernel
@@ -40,7 +43,7 @@ enum Name {
 impl Name {
     fn usual_runs(self) -> usize {
         match self {
-            Self::Resolve | Self::Boot | Self::Hardening => 3,
+            Self::Resolve | Self::Compose | Self::Boot | Self::Hardening => 3,
             Self::Kernel => 7,
         }
     }
@@ -85,6 +88,7 @@ impl Bench {
         let runs = self.runs.unwrap_or_else(|| self.name.usual_runs());
         let rows = match self.name {
             Name::Resolve => resolve::measure(runs)?,
+            Name::Compose => compose::measure(runs)?,
             Name::Boot => boot::measure(runs)?,
             Name::Kernel => kernel::measure(runs)?,
             Name::Hardening => hardening::measure(runs)?,

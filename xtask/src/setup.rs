@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use crate::command;
 
 /// Package and what it is for. Tools that shape bytes are not here: forge brings its own.
-const PACKAGES: [(&str, &str); 21] = [
+const PACKAGES: [(&str, &str); 22] = [
     ("apt-utils", "apt-ftparchive makes archives for tests"),
     ("binutils", "objdump, the second opinion on our unified kernel images"),
     ("bubblewrap", "runs the compiler's root without privileges"),
@@ -29,6 +29,7 @@ const PACKAGES: [(&str, &str); 21] = [
     ("qemu-system-x86", "virtual machines"),
     ("qemu-utils", "copy-on-write disks"),
     ("socat", "the serial console of a virtual machine"),
+    ("time", "the memory that a program takes, in benches"),
     ("uidmap", "owners of files in plain Debian systems, where it is not root who tests"),
 ];
 

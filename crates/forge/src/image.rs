@@ -1,6 +1,7 @@
 //! Images: a disk with a boot loader, a unified kernel image and a store that holds generation 1.
 
 mod build;
+mod compose;
 mod disk;
 mod esp;
 mod filesystem;
@@ -20,6 +21,7 @@ use crate::context::Context;
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
     Build(build::Build),
+    Compose(compose::Compose),
     Oci(oci::Oci),
     Show(show::Show),
 }
@@ -28,6 +30,7 @@ impl Command {
     pub(crate) fn run(self, context: &Context, out: &mut dyn Write) -> Result<(), Failure> {
         match self {
             Self::Build(command) => command.run(context, out),
+            Self::Compose(command) => command.run(context, out),
             Self::Oci(command) => command.run(context, out),
             Self::Show(command) => command.run(context, out),
         }
