@@ -10,6 +10,7 @@ mod repository;
 #[allow(dead_code)]
 #[path = "../../../packages/tests/archive/server.rs"]
 mod server;
+mod sources;
 
 use std::fs;
 

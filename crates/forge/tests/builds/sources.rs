@@ -1,0 +1,69 @@
+//! What is to be built from source: chosen with the lock, missing in development, wanted by a release.
+
+use base::Digest;
+
+use crate::checkout::{Checkout, package};
+use crate::demo;
+
+const METHOD: &str = "profiles = [\"nocheck\"]\noptions = []\n[flags]\n[environment]\n";
+
+/// A checkout whose recipe for `demo` builds it from source, of which the archive has this version.
+fn checkout(source: &str) -> Checkout {
+    let packages = [
+        demo("1"),
+        package(("build-essential", "1"), "", &[]),
+        package(("fakeroot", "1"), "", &[]),
+    ];
+    let mut checkout = Checkout::new(&packages);
+    let recipe = "summary = \"x\"\n[build]\nreason = \"not full RELRO\"\n";
+    checkout.write("os/packages/demo/recipe.toml", recipe);
+    checkout.write("os/packages/build.toml", METHOD);
+    let images = "summary = \"x\"\npackages = [\"demo\"]\n";
+    checkout.write("os/images/oci.toml", &format!("{images}[container]\n"));
+    checkout.write("os/images/demo.toml", images);
+    let line = |name: &str| format!(" {} 1 {name}\n", Digest::of(b"x"));
+    checkout.archive.sources = format!(
+        "Package: demo\nVersion: {source}\nDirectory: pool/demo\nFormat: 3.0 (native)\n\
+         Build-Depends: build-essential, absent <!nocheck>\nChecksums-Sha256:\n{}{}",
+        line("demo.dsc"),
+        line("demo.tar.xz")
+    );
+    checkout.publish(&packages);
+    checkout
+}
+
+#[test]
+fn a_development_image_takes_debians_build_and_a_release_does_not() {
+    let checkout = checkout("1");
+    checkout.forge(&["update"]).good();
+    assert!(checkout.lock().contains("[sources.\"demo\"]"), "{}", checkout.lock());
+    let list = checkout.forge(&["package", "list"]).good().out;
+    assert!(list.contains("demo") && list.contains("not full RELRO"), "{list}");
+
+    checkout.forge(&["image", "oci"]).good();
+    let error = checkout.forge(&["image", "oci", "--release"]).error();
+    assert!(error.contains("not built from source yet: demo"), "{error}");
+    assert!(error.contains("forge package build --all"), "{error}");
+}
+
+#[test]
+fn a_source_that_cannot_be_had_is_named() {
+    let checkout = checkout("1");
+    checkout.forge(&["update"]).good();
+    let error = checkout.forge(&["package", "build", "demo"]).error();
+    assert!(error.contains("demo.tar.xz does not exist"), "{error}");
+    let error = checkout.forge(&["package", "build", "dmo"]).error();
+    assert!(
+        error.contains("no recipe builds dmo") && error.contains("did you mean demo?"),
+        "{error}"
+    );
+    assert_eq!(checkout.unfinished(), [] as [std::path::PathBuf; 0]);
+}
+
+#[test]
+fn a_lock_is_not_made_without_the_source_of_what_is_to_be_built() {
+    let checkout = checkout("2");
+    let error = checkout.forge(&["update"]).error();
+    assert!(error.contains("no source package demo 1, from which demo was built"), "{error}");
+    assert_eq!(checkout.lock(), "");
+}
