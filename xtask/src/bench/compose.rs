@@ -99,9 +99,13 @@ impl Bench {
         let repository = self.path("repository");
         fs::create_dir_all(&repository)?;
         let mut bootstrap = self.bootstrap();
-        // What it downloads stays in the root until it is done; it is taken from there.
-        let script = format!("cp \"$1\"/var/cache/apt/archives/*.deb {}", repository.display());
-        bootstrap.arg(format!("--customize-hook={script}")).args([SUITE, "/dev/null"]);
+        // What it downloads is in the root until it is installed, in two steps; it is taken from there.
+        let copy = format!("cp \"$1\"/var/cache/apt/archives/*.deb {}", repository.display());
+        for hook in ["extract", "customize"] {
+            bootstrap.arg(format!("--{hook}-hook={copy}"));
+        }
+        bootstrap.arg("--aptopt=APT::Keep-Downloaded-Packages \"true\"");
+        bootstrap.args([SUITE, "/dev/null"]);
         command::read(bootstrap.arg("--format=null").args(debian::sources()?))?;
         let index = ["packages", "."];
         let index =

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use base::digest::Hasher;
 use base::file;
+use formats::PackageName;
 use serde::Deserialize;
 
 use super::folder::read_toml;
@@ -34,6 +35,8 @@ pub(crate) struct Method {
 pub(crate) struct Build {
     /// Why Debian's build does not serve.
     pub(crate) reason: Reason,
+    /// The packages that are taken from the build; all curated ones of the source, if it does not say.
+    pub(crate) packages: Option<Vec<PackageName>>,
     /// Words of `DEB_BUILD_OPTIONS`, beside those for all.
     #[serde(default)]
     pub(crate) options: Vec<String>,

@@ -52,6 +52,7 @@ name = "docker"
 gid = 110
 [build]
 reason = "not full RELRO"
+packages = ["openssh-server"]
 options = ["nodoc"]
 profiles = ["stage1"]
 environment = { GOFLAGS = "-v" }

@@ -102,8 +102,10 @@ fn wanted<'a>(
     }
     for package in chosen {
         let Some(stanza) = curated.get(package.as_str()) else { continue };
-        let source = stanza.source().0;
-        if let Some(wanted) = wanted.get_mut(source) {
+        let Some(wanted) = wanted.get_mut(stanza.source().0) else { continue };
+        // What is the same for all processors has nothing that a compiler made.
+        let named = wanted.build.packages.as_ref().is_none_or(|named| named.contains(package));
+        if named && stanza.architecture() != "all" {
             wanted.packages.insert(package.clone());
         }
     }
