@@ -419,3 +419,73 @@ fn a_file_that_is_another_package_is_refused() {
     bench.inputs[0].name = "b".parse().unwrap();
     assert!(bench.complaint().contains("the file is a, not b"));
 }
+
+#[test]
+fn a_part_holds_what_the_package_it_is_of_drops() {
+    let recipe = r#"
+        summary = "A test"
+        drop = ["/usr/bin/{b,c}"] # x
+        [part.a-more]
+        summary = "More of it"
+        of      = "a"
+        files   = ["/usr/bin/b"]
+        needs   = ["libx"]
+        links   = { "/usr/bin/also-b" = "b" }
+    "#;
+    let mut bench = Bench::new(&[("a/recipe.toml", recipe)]);
+    let all = ["/usr/bin/a", "/usr/bin/b", "/usr/bin/c"].map(|path| file(path, "x"));
+    bench.package("a", "Depends: libc6\nProvides: y\n", &all);
+    let part = Input { name: "a-more".parse().unwrap(), ..bench.inputs[0].clone() };
+    bench.inputs.push(part);
+    let curated = bench.run().unwrap();
+    assert_eq!(files(&curated[0]), ["644 0:0 usr/bin/a: x"]);
+    assert_eq!(files(&curated[1]), ["777 0:0 usr/bin/also-b -> b", "644 0:0 usr/bin/b: x"]);
+    let expected = "Package: a-more\nSource: a (1.2-3)\nVersion: 1.2-3+0preon1\nArchitecture: amd64\n\
+        Maintainer: Preon OS\nDepends: a (>= 1.2-3), a (<< 1.2-3+1), libx\nDescription: More of it\n\
+        Installed-Size: 2\n";
+    assert_eq!(Deb::open(&curated[1].path).unwrap().control().to_string(), expected);
+}
+
+#[test]
+fn a_recipe_adds_dependencies_and_keeps_those_that_the_defaults_leave_out() {
+    let recipe = format!("{PLAIN}[with]\na-more = \"x\"\nperl-base = \"x\"\n");
+    let defaults = "[without]\nperl-base = \"x\"\n";
+    let mut bench = Bench::new(&[("a/recipe.toml", &recipe), ("defaults.toml", defaults)]);
+    bench.package("a", "Depends: libc6, perl-base (>= 5)\n", &[]);
+    let deb = Deb::open(&bench.run().unwrap()[0].path).unwrap();
+    assert_eq!(deb.control().get("Depends"), Some("libc6, perl-base (>= 5), a-more"));
+}
+
+#[test]
+fn a_recipe_takes_rights_from_a_file() {
+    let recipe = format!("{PLAIN}[modes]\n\"/usr/bin/a\" = \"0755\"\n\"/usr/bin/b\" = \"0755\"\n");
+    let mut bench = Bench::new(&[("a/recipe.toml", &recipe)]);
+    let set_id = File { path: "/usr/bin/a", mode: 0o4755, gid: 0, what: What::Text("x") };
+    bench.package("a", "", &[set_id]);
+    let curated = bench.run().unwrap();
+    assert_eq!(files(&curated[0]), ["755 0:0 usr/bin/a: x"]);
+    assert_eq!(curated[0].warnings, ["[modes] has /usr/bin/b, which does not exist"]);
+}
+
+#[test]
+fn a_generated_script_needs_no_reader_but_a_preset_for_each_unit() {
+    let snippets = "[[snippet]]\nanswer = \"x\"\npresets = true\ntext = \"enable '@unit@'\\n\"\n";
+    let script = "#!/bin/sh\nset -e\n# Automatically added by dh_x/1\nenable 'a.socket'\n\
+                  # End automatically added section\n";
+    #[rustfmt::skip]
+    let cases = [
+        ("",                                                       Some("its postinst enables a.socket, of which `presets` says nothing")),
+        ("presets = { \"a.socket\" = \"disable\" }",               None),
+        ("drop = [\"/usr/lib/systemd/system/a.*\"] # x",           None),
+    ];
+    for (line, complaint) in cases {
+        let recipe = format!("{PLAIN}{line}\n");
+        let mut bench = Bench::new(&[("a/recipe.toml", &recipe), ("snippets.toml", snippets)]);
+        bench.scripted("a", &[("postinst", script)]);
+        let found = bench.run().err().map(|error| render(&error));
+        assert_eq!(found.is_some(), complaint.is_some(), "{line}: {found:?}");
+        let Some((found, complaint)) = found.zip(complaint) else { continue };
+        assert!(found.contains(complaint), "{found}");
+        assert!(found.contains("\"a.socket\" = \"disable\""), "{found}");
+    }
+}

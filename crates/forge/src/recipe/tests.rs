@@ -98,8 +98,8 @@ error: os/packages/bash/recipe.toml:2 is not understood
 2 | dorp = [\"/usr/share/man/**\"]
   | ^^^^
 unknown field `dorp`, expected one of `summary`, `packages`, `revision`, `suite`, \
-`suite_reason`, `drop`, `keep`, `presets`, `links`, `tmpfiles`, `scripts`, `without`, `user`, \
-`group`, `build`, `waive`
+`suite_reason`, `drop`, `keep`, `presets`, `links`, `tmpfiles`, `scripts`, `without`, `with`, `modes`, \
+`part`, `user`, `group`, `build`, `waive`
 
 hint: docs/curation.md and docs/image.md list every key
 ";

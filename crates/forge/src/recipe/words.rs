@@ -192,7 +192,8 @@ impl TryFrom<String> for Mode {
     type Error = BadMode;
 
     fn try_from(text: String) -> Result<Self, BadMode> {
-        let bits = (text.len() == 4).then(|| u32::from_str_radix(&text, 8).ok()).flatten();
+        let digits = text.len() == 4 && text.bytes().all(|byte| byte.is_ascii_digit());
+        let bits = digits.then(|| u32::from_str_radix(&text, 8).ok()).flatten();
         bits.filter(|bits| *bits <= 0o777).map(Self).ok_or(BadMode(text))
     }
 }

@@ -79,8 +79,8 @@ fn a_name_that_is_not_known_is_answered_with_the_one_that_was_meant() {
     let cases: [(&[&str], (&str, &str), &str); 6] = [
         (&["image", "build", "dmo"],  ("x", ""), "there is no image dmo"),
         (&["image", "show", "demi"],  ("x", ""), "there is no image demi"),
-        (&["review", "demon"],        ("x", ""), "no image has the package demon"),
-        (&["review", "--accept", "emo"], ("x", ""), "no image has the package emo"),
+        (&["review", "demon"],        ("x", ""), "the lock has no package demon"),
+        (&["review", "--accept", "emo"], ("x", ""), "the lock has no package emo"),
         (&["update"], ("os/images/x.toml", "summary = \"x\"\npackages = [\"dem\"]\n"), "no recipe covers dem"),
         (&["update"], ("os/tools.toml", tools), "the archive has no package deom"),
     ];
