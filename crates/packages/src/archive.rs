@@ -428,6 +428,15 @@ impl Archive {
     /// The verified release of one suite: fetched, or the cached one where the archive cannot be
     /// reached, or has an older one.
     fn release(&self, suite: &str) -> Result<Release, ArchiveError> {
+        let release = self.newest_release(suite)?;
+        if release.valid_until.is_some_and(|until| until < self.options.now) {
+            let note = format!("note: the archive's {suite} has expired, and is used nevertheless");
+            self.options.progress.note(&note);
+        }
+        Ok(release)
+    }
+
+    fn newest_release(&self, suite: &str) -> Result<Release, ArchiveError> {
         let Options { fetcher, progress, offline, .. } = &self.options;
         let cache = fetcher.cache();
         let root = self.root(suite);
@@ -471,10 +480,7 @@ impl Archive {
         let bad = |source| ArchiveError::Release { uri: uri.to_owned(), source };
         let release = release::parse(&text).map_err(bad)?;
         match release.check(suite, now) {
-            Err(ReleaseError::Expired { .. }) if self.options.stale.contains(suite) => {
-                let note = format!("note: {uri} has expired, and is used nevertheless");
-                self.options.progress.note(&note);
-            }
+            Err(ReleaseError::Expired { .. }) if self.options.stale.contains(suite) => {}
             checked => checked.map_err(bad)?,
         }
         Ok(release)
