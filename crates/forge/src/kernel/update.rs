@@ -10,12 +10,13 @@ use base::file;
 use base::{Explain, Failure};
 use flate2::read::GzDecoder;
 use formats::Version;
+use packages::changelog;
 use packages::lock::Lock;
 use serde::Serialize;
 
 use super::build::{self, Source};
 use super::config::Difference;
-use super::{Flavour, Need, Profile, Workshop, changelog, json, kernel, print, recipe};
+use super::{Flavour, Need, Profile, Workshop, json, kernel, print, recipe};
 use crate::audit;
 use trial::Trial;
 
@@ -130,7 +131,8 @@ impl Update {
 /// Makes everything fit the source that the lock names now.
 fn follow(shop: &dyn Workshop, before: &Version, report: &mut Report) -> Result<(), Failure> {
     let source = shop.source(Need::Files)?;
-    report.cves = changelog::fixed(&read(&source)?, before.borrowed());
+    let fixed = changelog::fixed_since(&read(&source)?, before.borrowed());
+    report.cves = fixed.iter().map(ToString::to_string).collect();
     for flavour in Flavour::CONFIGURED {
         let options = configure(shop, flavour)?.iter().map(ToString::to_string).collect();
         report.changes.push(Changes { flavour, options });
