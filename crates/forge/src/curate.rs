@@ -4,6 +4,7 @@
 //! `/usr/share/preon/etc`), no script is in it, and what integration needs travels inside, in the
 //! formats that systemd reads. The same package, recipe and code give the same bytes.
 
+mod facts;
 mod integration;
 mod links;
 mod relations;
@@ -31,7 +32,7 @@ use scripts::Standing;
 use tree::Tree;
 
 /// Rises when the same package and recipe would give other bytes than before.
-const CODE_VERSION: &[u8] = b"curate 3";
+const CODE_VERSION: &[u8] = b"curate 4";
 
 /// How hard zstd tries; the packages only pass through the cache on their way into a layer.
 const COMPRESSION_LEVEL: i32 = 3;
@@ -377,15 +378,16 @@ fn curate(input: &Input, recipe: &Recipe, recipes: &Recipes) -> Result<(Vec<u8>,
     let mut review = Review::default();
     let (mut tree, mut control) = match &input.origin {
         Origin::Own { version } => (Tree::default(), own_control(recipe, version)?),
-        Origin::Debian { deb, .. } => {
+        Origin::Debian { deb, digest } => {
             let deb = Deb::open(deb)?;
             let (found, expected) = (deb.control().name().clone(), input.name.clone());
             if found != expected {
                 return Err(Problem::Other { found, expected });
             }
             scripts::review(deb.scripts(), recipe, &input.name, &mut review)?;
-            let control = relations::curated(deb.control(), recipe, &mut review)?;
+            let mut control = relations::curated(deb.control(), recipe, &mut review)?;
             let mut tree = Tree::read(&deb)?;
+            facts::note(&mut control, &tree, digest, &mut review);
             select::select(&mut tree, recipe, &input.name, &mut review)?;
             (tree, control)
         }

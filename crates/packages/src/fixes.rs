@@ -22,6 +22,9 @@ use crate::control::Control;
 /// The name of the field.
 pub const FIELD: &str = "Preon-Fixes";
 
+/// The field with the digest of the package that a curated one was made from.
+pub const ORIGIN_FIELD: &str = "Preon-Origin-SHA256";
+
 /// The field with the package whose folder holds this one's changelog and copyright file.
 pub const DOCUMENTATION_FIELD: &str = "Preon-Documentation";
 
