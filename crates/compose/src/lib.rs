@@ -3,6 +3,7 @@
 //! [`compose`] is the one door. The same request gives the same bytes, whatever the machine, the
 //! umask, the locale, the time or the order of the packages.
 
+pub mod bill;
 mod elf;
 pub mod finding;
 pub mod gather;

@@ -18,6 +18,7 @@ mod progress;
 mod recipe;
 mod review;
 mod sandbox;
+mod sbom;
 #[cfg(test)]
 mod scratch;
 mod spelling;
@@ -57,6 +58,7 @@ enum Command {
     Audit(audit::Command),
     Update(update::Update),
     Review(review::Review),
+    Sbom(sbom::Sbom),
     /// Show or clear what is kept between builds
     #[command(subcommand)]
     Cache(cache::Command),
@@ -73,6 +75,7 @@ impl Forge {
             Command::Audit(command) => command.run(&context()?, out),
             Command::Update(command) => command.run(&context()?, out),
             Command::Review(command) => command.run(&context()?, out),
+            Command::Sbom(command) => command.run(&context()?, out),
             Command::Cache(command) => command.run(&context()?, out),
             Command::Completion(command) => command.run(out),
             Command::Man(command) => command.run(out),

@@ -10,11 +10,12 @@ use base::{Digest, Explain};
 use formats::Version;
 use packages::control::{BadControl, Control};
 use packages::deb::{Entry, Kind, Writer};
+use packages::fixes::{self, Fixes};
 
 use super::{Built, Flavour};
 
 /// Rises when the same kernel would make another package.
-const METHOD: &[u8] = b"kernel package 1";
+const METHOD: &[u8] = b"kernel package 2";
 
 /// How hard zstd tries; the package only passes through the cache on its way into a layer.
 const COMPRESSION_LEVEL: i32 = 3;
@@ -59,12 +60,12 @@ pub(crate) fn key(built: &Built) -> Result<Digest, FileError> {
 }
 
 /// The package of a kernel: below `/usr/lib/modules/RELEASE` the image (`vmlinuz`), its configuration
-/// and its modules.
+/// and its modules. `fixes` is what Debian's changelog says of its source.
 ///
 /// # Errors
 ///
 /// [`PackageError`].
-pub(crate) fn write(built: &Built) -> Result<Vec<u8>, PackageError> {
+pub(crate) fn write(built: &Built, fixes: &Fixes) -> Result<Vec<u8>, PackageError> {
     let Built { kernel, flavour, version, .. } = built;
     let home = format!("usr/lib/modules/{}", kernel.release()?);
     let image = kernel.image();
@@ -80,7 +81,8 @@ pub(crate) fn write(built: &Built) -> Result<Vec<u8>, PackageError> {
     if let Some(modules) = kernel.modules() {
         package.modules(&modules, &home).map_err(at(&modules))?;
     }
-    let control = control(*flavour, version, package.bytes)?;
+    let mut control = control(*flavour, version, package.bytes)?;
+    control.set(fixes::FIELD, &fixes.to_string());
     package.writer.finish(&control).map_err(at(&image))
 }
 
@@ -192,7 +194,8 @@ mod tests {
     #[test]
     fn a_package_holds_the_image_its_configuration_and_its_modules() {
         let dir = tempfile::tempdir().unwrap();
-        let deb = Deb::read("x", &write(&built(dir.path(), true)).unwrap()[..]).unwrap();
+        let deb = Deb::read("x", &write(&built(dir.path(), true), &Fixes::default()).unwrap()[..])
+            .unwrap();
         let mut found = Vec::new();
         deb.visit(Limits::default(), |entry, _| {
             found.push(format!("{:o} {}", entry.mode, entry.path));
@@ -230,12 +233,15 @@ mod tests {
             [(false, "preon-kernel-hardened", None), (true, "preon-kernel-full", Some("kmod"))]
         {
             let dir = tempfile::tempdir().unwrap();
-            let deb = Deb::read("x", &write(&built(dir.path(), modules)).unwrap()[..]).unwrap();
+            let fixes: Fixes = "6.12.118-1 - CVE-2026-0001".parse().unwrap();
+            let bytes = write(&built(dir.path(), modules), &fixes).unwrap();
+            let deb = Deb::read("x", &bytes[..]).unwrap();
             let control = deb.control();
             assert_eq!(control.name().as_str(), name);
             assert_eq!(control.version().as_str(), "6.12.118-1+0preon3");
             assert_eq!(control.source(), ("linux", "6.12.118-1"));
             assert_eq!(control.get("Depends"), depends);
+            assert_eq!(Fixes::of_control(control).unwrap(), fixes);
         }
     }
 }
