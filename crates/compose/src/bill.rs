@@ -5,7 +5,9 @@
 //! follow from digests.
 
 pub mod cyclonedx;
+pub mod place;
 pub mod purl;
+pub mod sources;
 pub mod spdx;
 
 use std::collections::BTreeMap;

@@ -32,6 +32,7 @@ pub use integrate::Image;
 pub use integrate::os_release::Product;
 pub use layer::{Algorithm, BadAlgorithm, Compression};
 
+use bill::place::PlaceError;
 use gather::{GatherError, Gathered};
 use integrate::IntegrateError;
 use layer::{LayerError, Order};
@@ -90,6 +91,9 @@ pub enum ComposeError {
     /// The tree does not make a system.
     #[error("cannot make a system of the packages")]
     Integrate(#[source] Box<IntegrateError>),
+    /// What it is made of cannot be put into it.
+    #[error("cannot write the bill of materials")]
+    Bill(#[from] PlaceError),
     /// The layer cannot be written.
     #[error("cannot write the layer")]
     Layer(#[from] LayerError),
@@ -115,6 +119,7 @@ impl Explain for ComposeError {
             Self::File(error) => error.hint(),
             Self::Gather(error) => error.hint(),
             Self::Integrate(error) => error.hint(),
+            Self::Bill(error) => error.hint(),
             Self::Layer(error) => error.hint(),
             Self::SourceVersion { .. } => None,
         }
@@ -136,6 +141,7 @@ pub fn compose(
     let mut spool = Spool::create(&workshop.folder)?;
     let (mut tree, gathered) = gather::gather(&request.packages, &mut spool, progress)?;
     let findings = integrate::integrate(&mut tree, &gathered, &request.image, &request.product)?;
+    bill::place::place(&mut tree, &gathered, request)?;
     let order = Order {
         name: &request.name,
         folder: &workshop.folder,

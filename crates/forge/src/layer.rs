@@ -21,7 +21,7 @@ use crate::supply::{Purpose, Supply};
 use crate::tools::ToolRoot;
 
 /// Rises when the compose crate would make other bytes of the same request.
-const METHOD: &[u8] = b"compose 4";
+const METHOD: &[u8] = b"compose 5";
 
 /// A composed layer in the cache, with what the manifest says beside it.
 #[derive(Debug, Serialize, Deserialize)]

@@ -2,6 +2,7 @@
 //!
 //! Each command is a file: its arguments, its doc comments as help text, one call into a library.
 
+mod advisories;
 mod audit;
 mod cache;
 mod completion;
@@ -15,6 +16,7 @@ mod oci;
 mod output;
 mod programs;
 mod progress;
+mod provenance;
 mod recipe;
 mod review;
 mod sandbox;
@@ -59,6 +61,9 @@ enum Command {
     Update(update::Update),
     Review(review::Review),
     Sbom(sbom::Sbom),
+    Advisories(advisories::Advisories),
+    #[command(subcommand)]
+    Provenance(provenance::Command),
     /// Show or clear what is kept between builds
     #[command(subcommand)]
     Cache(cache::Command),
@@ -76,6 +81,8 @@ impl Forge {
             Command::Update(command) => command.run(&context()?, out),
             Command::Review(command) => command.run(&context()?, out),
             Command::Sbom(command) => command.run(&context()?, out),
+            Command::Advisories(command) => command.run(&context()?, out),
+            Command::Provenance(command) => command.run(&context()?, out),
             Command::Cache(command) => command.run(&context()?, out),
             Command::Completion(command) => command.run(out),
             Command::Man(command) => command.run(out),

@@ -32,6 +32,17 @@ pub fn purl(package: &Package) -> String {
     purl
 }
 
+/// The package URL of the curated package itself.
+pub fn curated(package: &Package) -> String {
+    let control = &package.part.control;
+    format!(
+        "pkg:deb/preon/{}@{}?arch={}",
+        encoded(control.name().as_str()),
+        encoded(control.version().as_str()),
+        encoded(control.architecture())
+    )
+}
+
 /// The release that a suite belongs to: `trixie` for `trixie-security`.
 fn release(suite: &str) -> &str {
     suite.split_once('-').map_or(suite, |(release, _)| release)

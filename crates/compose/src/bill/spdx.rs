@@ -207,7 +207,7 @@ fn image(bill: &Bill) -> Row {
         license_concluded: NO_ASSERTION,
         license_declared: NO_ASSERTION.into(),
         copyright_text: NO_ASSERTION,
-        primary_package_purpose: "OPERATING-SYSTEM",
+        primary_package_purpose: "OPERATING_SYSTEM",
         ..Row::default()
     }
 }

@@ -121,3 +121,13 @@ fn a_broken_list_of_fixes_is_refused() {
     let product = Product { version: "1".into(), build_id: "a".into(), image: "demo".into() };
     assert!(Bill::new(&product, 0, vec![part(text, None, &[])]).is_err());
 }
+
+#[test]
+fn the_summary_says_for_each_source_which_version_fixed_what() {
+    assert_eq!(
+        sources::summary(&bill(parts())),
+        "{\"format\":1,\"image\":\"demo\",\"version\":\"1\",\"build_id\":\"abc\",\"time\":\"2026-11-25T02:22:31Z\",\
+         \"sources\":[{\"source\":\"gcc-14\",\"version\":\"14.2.0-19\",\"packages\":[\"gcc-14-base\",\"libstdc++6\"],\
+         \"fixed\":[{\"version\":\"14.2.0-1\",\"cves\":[\"CVE-2023-4039\"]}]}]}\n"
+    );
+}

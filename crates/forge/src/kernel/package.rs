@@ -41,6 +41,15 @@ pub(crate) enum PackageError {
 
 impl Explain for PackageError {}
 
+/// What Debian says of the kernel's source.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Papers {
+    /// The flaws that its versions fix.
+    pub(crate) fixes: Fixes,
+    /// The copyright file.
+    pub(crate) copyright: Vec<u8>,
+}
+
 /// The name of the package of `flavour`.
 pub(crate) fn name(flavour: Flavour) -> String {
     format!("preon-kernel-{flavour}")
@@ -60,12 +69,12 @@ pub(crate) fn key(built: &Built) -> Result<Digest, FileError> {
 }
 
 /// The package of a kernel: below `/usr/lib/modules/RELEASE` the image (`vmlinuz`), its configuration
-/// and its modules. `fixes` is what Debian's changelog says of its source.
+/// and its modules; and Debian's copyright file.
 ///
 /// # Errors
 ///
 /// [`PackageError`].
-pub(crate) fn write(built: &Built, fixes: &Fixes) -> Result<Vec<u8>, PackageError> {
+pub(crate) fn write(built: &Built, papers: &Papers) -> Result<Vec<u8>, PackageError> {
     let Built { kernel, flavour, version, .. } = built;
     let home = format!("usr/lib/modules/{}", kernel.release()?);
     let image = kernel.image();
@@ -81,8 +90,9 @@ pub(crate) fn write(built: &Built, fixes: &Fixes) -> Result<Vec<u8>, PackageErro
     if let Some(modules) = kernel.modules() {
         package.modules(&modules, &home).map_err(at(&modules))?;
     }
+    package.copyright(&name(*flavour), &papers.copyright).map_err(at(&image))?;
     let mut control = control(*flavour, version, package.bytes)?;
-    control.set(fixes::FIELD, &fixes.to_string());
+    control.set(fixes::FIELD, &papers.fixes.to_string());
     package.writer.finish(&control).map_err(at(&image))
 }
 
@@ -125,6 +135,16 @@ impl Package {
 
     fn folder(&mut self, path: &str) -> io::Result<()> {
         self.add(&entry(path.to_owned(), Kind::Directory, 0), &mut io::empty())
+    }
+
+    /// Adds the copyright file of the package `name`.
+    fn copyright(&mut self, name: &str, text: &[u8]) -> io::Result<()> {
+        let home = format!("usr/share/doc/{name}");
+        for folder in ["usr/share", "usr/share/doc", &home] {
+            self.folder(folder)?;
+        }
+        let entry = entry(format!("{home}/copyright"), Kind::File, text.len() as u64);
+        self.add(&entry, &mut &*text)
     }
 
     /// Adds what lies below `lib/modules/RELEASE` in the archive at `path`, at `home`.
@@ -194,7 +214,7 @@ mod tests {
     #[test]
     fn a_package_holds_the_image_its_configuration_and_its_modules() {
         let dir = tempfile::tempdir().unwrap();
-        let deb = Deb::read("x", &write(&built(dir.path(), true), &Fixes::default()).unwrap()[..])
+        let deb = Deb::read("x", &write(&built(dir.path(), true), &Papers::default()).unwrap()[..])
             .unwrap();
         let mut found = Vec::new();
         deb.visit(Limits::default(), |entry, _| {
@@ -212,6 +232,10 @@ mod tests {
             "755 usr/lib/modules/6.12-x/kernel",
             "644 usr/lib/modules/6.12-x/kernel/a.ko",
             "644 usr/lib/modules/6.12-x/modules.dep",
+            "755 usr/share",
+            "755 usr/share/doc",
+            "755 usr/share/doc/preon-kernel-full",
+            "644 usr/share/doc/preon-kernel-full/copyright",
         ];
         assert_eq!(found, expected);
     }
@@ -234,7 +258,8 @@ mod tests {
         {
             let dir = tempfile::tempdir().unwrap();
             let fixes: Fixes = "6.12.118-1 - CVE-2026-0001".parse().unwrap();
-            let bytes = write(&built(dir.path(), modules), &fixes).unwrap();
+            let papers = Papers { fixes: fixes.clone(), copyright: Vec::new() };
+            let bytes = write(&built(dir.path(), modules), &papers).unwrap();
             let deb = Deb::read("x", &bytes[..]).unwrap();
             let control = deb.control();
             assert_eq!(control.name().as_str(), name);

@@ -9,7 +9,8 @@ use packages::fixes::Fixes;
 use crate::cache::Kind;
 use crate::context::Context;
 use crate::curate::Curated;
-use crate::kernel::{self, Built, Need, Workshop, changelog, package};
+use crate::kernel::package::{self, Papers};
+use crate::kernel::{self, Built, Need, Workshop, changelog};
 use crate::recipe::ImageDefinition;
 use crate::workshop::KernelShop;
 
@@ -46,8 +47,12 @@ fn packed(shop: &dyn Workshop, folder: &Path, built: &Built) -> Result<(PathBuf,
     {
         return Ok((path, found));
     }
-    let changelog = changelog::read(&shop.source(Need::Files)?)?;
-    let bytes = package::write(built, &Fixes::of_changelog(&changelog))?;
+    let source = shop.source(Need::Files)?;
+    let papers = Papers {
+        fixes: Fixes::of_changelog(&changelog::read(&source)?),
+        copyright: file::read(&source.copyright)?,
+    };
+    let bytes = package::write(built, &papers)?;
     file::create_dir_all(folder)?;
     file::replace(&path, &bytes)?;
     // Last, because the note says that the package is there.
