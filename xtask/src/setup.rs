@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use crate::command;
 
 /// Package and what it is for. Tools that shape bytes are not here: forge brings its own.
-const PACKAGES: [(&str, &str); 22] = [
+const PACKAGES: [(&str, &str); 23] = [
     ("apt-utils", "apt-ftparchive makes archives for tests"),
     ("binutils", "objdump, the second opinion on our unified kernel images"),
     ("bubblewrap", "runs the compiler's root without privileges"),
@@ -25,6 +25,7 @@ const PACKAGES: [(&str, &str); 22] = [
     ("mmdebstrap", "plain Debian systems to compare with"),
     ("mtools", "reads and writes files on FAT disks"),
     ("openssh-client", "commands in virtual machines"),
+    ("openssl", "the second opinion on the signatures of our statements"),
     ("ovmf", "UEFI firmware"),
     ("qemu-system-x86", "virtual machines"),
     ("qemu-utils", "copy-on-write disks"),

@@ -3,6 +3,7 @@
 //! [`compose`] is the one door. The same request gives the same bytes, whatever the machine, the
 //! umask, the locale, the time or the order of the packages.
 
+pub mod bill;
 mod delta;
 mod elf;
 pub mod finding;
@@ -33,6 +34,7 @@ pub use integrate::Image;
 pub use integrate::os_release::Product;
 pub use layer::{Algorithm, BadAlgorithm, Compression};
 
+use bill::place::PlaceError;
 use gather::{GatherError, Gathered};
 use integrate::IntegrateError;
 use layer::{LayerError, Order};
@@ -93,6 +95,9 @@ pub enum ComposeError {
     /// The tree does not make a system.
     #[error("cannot make a system of the packages")]
     Integrate(#[source] Box<IntegrateError>),
+    /// What it is made of cannot be put into it.
+    #[error("cannot write the bill of materials")]
+    Bill(#[from] PlaceError),
     /// The layer cannot be written.
     #[error("cannot write the layer")]
     Layer(#[from] LayerError),
@@ -118,6 +123,7 @@ impl Explain for ComposeError {
             Self::File(error) => error.hint(),
             Self::Gather(error) => error.hint(),
             Self::Integrate(error) => error.hint(),
+            Self::Bill(error) => error.hint(),
             Self::Layer(error) => error.hint(),
             Self::SourceVersion { .. } => None,
         }
@@ -178,6 +184,7 @@ fn whole(
 ) -> Result<Whole, ComposeError> {
     let (mut tree, gathered) = gather::gather(&request.packages, spool, progress)?;
     let findings = integrate::integrate(&mut tree, &gathered, &request.image, &request.product)?;
+    bill::place::place(&mut tree, &gathered, request)?;
     Ok(Whole { tree, gathered, findings })
 }
 

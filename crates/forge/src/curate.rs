@@ -5,6 +5,7 @@
 //! formats that systemd reads. The same package, recipe and code give the same bytes.
 
 pub(crate) mod command;
+mod facts;
 mod integration;
 mod links;
 mod part;
@@ -34,7 +35,7 @@ use scripts::Standing;
 use tree::Tree;
 
 /// Rises when the same package and recipe would give other bytes than before.
-const CODE_VERSION: &[u8] = b"curate 3";
+const CODE_VERSION: &[u8] = b"curate 4";
 
 /// How hard zstd tries; the packages only pass through the cache on their way into a layer.
 const COMPRESSION_LEVEL: i32 = 3;
@@ -394,7 +395,7 @@ fn curate(input: &Input, recipe: &Recipe, recipes: &Recipes) -> Result<(Vec<u8>,
     let mut review = Review::default();
     let (mut tree, control) = match &input.origin {
         Origin::Own { version } => (Tree::default(), own_control(recipe, version)?),
-        Origin::Debian { deb, .. } | Origin::Rebuilt(RebuiltPackage { deb, .. }) => {
+        Origin::Debian { deb, digest } | Origin::Rebuilt(RebuiltPackage { deb, digest, .. }) => {
             let mut deb = Deb::open(deb)?;
             if let Origin::Rebuilt(RebuiltPackage { flags, .. }) = &input.origin {
                 deb.control_mut().set(control::BUILD_FLAGS, flags);
@@ -409,8 +410,9 @@ fn curate(input: &Input, recipe: &Recipe, recipes: &Recipes) -> Result<(Vec<u8>,
                 return part::curated(&deb, (&input.name, part), recipe);
             }
             scripts::review(deb.scripts(), recipe, &input.name, &mut review)?;
-            let control = relations::curated(deb.control(), recipe, &mut review)?;
+            let mut control = relations::curated(deb.control(), recipe, &mut review)?;
             let mut tree = Tree::read(&deb)?;
+            facts::note(&mut control, &tree, digest, &mut review);
             select::select(&mut tree, recipe, &input.name, &mut review)?;
             (tree, control)
         }

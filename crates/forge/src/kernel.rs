@@ -1,7 +1,7 @@
 //! The kernel: from Debian's source and our fragments to a `bzImage` in the cache.
 
 pub(crate) mod build;
-mod changelog;
+pub(crate) mod changelog;
 pub(crate) mod cmdline;
 pub(crate) mod config;
 mod configure;

@@ -2,6 +2,7 @@
 //!
 //! Each command is a file: its arguments, its doc comments as help text, one call into a library.
 
+mod advisories;
 mod audit;
 mod cache;
 mod completion;
@@ -16,9 +17,11 @@ mod output;
 mod package;
 mod programs;
 mod progress;
+mod provenance;
 mod recipe;
 mod review;
 mod sandbox;
+mod sbom;
 #[cfg(test)]
 mod scratch;
 mod spelling;
@@ -62,6 +65,10 @@ enum Command {
     Update(update::Update),
     Review(review::Review),
     Curate(curate::command::Curate),
+    Sbom(sbom::Sbom),
+    Advisories(advisories::Advisories),
+    #[command(subcommand)]
+    Provenance(provenance::Command),
     /// Show or clear what is kept between builds
     #[command(subcommand)]
     Cache(cache::Command),
@@ -80,6 +87,9 @@ impl Forge {
             Command::Update(command) => command.run(&context()?, out),
             Command::Review(command) => command.run(&context()?, out),
             Command::Curate(command) => command.run(&context()?, out),
+            Command::Sbom(command) => command.run(&context()?, out),
+            Command::Advisories(command) => command.run(&context()?, out),
+            Command::Provenance(command) => command.run(&context()?, out),
             Command::Cache(command) => command.run(&context()?, out),
             Command::Completion(command) => command.run(out),
             Command::Man(command) => command.run(out),

@@ -80,6 +80,7 @@ impl Workshop for KernelShop<'_> {
         Ok(Source {
             archive: root.file(&format!("usr/src/{SOURCE_PACKAGE}.tar.xz")),
             changelog: root.file(&format!("usr/share/doc/{SOURCE_PACKAGE}/changelog.Debian.gz")),
+            copyright: root.file(&format!("usr/share/doc/{SOURCE_PACKAGE}/copyright")),
             version: root.version(SOURCE_PACKAGE).ok_or(NoSource)?.to_string(),
             digest: root.identity(),
         })

@@ -7,10 +7,14 @@
 
 pub mod archive;
 pub mod cache;
+pub mod changelog;
 pub mod control;
+pub mod copyright;
 pub mod deb;
 pub mod fetch;
+pub mod fixes;
 pub mod index;
+pub mod licence;
 pub mod lock;
 pub mod release;
 pub mod resolve;

@@ -5,6 +5,7 @@
 
 pub mod debian;
 mod namespace;
+pub mod schema;
 pub mod vm;
 pub mod wait;
 

@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use base::Explain;
 use formats::deb822::{BadFieldName, Writer};
 use packages::control::Control;
+use packages::fixes;
 
 use crate::gather::Gathered;
 use crate::path::{BadPath, UsrPath};
@@ -60,7 +61,7 @@ pub fn place(tree: &mut Tree, packages: &[Gathered]) -> Result<(), StatusError> 
     Ok(())
 }
 
-/// One paragraph of the status file. Source: dpkg(1), "Package states".
+/// One paragraph of the status file; the flaws that a package fixes are in `advisories.json`. Source: dpkg(1), "Package states".
 fn paragraph(control: &Control) -> Result<String, BadFieldName> {
     let version = control.version().without_preon();
     let mut writer = Writer::default();
@@ -70,7 +71,7 @@ fn paragraph(control: &Control) -> Result<String, BadFieldName> {
         let is = |known: &str| name.eq_ignore_ascii_case(known);
         if is("Version") {
             writer.field(name, version.as_str())?;
-        } else if !is("Package") && !is("Status") {
+        } else if !is("Package") && !is("Status") && !is(fixes::FIELD) {
             writer.field(name, value)?;
         }
     }
@@ -148,7 +149,7 @@ mod tests {
     fn scanners_see_debians_names_and_versions() {
         let mut tree = Tree::default();
         let ssl = "Package: libssl3t64\nSource: openssl (3.5.0-1)\nVersion: 3.5.0-1+b1+0preon2\n\
-                   Architecture: amd64\nMulti-Arch: same\nDescription: TLS\n more\n";
+                   Architecture: amd64\nMulti-Arch: same\nDescription: TLS\n more\nPreon-Fixes: 1 - CVE-2020-1234\n";
         let tini = "Package: tini\nVersion: 0.19-1+0preon1\nArchitecture: amd64\n";
         let packages =
             [gathered(ssl, &["usr/lib/libssl.so.3"]), gathered(tini, &["usr/share/preon/etc/x"])];

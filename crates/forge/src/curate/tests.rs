@@ -238,8 +238,8 @@ fn left_out_dependencies_and_wishes_are_gone_from_the_control_file() {
     let deb = Deb::open(&curated.path).unwrap();
     let expected = "Package: a\nVersion: 1.2-3+0preon1\nArchitecture: amd64\n\
         Source: src (1.2-3)\nDepends: libc6 (>= 2.4), a-data (>= 1.2-3), a-data (<< 1.2-3+1), x\n\
-        Breaks: old (<< 1+1), perl (<< 5)\nInstalled-Size: 1\nDescription: x\n";
-    assert_eq!(deb.control().to_string(), expected);
+        Breaks: old (<< 1+1), perl (<< 5)\nInstalled-Size: 1\nDescription: x\nPreon-Origin-SHA256: ";
+    assert!(deb.control().to_string().starts_with(expected), "{}", deb.control());
     assert_eq!(deb.scripts().count(), 0);
 }
 

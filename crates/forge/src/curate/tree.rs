@@ -144,6 +144,14 @@ impl Tree {
         self.nodes.insert(path, Node::ours(if executable { 0o755 } else { 0o644 }, shape));
     }
 
+    /// The content of the plain file at `path`.
+    pub(super) fn bytes(&self, path: &str) -> Option<&[u8]> {
+        match self.nodes.get(path)?.shape {
+            Shape::File(number) => self.contents.get(number).map(Vec::as_slice),
+            _ => None,
+        }
+    }
+
     /// The first path below something that is no folder, with what that is: a file of ours may
     /// lie where the package has a link.
     fn below_file(&self) -> Option<(String, String)> {

@@ -48,6 +48,8 @@ pub(crate) struct Source {
     pub(crate) archive: PathBuf,
     /// Debian's changelog of it, in gzip.
     pub(crate) changelog: PathBuf,
+    /// Debian's copyright file of it.
+    pub(crate) copyright: PathBuf,
     /// Debian's version, such as `6.12.117-1`.
     pub(crate) version: String,
     /// Stands for what is in it: the digest of the package, or of the archive.

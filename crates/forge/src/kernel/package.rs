@@ -10,11 +10,12 @@ use base::{Digest, Explain};
 use formats::Version;
 use packages::control::{BadControl, Control};
 use packages::deb::{Entry, Kind, Writer};
+use packages::fixes::{self, Fixes};
 
 use super::{Built, Flavour};
 
 /// Rises when the same kernel would make another package.
-const METHOD: &[u8] = b"kernel package 1";
+const METHOD: &[u8] = b"kernel package 2";
 
 /// How hard zstd tries; the package only passes through the cache on its way into a layer.
 const COMPRESSION_LEVEL: i32 = 3;
@@ -40,6 +41,15 @@ pub(crate) enum PackageError {
 
 impl Explain for PackageError {}
 
+/// What Debian says of the kernel's source.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Papers {
+    /// The flaws that its versions fix.
+    pub(crate) fixes: Fixes,
+    /// The copyright file.
+    pub(crate) copyright: Vec<u8>,
+}
+
 /// The name of the package of `flavour`.
 pub(crate) fn name(flavour: Flavour) -> String {
     format!("preon-kernel-{flavour}")
@@ -59,12 +69,12 @@ pub(crate) fn key(built: &Built) -> Result<Digest, FileError> {
 }
 
 /// The package of a kernel: below `/usr/lib/modules/RELEASE` the image (`vmlinuz`), its configuration
-/// and its modules.
+/// and its modules; and Debian's copyright file.
 ///
 /// # Errors
 ///
 /// [`PackageError`].
-pub(crate) fn write(built: &Built) -> Result<Vec<u8>, PackageError> {
+pub(crate) fn write(built: &Built, papers: &Papers) -> Result<Vec<u8>, PackageError> {
     let Built { kernel, flavour, version, .. } = built;
     let home = format!("usr/lib/modules/{}", kernel.release()?);
     let image = kernel.image();
@@ -80,7 +90,9 @@ pub(crate) fn write(built: &Built) -> Result<Vec<u8>, PackageError> {
     if let Some(modules) = kernel.modules() {
         package.modules(&modules, &home).map_err(at(&modules))?;
     }
-    let control = control(*flavour, version, package.bytes)?;
+    package.copyright(&name(*flavour), &papers.copyright).map_err(at(&image))?;
+    let mut control = control(*flavour, version, package.bytes)?;
+    control.set(fixes::FIELD, &papers.fixes.to_string());
     package.writer.finish(&control).map_err(at(&image))
 }
 
@@ -123,6 +135,16 @@ impl Package {
 
     fn folder(&mut self, path: &str) -> io::Result<()> {
         self.add(&entry(path.to_owned(), Kind::Directory, 0), &mut io::empty())
+    }
+
+    /// Adds the copyright file of the package `name`.
+    fn copyright(&mut self, name: &str, text: &[u8]) -> io::Result<()> {
+        let home = format!("usr/share/doc/{name}");
+        for folder in ["usr/share", "usr/share/doc", &home] {
+            self.folder(folder)?;
+        }
+        let entry = entry(format!("{home}/copyright"), Kind::File, text.len() as u64);
+        self.add(&entry, &mut &*text)
     }
 
     /// Adds what lies below `lib/modules/RELEASE` in the archive at `path`, at `home`.
@@ -192,7 +214,8 @@ mod tests {
     #[test]
     fn a_package_holds_the_image_its_configuration_and_its_modules() {
         let dir = tempfile::tempdir().unwrap();
-        let deb = Deb::read("x", &write(&built(dir.path(), true)).unwrap()[..]).unwrap();
+        let deb = Deb::read("x", &write(&built(dir.path(), true), &Papers::default()).unwrap()[..])
+            .unwrap();
         let mut found = Vec::new();
         deb.visit(Limits::default(), |entry, _| {
             found.push(format!("{:o} {}", entry.mode, entry.path));
@@ -209,6 +232,10 @@ mod tests {
             "755 usr/lib/modules/6.12-x/kernel",
             "644 usr/lib/modules/6.12-x/kernel/a.ko",
             "644 usr/lib/modules/6.12-x/modules.dep",
+            "755 usr/share",
+            "755 usr/share/doc",
+            "755 usr/share/doc/preon-kernel-full",
+            "644 usr/share/doc/preon-kernel-full/copyright",
         ];
         assert_eq!(found, expected);
     }
@@ -230,12 +257,16 @@ mod tests {
             [(false, "preon-kernel-hardened", None), (true, "preon-kernel-full", Some("kmod"))]
         {
             let dir = tempfile::tempdir().unwrap();
-            let deb = Deb::read("x", &write(&built(dir.path(), modules)).unwrap()[..]).unwrap();
+            let fixes: Fixes = "6.12.118-1 - CVE-2026-0001".parse().unwrap();
+            let papers = Papers { fixes: fixes.clone(), copyright: Vec::new() };
+            let bytes = write(&built(dir.path(), modules), &papers).unwrap();
+            let deb = Deb::read("x", &bytes[..]).unwrap();
             let control = deb.control();
             assert_eq!(control.name().as_str(), name);
             assert_eq!(control.version().as_str(), "6.12.118-1+0preon3");
             assert_eq!(control.source(), ("linux", "6.12.118-1"));
             assert_eq!(control.get("Depends"), depends);
+            assert_eq!(Fixes::of_control(control).unwrap(), fixes);
         }
     }
 }

@@ -150,6 +150,7 @@ impl Workshop for Shop {
         Ok(Source {
             archive: self.path("source.tar.xz"),
             changelog: self.path("changelog.gz"),
+            copyright: self.path("copyright"),
             version: locked.version.to_string(),
             digest: locked.sha256,
         })

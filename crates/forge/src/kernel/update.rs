@@ -8,12 +8,12 @@ use std::path::PathBuf;
 
 use base::file;
 use base::{Explain, Failure};
-use flate2::read::GzDecoder;
 use formats::Version;
+use packages::changelog::fixed_since;
 use packages::lock::Lock;
 use serde::Serialize;
 
-use super::build::{self, Source};
+use super::build;
 use super::config::Difference;
 use super::{Flavour, Need, Profile, Workshop, changelog, json, kernel, print, recipe};
 use crate::audit;
@@ -91,16 +91,6 @@ impl Explain for Backwards {
     }
 }
 
-/// The changelog in the source's package cannot be read.
-#[derive(Debug, thiserror::Error)]
-#[error("cannot read the changelog {}", path.display())]
-struct NoChangelog {
-    path: PathBuf,
-    source: io::Error,
-}
-
-impl Explain for NoChangelog {}
-
 impl Update {
     pub(super) fn run(self, shop: &dyn Workshop, out: &mut dyn Write) -> Result<(), Failure> {
         let newest = shop.newest()?;
@@ -130,7 +120,8 @@ impl Update {
 /// Makes everything fit the source that the lock names now.
 fn follow(shop: &dyn Workshop, before: &Version, report: &mut Report) -> Result<(), Failure> {
     let source = shop.source(Need::Files)?;
-    report.cves = changelog::fixed(&read(&source)?, before.borrowed());
+    let fixed = fixed_since(&changelog::read(&source)?, before.borrowed());
+    report.cves = fixed.iter().map(ToString::to_string).collect();
     for flavour in Flavour::CONFIGURED {
         let options = configure(shop, flavour)?.iter().map(ToString::to_string).collect();
         report.changes.push(Changes { flavour, options });
@@ -152,12 +143,6 @@ fn configure(shop: &dyn Workshop, flavour: Flavour) -> Result<Vec<Difference>, F
     let before = build::committed(&recipe.committed)?;
     file::replace(&recipe.committed, made.text.as_bytes())?;
     Ok(before.differences(&made.config))
-}
-
-fn read(source: &Source) -> Result<String, NoChangelog> {
-    let path = &source.changelog;
-    let unpack = || io::read_to_string(GzDecoder::new(std::fs::File::open(path)?));
-    unpack().map_err(|source| NoChangelog { path: path.clone(), source })
 }
 
 impl fmt::Display for Report {

@@ -1,14 +1,16 @@
 //! The packages of an image's kernels, kept in the cache beside the curated ones.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use base::file;
 use base::{Digest, Failure};
+use packages::fixes::Fixes;
 
 use crate::cache::Kind;
 use crate::context::Context;
 use crate::curate::Curated;
-use crate::kernel::{self, Built, package};
+use crate::kernel::package::{self, Papers};
+use crate::kernel::{self, Built, Need, Workshop, changelog};
 use crate::recipe::ImageDefinition;
 use crate::workshop::KernelShop;
 
@@ -27,7 +29,8 @@ pub(super) fn kernels(
     }
     let shop = KernelShop::new(context);
     let pack = |flavour| {
-        let (path, digest) = packed(context, &kernel::kernel(&shop, flavour)?)?;
+        let (path, digest) =
+            packed(&shop, &context.cache.kind(Kind::Curated), &kernel::kernel(&shop, flavour)?)?;
         let name = package::name(flavour).parse()?;
         Ok((Curated { name, path, digest, warnings: Vec::new() }, shop.suite()?))
     };
@@ -35,8 +38,7 @@ pub(super) fn kernels(
 }
 
 /// The package of `built` and its digest; made unless the cache holds it undamaged.
-fn packed(context: &Context, built: &Built) -> Result<(PathBuf, Digest), Failure> {
-    let folder = context.cache.kind(Kind::Curated);
+fn packed(shop: &dyn Workshop, folder: &Path, built: &Built) -> Result<(PathBuf, Digest), Failure> {
     let path = folder.join(format!("{}.deb", package::key(built)?));
     let note = path.with_extension("sha256");
     let noted = file::read_text(&note).ok().and_then(|text| text.trim().parse::<Digest>().ok());
@@ -45,8 +47,13 @@ fn packed(context: &Context, built: &Built) -> Result<(PathBuf, Digest), Failure
     {
         return Ok((path, found));
     }
-    let bytes = package::write(built)?;
-    file::create_dir_all(&folder)?;
+    let source = shop.source(Need::Files)?;
+    let papers = Papers {
+        fixes: Fixes::of_changelog(&changelog::read(&source)?),
+        copyright: file::read(&source.copyright)?,
+    };
+    let bytes = package::write(built, &papers)?;
+    file::create_dir_all(folder)?;
     file::replace(&path, &bytes)?;
     // Last, because the note says that the package is there.
     let digest = Digest::of(&bytes);

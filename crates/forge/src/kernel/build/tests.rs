@@ -124,6 +124,7 @@ impl Scene {
             source: Source {
                 archive: path("source.tar.xz"),
                 changelog: path("changelog.gz"),
+                copyright: path("copyright"),
                 version: "6.12.117-1".into(),
                 digest: Digest::of(b"source"),
             },

@@ -1,0 +1,63 @@
+//! Package URLs: names that scanners of all kinds agree on. No name of a mirror is in them.
+//!
+//! Source: the purl specification, and its definition of the type `deb`.
+
+use super::Package;
+
+/// The package URL of Debian's package that `package` was made from, or of our own.
+///
+/// `upstream` names the source package, as scanners that match by source expect it; `checksum` is that of
+/// Debian's `.deb`.
+pub fn purl(package: &Package) -> String {
+    let control = &package.part.control;
+    let origin = package.origin();
+    let (namespace, version) = match origin {
+        None => ("preon", control.version().clone()),
+        Some(_) => ("debian", control.version().without_preon()),
+    };
+    let mut purl = format!(
+        "pkg:deb/{namespace}/{}@{}?arch={}",
+        encoded(control.name().as_str()),
+        encoded(version.as_str()),
+        encoded(control.architecture())
+    );
+    if let Some(origin) = origin {
+        purl +=
+            &format!("&checksum=sha256:{origin}&distro={}", encoded(release(&package.part.suite)));
+    }
+    let (source, source_version) = control.source();
+    if source != control.name().as_str() || source_version != version.as_str() {
+        purl += &format!("&upstream={}%40{}", encoded(source), encoded(source_version));
+    }
+    purl
+}
+
+/// The package URL of the curated package itself.
+pub fn curated(package: &Package) -> String {
+    let control = &package.part.control;
+    format!(
+        "pkg:deb/preon/{}@{}?arch={}",
+        encoded(control.name().as_str()),
+        encoded(control.version().as_str()),
+        encoded(control.architecture())
+    )
+}
+
+/// The release that a suite belongs to: `trixie` for `trixie-security`.
+fn release(suite: &str) -> &str {
+    suite.split_once('-').map_or(suite, |(release, _)| release)
+}
+
+/// Text with all but plain characters percent-encoded.
+fn encoded(text: &str) -> String {
+    let mut encoded = String::new();
+    for byte in text.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'.' | b'-' | b'_' | b'~' => {
+                encoded.push(char::from(byte));
+            }
+            _ => encoded += &format!("%{byte:02X}"),
+        }
+    }
+    encoded
+}
