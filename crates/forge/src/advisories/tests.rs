@@ -20,7 +20,12 @@ fn part(control: &str) -> Part {
 
 fn bill(image: &str) -> Bill {
     let fixes = "Preon-Fixes:\n 3.5.4-1~deb13u1 2026-01-27T19:02:11Z CVE-2025-1234 CVE-2025-9999\n 3.5.1-1 - CVE-2025-0001\n";
-    let product = Product { version: "1".into(), build_id: "abc".into(), image: image.into() };
+    let product = Product {
+        version: "1".into(),
+        build_id: "abc".into(),
+        image: image.into(),
+        not_rebuilt: [].into(),
+    };
     let parts = vec![
         part(&format!(
             "Package: libssl3t64\nSource: openssl (3.5.4-1~deb13u1)\nVersion: 3.5.4-1~deb13u1+0preon2\nArchitecture: amd64\n{fixes}"
