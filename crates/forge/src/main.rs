@@ -9,6 +9,7 @@ mod context;
 mod curate;
 mod image;
 mod kernel;
+mod key;
 mod layer;
 mod man;
 mod oci;
@@ -16,6 +17,7 @@ mod output;
 mod programs;
 mod progress;
 mod recipe;
+mod repository;
 mod review;
 mod sandbox;
 #[cfg(test)]
@@ -55,6 +57,12 @@ enum Command {
     Kernel(kernel::Command),
     #[command(subcommand)]
     Audit(audit::Command),
+    /// Publish packages and serve them
+    #[command(subcommand)]
+    Repo(repository::Command),
+    /// Make, show and replace the keys that sign a repository
+    #[command(subcommand)]
+    Key(key::Command),
     Update(update::Update),
     Review(review::Review),
     /// Show or clear what is kept between builds
@@ -71,6 +79,8 @@ impl Forge {
             Command::Image(command) => command.run(&context()?, out),
             Command::Kernel(command) => command.run(&KernelShop::new(&context()?), out),
             Command::Audit(command) => command.run(&context()?, out),
+            Command::Repo(command) => command.run(&context()?, out),
+            Command::Key(command) => command.run(&context()?, out),
             Command::Update(command) => command.run(&context()?, out),
             Command::Review(command) => command.run(&context()?, out),
             Command::Cache(command) => command.run(&context()?, out),

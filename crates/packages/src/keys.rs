@@ -136,6 +136,9 @@ pub enum KeyError {
     /// No certificate can sign.
     #[error("no OpenPGP key can sign: {}", .0.join("; "))]
     NoneCanSign(Vec<String>),
+    /// The system gives no random bytes.
+    #[error("cannot make a key: {0}")]
+    Random(String),
     /// OpenPGP refuses.
     #[error("cannot {attempt} the OpenPGP key: {reason}")]
     OpenPgp {
@@ -163,7 +166,7 @@ impl Explain for KeyError {
             }
             Self::RootExpired { .. } => Some("make a new one: `forge key rotate root`".into()),
             Self::NoneCanSign(_) => Some("make a new one: `forge key rotate openpgp`".into()),
-            Self::OpenPgp { .. } => None,
+            Self::Random(_) | Self::OpenPgp { .. } => None,
         }
     }
 }

@@ -33,6 +33,7 @@ use base::progress::{Progress, Unit};
 
 use crate::deb::DebError;
 use crate::keys::{KeyError, Keys};
+use crate::release::date;
 use crate::tuf::TufError;
 use edition::Edition;
 use layout::Layout;
@@ -175,8 +176,6 @@ pub enum PublishError {
     },
 }
 
-use crate::release::date;
-
 impl Explain for PublishError {
     fn hint(&self) -> Option<String> {
         match self {
@@ -230,7 +229,8 @@ pub fn publish(request: &Request<'_>, progress: &dyn Progress) -> Result<Publish
     let edition = Edition::new(&layout, &present, added, now);
     let packages = edition.packages();
     edition.write(keys, progress)?;
-    if let Err(error) = Present::load(&layout, keys).and_then(|now| tidy(&layout, &now)) {
+    let tidied = Present::load(&layout, keys).and_then(|present| tidy(&layout, &present));
+    if let Err(error) = tidied {
         progress.note(&format!("note: something old is left in {}: {error}", folder.display()));
     }
     Ok(Published { version, added: names, packages, valid_until: now + LIFE })

@@ -65,10 +65,12 @@ enum What {
 
 /// An image does not pass.
 #[derive(Debug, thiserror::Error)]
-#[error("{} files of {image} fall short, and nothing says why they may", .count)]
+#[error("{} files of {image} fall short, and nothing says why they may{list}", .count)]
 struct FallsShort {
     image: String,
     count: usize,
+    /// Which, in lines of their own, unless they were shown already.
+    list: String,
 }
 
 impl Explain for FallsShort {
@@ -87,11 +89,8 @@ impl Elf {
     ///
     /// [`FallsShort`], or what reading policy, recipes and packages fails with.
     pub(crate) fn run(self, context: &Context, out: &mut dyn Write) -> Result<(), Failure> {
-        let policy = Policy::load(&context.root.join(POLICY))?;
-        let recipes = Recipes::load(&context.root.join("os/packages"))?;
         let packages = layer::packages(context, &self.image)?;
-        let measured = measure_all(context, &packages)?;
-        let mut report = Report::new(&self.image, &policy, &recipes, &measured);
+        let mut report = judged(context, &self.image, &packages)?;
         report.all = self.all;
         if let Some(path) = &self.html {
             file::replace(path, report.html().as_bytes())?;
@@ -104,9 +103,32 @@ impl Elf {
         out.write_all(text.as_bytes()).map_err(FileError::at("write to", "standard output"))?;
         match report.findings.len() {
             0 => Ok(()),
-            count => Err(FallsShort { image: self.image, count }.into()),
+            count => Err(FallsShort { image: self.image, count, list: String::new() }.into()),
         }
     }
+}
+
+/// Whether all files of `packages`, which are called `image`, pass.
+///
+/// # Errors
+///
+/// A list of what falls short, or what reading policy, recipes and packages fails with.
+pub(crate) fn check(context: &Context, image: &str, packages: &[Curated]) -> Result<(), Failure> {
+    let report = judged(context, image, packages)?;
+    match report.findings.len() {
+        0 => Ok(()),
+        count => {
+            let (image, list) = (image.to_owned(), format!("\n{}", report.list().trim_end()));
+            Err(FallsShort { image, count, list }.into())
+        }
+    }
+}
+
+fn judged(context: &Context, image: &str, packages: &[Curated]) -> Result<Report, Failure> {
+    let policy = Policy::load(&context.root.join(POLICY))?;
+    let recipes = Recipes::load(&context.root.join("os/packages"))?;
+    let measured = measure_all(context, packages)?;
+    Ok(Report::new(image, &policy, &recipes, &measured))
 }
 
 fn measure_all(context: &Context, packages: &[Curated]) -> Result<Vec<Measured>, DebError> {

@@ -59,8 +59,8 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>, KeyError> {
 /// Source: RFC 8410, section 7.
 pub(super) fn generate(path: &Path) -> Result<SigningKey, KeyError> {
     let mut seed = [0; 32];
-    let refused = |reason: String| KeyError::OpenPgp { attempt: "find random bytes for", reason };
-    sequoia_openpgp::crypto::random(&mut seed).map_err(|error| refused(error.to_string()))?;
+    let random = sequoia_openpgp::crypto::random(&mut seed);
+    random.map_err(|error| KeyError::Random(error.to_string()))?;
     let key = SigningKey::from_bytes(&seed);
     // Without the public half: OpenSSL reads only that form.
     let pair = KeypairBytes { secret_key: seed, public_key: None };

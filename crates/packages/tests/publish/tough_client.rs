@@ -111,6 +111,26 @@ fn an_older_timestamp_that_is_played_again_is_refused() {
 }
 
 #[test]
+fn a_repository_that_begins_anew_is_believed_once_its_keys_were_rotated() {
+    let sample = Sample::made_at(now());
+    for version in ["1", "2", "3"] {
+        sample.publish(&[deb("a", version)], now()).unwrap();
+    }
+    let (root, memory) = (first_root(&sample), sample.path("memory"));
+    load(&sample, &root, &memory).unwrap();
+    fs::remove_dir_all(sample.folder()).unwrap(); // the disk broke
+    sample.publish(&[deb("a", "3")], now()).unwrap();
+    let error = load(&sample, &root, &memory).unwrap_err();
+    assert!(matches!(error, tough::error::Error::OlderMetadata { .. }), "{error}");
+    for role in [Role::Timestamp, Role::Snapshot, Role::Targets] {
+        sample.keys().rotate(role, now(), Replaced::Retires).unwrap();
+    }
+    sample.publish(&[], now()).unwrap();
+    let repository = load(&sample, &root, &memory).unwrap();
+    assert!(read(&repository, "a_3_amd64.deb").is_some());
+}
+
+#[test]
 fn a_repository_that_was_not_renewed_is_refused() {
     let made = now() - packages::publish::LIFE - 60;
     let sample = Sample::made_at(made);
