@@ -18,7 +18,7 @@ use base::Explain;
 use base::file::{self, FileError};
 use ed25519_dalek::SigningKey;
 
-use crate::tuf::{self, Signers, TufError};
+use crate::tuf::{self, Edition, Signers, TufError};
 use certificate::Certificate;
 use roots::Chain;
 
@@ -221,7 +221,8 @@ impl Keys {
             for role in Role::TUF {
                 signers.insert(role, secret::generate(&secret::path(temporary, role, 1))?);
             }
-            roots::write(temporary, 1, now + ROOT_LIFE, &signers, None)
+            let edition = Edition { version: 1, expires: now + ROOT_LIFE };
+            roots::write(temporary, edition, &signers, None)
         })?;
         Self::open(folder)
     }
@@ -271,8 +272,9 @@ impl Keys {
             let made = secret::generate(&secret::path(&folder, role, number))?;
             let old_root = signers[&Role::Root].clone();
             signers.insert(role, made);
-            let next = chain.newest().head.version + 1;
-            roots::write(&folder, next, now + ROOT_LIFE, &signers, Some(&old_root))?;
+            let version = chain.newest().head.version + 1;
+            let edition = Edition { version, expires: now + ROOT_LIFE };
+            roots::write(&folder, edition, &signers, Some(&old_root))?;
         }
         Self::open(&folder)
     }

@@ -72,18 +72,17 @@ fn checked(
     Ok(root)
 }
 
-/// Writes the root `version`, which names the keys of `signers`; signed by the old root's key, too.
+/// Writes a root that names the keys of `signers`; signed by the old root's key, too.
 pub(super) fn write(
     folder: &Path,
-    version: u64,
-    expires: u64,
+    edition: Edition,
     signers: &BTreeMap<Role, SigningKey>,
     old: Option<&SigningKey>,
 ) -> Result<(), KeyError> {
     let keys = signers.iter().map(|(role, key)| (role.name(), key.verifying_key()));
-    let root = Root::new(Edition { version, expires }, keys);
+    let root = Root::new(edition, keys);
     let new = &signers[&Role::Root];
     let old = old.filter(|old| old.verifying_key() != new.verifying_key());
     let by: Vec<_> = old.into_iter().chain([new]).collect();
-    Ok(file::replace(&folder.join(name(version)), &tuf::sign(&root, &by))?)
+    Ok(file::replace(&folder.join(name(edition.version)), &tuf::sign(&root, &by))?)
 }

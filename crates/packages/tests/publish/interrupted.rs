@@ -4,7 +4,7 @@ use std::process::Command;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use base::progress::{Progress, Silent, Task, Unit};
+use base::progress::{Progress, Task, Unit};
 use sys::mount::Filesystem;
 use sys::namespace::with_private_mounts;
 
@@ -142,7 +142,7 @@ fn a_full_disk_leaves_the_old_publication_and_the_next_one_works() {
             let before = sample.tree();
             let ballast = disk.join(".ballast");
             fill(&ballast, spare * 1024);
-            match sample.publish_in(&disk, std::slice::from_ref(&large), NOW + 1, &Silent) {
+            match sample.publish(std::slice::from_ref(&large), NOW + 1) {
                 Ok(_) => {}
                 Err(error) => {
                     *failed.lock().unwrap() += 1;

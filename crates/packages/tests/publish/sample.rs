@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use base::Digest;
-use base::progress::{Progress, Silent};
+use base::progress::Silent;
 use packages::control::Control;
 use packages::deb::{Entry, Kind, Writer};
 use packages::keys::Keys;
@@ -93,24 +93,15 @@ impl Sample {
     }
 
     pub fn publish(&self, debs: &[Bytes], now: u64) -> Result<Published, PublishError> {
-        self.publish_in(&self.folder(), debs, now, &Silent)
-    }
-
-    pub fn publish_in(
-        &self,
-        folder: &Path,
-        debs: &[Bytes],
-        now: u64,
-        progress: &dyn Progress,
-    ) -> Result<Published, PublishError> {
         let mut paths = Vec::new();
         for bytes in debs {
             let path = self.path("debs").join(format!("{}.deb", Digest::of(bytes)));
             base::file::replace(&path, bytes).unwrap();
             paths.push(path);
         }
-        let keys = self.keys();
-        publish(&Request { folder, suite: SUITE, debs: &paths, keys: &keys, now }, progress)
+        let (keys, folder) = (self.keys(), self.folder());
+        let (keys, folder) = (&keys, folder.as_path());
+        publish(&Request { folder, suite: SUITE, debs: &paths, keys, now }, &Silent)
     }
 
     /// Every file of the repository with its bytes; links with where they lead.
