@@ -75,7 +75,7 @@ fn open(root: &Path, path: &str) -> Option<(File, u64)> {
     }
     let file = File::open(real).ok()?;
     let metadata = file.metadata().ok()?;
-    metadata.is_file().then(|| (file, metadata.len()))
+    metadata.is_file().then_some((file, metadata.len()))
 }
 
 /// The first line of an answer.
