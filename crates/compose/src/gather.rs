@@ -181,6 +181,9 @@ impl<'a> Intake<'a> {
         }
         let path = UsrPath::new(&entry.path)
             .map_err(|BadPath(path)| self.uncurated(&path, "which is not below /usr"))?;
+        if entry.is_implied_folder() {
+            return Ok(()); // what is in it implies it again
+        }
         let origin = Origin::Package(self.name.clone());
         let node = match &entry.kind {
             deb::Kind::Directory => Node::new(Kind::Folder, origin),

@@ -73,6 +73,8 @@ pub(crate) struct Context {
     pub(crate) proxy: Option<String>,
     /// Where cargo keeps the crates that it has fetched.
     pub(crate) cargo_home: PathBuf,
+    /// Where the keys that sign repositories are, unless the user says otherwise.
+    pub(crate) keys: Option<PathBuf>,
 }
 
 /// Why `forge` cannot begin.
@@ -127,6 +129,7 @@ impl Context {
             gone: if options.release { Gone::Fail } else { Gone::TakeNewest },
             proxy: env::var("http_proxy").ok().filter(|proxy| !proxy.is_empty()),
             cargo_home: cargo_home().ok_or(ContextError::NoCache)?,
+            keys: base_folder("XDG_CONFIG_HOME", ".config").map(|folder| folder.join("keys")),
         })
     }
 

@@ -24,7 +24,7 @@ use crate::supply::Supply;
 use crate::tools::ToolRoot;
 
 /// Rises when the compose crate would make other bytes of the same request.
-const METHOD: &[u8] = b"compose 5";
+const METHOD: &[u8] = b"compose 6";
 
 /// A composed layer in the cache, with what the manifest says beside it.
 #[derive(Debug, Serialize, Deserialize)]

@@ -10,6 +10,7 @@ mod context;
 mod curate;
 mod image;
 mod kernel;
+mod key;
 mod layer;
 mod man;
 mod oci;
@@ -19,6 +20,7 @@ mod programs;
 mod progress;
 mod provenance;
 mod recipe;
+mod repository;
 mod review;
 mod sandbox;
 mod sbom;
@@ -62,6 +64,12 @@ enum Command {
     Package(package::Command),
     #[command(subcommand)]
     Audit(audit::Command),
+    /// Publish packages and serve them
+    #[command(subcommand)]
+    Repo(repository::Command),
+    /// Make, show and replace the keys that sign a repository
+    #[command(subcommand)]
+    Key(key::Command),
     Update(update::Update),
     Review(review::Review),
     Curate(curate::command::Curate),
@@ -84,6 +92,8 @@ impl Forge {
             Command::Kernel(command) => command.run(&KernelShop::new(&context()?), out),
             Command::Package(command) => command.run(&context()?, out),
             Command::Audit(command) => command.run(&context()?, out),
+            Command::Repo(command) => command.run(&context()?, out),
+            Command::Key(command) => command.run(&context()?, out),
             Command::Update(command) => command.run(&context()?, out),
             Command::Review(command) => command.run(&context()?, out),
             Command::Curate(command) => command.run(&context()?, out),

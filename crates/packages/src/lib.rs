@@ -3,7 +3,9 @@
 //!
 //! The way through it: [`sources`] says where the archive is, [`archive`] opens it (over
 //! [`release`], [`fetch`] and [`cache`]) and gives an [`index`] of each suite, [`resolve`] picks
-//! the packages, [`lock`] writes down which they were, and [`deb`] opens one.
+//! the packages, [`lock`] writes down which they were, and [`deb`] opens one. The way back, on build
+//! machines only: `publish` makes a repository of packages, signed with `keys`, whose metadata for
+//! hosts is in `tuf`.
 
 pub mod archive;
 pub mod cache;
@@ -14,9 +16,15 @@ pub mod deb;
 pub mod fetch;
 pub mod fixes;
 pub mod index;
+#[cfg(feature = "publish")]
+pub mod keys;
 pub mod licence;
 pub mod lock;
+#[cfg(feature = "publish")]
+pub mod publish;
 pub mod release;
 pub mod resolve;
 pub mod source;
 pub mod sources;
+#[cfg(feature = "publish")]
+mod tuf;

@@ -196,7 +196,7 @@ fn parse_date(field: &'static str, value: &str) -> Result<u64, ReleaseError> {
 }
 
 /// A time for people: `2026-11-21 09:15 UTC`.
-fn date(seconds: u64) -> String {
+pub(crate) fn date(seconds: u64) -> String {
     let time = i64::try_from(seconds).ok().and_then(|time| Timestamp::from_second(time).ok());
     match time {
         Some(time) => time.strftime("%Y-%m-%d %H:%M UTC").to_string(),

@@ -65,10 +65,12 @@ enum What {
 
 /// An image does not pass.
 #[derive(Debug, thiserror::Error)]
-#[error("{} files of {image} fall short, and nothing says why they may", .count)]
+#[error("{} files of {image} fall short, and nothing says why they may{list}", .count)]
 struct FallsShort {
     image: String,
     count: usize,
+    /// Which, in lines of their own, unless they were shown already.
+    list: String,
 }
 
 impl Explain for FallsShort {
@@ -89,7 +91,7 @@ impl Elf {
     /// [`FallsShort`], or what reading policy, recipes and packages fails with.
     pub(crate) fn run(self, context: &Context, out: &mut dyn Write) -> Result<(), Failure> {
         let packages = layer::packages(context, &self.image)?;
-        let mut report = report(context, &self.image, &packages)?;
+        let mut report = judged(context, &self.image, &packages)?;
         report.all = self.all;
         if let Some(path) = &self.html {
             file::replace(path, report.html().as_bytes())?;
@@ -100,28 +102,30 @@ impl Elf {
             false => report.to_string(),
         };
         out.write_all(text.as_bytes()).map_err(FileError::at("write to", "standard output"))?;
-        passes(&self.image, &report)
+        match report.findings.len() {
+            0 => Ok(()),
+            count => Err(FallsShort { image: self.image, count, list: String::new() }.into()),
+        }
     }
 }
 
-/// Refuses the image `name`, made of these curated packages, where something falls short.
+/// Whether all files of `packages`, which are called `image`, pass.
 ///
 /// # Errors
 ///
-/// [`FallsShort`], or what reading policy, recipes and packages fails with.
-pub(crate) fn demand(context: &Context, name: &str, packages: &[Curated]) -> Result<(), Failure> {
-    passes(name, &report(context, name, packages)?)
-}
-
-fn passes(image: &str, report: &Report) -> Result<(), Failure> {
+/// A list of what falls short, or what reading policy, recipes and packages fails with.
+pub(crate) fn check(context: &Context, image: &str, packages: &[Curated]) -> Result<(), Failure> {
+    let report = judged(context, image, packages)?;
     match report.findings.len() {
         0 => Ok(()),
-        count => Err(FallsShort { image: image.to_owned(), count }.into()),
+        count => {
+            let (image, list) = (image.to_owned(), format!("\n{}", report.list().trim_end()));
+            Err(FallsShort { image, count, list }.into())
+        }
     }
 }
 
-/// Measures `packages`, and holds them to policy and recipes.
-fn report(context: &Context, image: &str, packages: &[Curated]) -> Result<Report, Failure> {
+fn judged(context: &Context, image: &str, packages: &[Curated]) -> Result<Report, Failure> {
     let policy = Policy::load(&context.root.join(POLICY))?;
     let recipes = Recipes::load(&context.root.join("os/packages"))?;
     let measured = measure_all(context, packages)?;

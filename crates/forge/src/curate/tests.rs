@@ -36,6 +36,34 @@ fn a_curated_package_holds_usr_only_with_etc_moved() {
 }
 
 #[test]
+fn dpkg_finds_every_folder_that_it_unpacks_into() {
+    let defaults = r#"drop = ["/usr/share/doc/**"] # x"#;
+    let mut bench = Bench::new(&[("a/recipe.toml", PLAIN), ("defaults.toml", defaults)]);
+    let files = [folder("/etc"), file("/etc/a", ""), file("/usr/share/doc/a/copyright", "free")];
+    bench.package("a", "", &files);
+    let curated = bench.run().unwrap();
+    let expected = ["usr", "usr/share", "usr/share/doc", "usr/share/doc/a", "usr/share/preon"];
+    assert_eq!(implied(&curated[0]), expected);
+
+    let root = tempfile::tempdir().unwrap();
+    for folder in ["admin/updates", "admin/info", "host"] {
+        fs::create_dir_all(root.path().join(folder)).unwrap();
+    }
+    fs::write(root.path().join("admin/status"), "").unwrap();
+    let unpacked = std::process::Command::new("dpkg")
+        .args(["--force-not-root", "--force-depends", "--force-architecture", "--no-triggers"])
+        .arg(format!("--instdir={}", root.path().join("host").display()))
+        .arg(format!("--admindir={}", root.path().join("admin").display()))
+        .arg("--log=/dev/null")
+        .arg("--unpack")
+        .arg(&curated[0].path)
+        .output()
+        .unwrap();
+    assert!(unpacked.status.success(), "{}", String::from_utf8_lossy(&unpacked.stderr));
+    assert!(root.path().join("host/usr/share/preon/etc/a").is_file());
+}
+
+#[test]
 fn drop_and_keep_decide_and_copyright_always_stays() {
     let recipe = r#"
         summary = "A test"

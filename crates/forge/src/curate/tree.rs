@@ -1,6 +1,6 @@
 //! The files of one package, by their path on the host: read from a `.deb`, changed, written.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read};
 
 use packages::deb::{Deb, Entry, Kind, Limits, Writer};
@@ -164,8 +164,7 @@ impl Tree {
         })
     }
 
-    /// The tree as a curated package holds it: `/etc` moved. Folders that neither the
-    /// package nor the recipe brings are left to whoever unpacks it: nobody says what they are like.
+    /// The tree as a curated package holds it: `/etc` moved.
     ///
     /// # Errors
     ///
@@ -181,14 +180,22 @@ impl Tree {
         Ok(self)
     }
 
-    /// Writes all files, in the order of their paths; of hard links the first is the file.
+    /// Writes all files, in the order of their paths; of hard links the first is the file. Folders that are
+    /// missing above them come before them, as no more than implied: dpkg makes none by itself.
     ///
     /// # Errors
     ///
     /// None in practice: everything is in memory.
     pub(super) fn write(&self, writer: &mut Writer) -> io::Result<()> {
         let mut first: BTreeMap<usize, &str> = BTreeMap::new();
+        let mut implied = BTreeSet::new();
         for (path, node) in &self.nodes {
+            for above in select::above(path) {
+                if !self.nodes.contains_key(above) && implied.insert(above) {
+                    let entry = Entry::implied_folder(above.trim_start_matches('/'));
+                    writer.add(&entry, &mut io::empty())?;
+                }
+            }
             let mut content: &[u8] = &[];
             let kind = match &node.shape {
                 Shape::Folder => Kind::Directory,
@@ -224,7 +231,7 @@ impl Tree {
     ///
     /// Source: Debian Policy, section 5.6.20, and dpkg-gencontrol(1).
     pub(super) fn installed_kilobytes(&self) -> u64 {
-        let mut counted = std::collections::BTreeSet::new();
+        let mut counted = BTreeSet::new();
         let kilobytes = |node: &Node| match node.shape {
             Shape::File(number) if !counted.insert(number) => 0,
             Shape::File(number) => (self.contents[number].len() as u64).div_ceil(1024),

@@ -96,7 +96,7 @@ fn put(target: &Path, write: impl FnOnce(&Path) -> Result<(), Failure>) -> Resul
 fn parts(context: &Context, tools: &ToolRoot, name: &str) -> Result<Parts, Failure> {
     let definition = layer::definition(context, name)?;
     if context.is_release() {
-        audit::elf::demand(context, name, &layer::packages(context, name)?)?;
+        audit::elf::check(context, name, &layer::packages(context, name)?)?;
     }
     let layers = layer::layers(context, tools, name)?;
     let top = &layers[layers.len() - 1]; // the image's own is always there

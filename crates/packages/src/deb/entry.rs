@@ -30,6 +30,28 @@ pub struct Entry {
     pub size: u64,
 }
 
+impl Entry {
+    /// A folder that is there because something is in it: dpkg makes none by itself. It is root's, has the
+    /// usual mode and no time; whoever merges packages lets any other description of it win.
+    pub fn implied_folder(path: impl Into<String>) -> Self {
+        Self {
+            path: path.into(),
+            kind: Kind::Directory,
+            mode: 0o755,
+            uid: 0,
+            gid: 0,
+            mtime: 0,
+            xattrs: Vec::new(),
+            size: 0,
+        }
+    }
+
+    /// Whether it is what [`Entry::implied_folder`] makes.
+    pub fn is_implied_folder(&self) -> bool {
+        *self == Self::implied_folder(self.path.clone())
+    }
+}
+
 /// What an entry is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Kind {

@@ -123,7 +123,7 @@ fn answer(mut stream: &TcpStream, shared: &Shared) -> std::io::Result<()> {
     let mut line = String::new();
     reader.read_line(&mut line)?;
     let path = line.split(' ').nth(1).unwrap_or("/").trim_start_matches('/').to_owned();
-    let mut start = 0;
+    let (mut start, mut conditional) = (0, false);
     loop {
         let mut header = String::new();
         reader.read_line(&mut header)?;
@@ -131,9 +131,13 @@ fn answer(mut stream: &TcpStream, shared: &Shared) -> std::io::Result<()> {
         if let Some(range) = header.strip_prefix("range: bytes=") {
             start = range.trim_end_matches('-').parse().unwrap();
         }
+        conditional |= header.starts_with("if-range:");
         if header.is_empty() {
             break;
         }
+    }
+    if conditional {
+        start = 0; // nothing here has a date: all of it, then
     }
     let (content, fault) = {
         let mut state = shared.state.lock().unwrap();

@@ -48,6 +48,16 @@ pub(super) struct Finding {
     detail: Option<String>,
 }
 
+/// The columns of a list of findings.
+const FINDING_HEADS: [&str; 4] = ["package", "file", "finding", "detail"];
+
+impl Finding {
+    fn cells(&self) -> [String; 4] {
+        let Self { package, path, finding, detail } = self.clone();
+        [package, path, finding.to_string(), detail.unwrap_or_default()]
+    }
+}
+
 /// A shortcoming that a recipe accepts.
 #[derive(Debug, Serialize)]
 struct Waived {
@@ -125,6 +135,21 @@ impl Report {
             page += "</tr>\n";
         }
         page + "</table>\n</html>\n"
+    }
+
+    /// The findings alone, as a table.
+    pub(super) fn list(&self) -> String {
+        struct List<'a>(&'a Report);
+        impl fmt::Display for List<'_> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.write_findings(f)
+            }
+        }
+        List(self).to_string()
+    }
+
+    fn write_findings(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_table(f, &FINDING_HEADS.map(str::to_owned), self.findings.iter().map(Finding::cells))
     }
 
     fn totals(&self) -> String {
@@ -277,13 +302,9 @@ impl fmt::Display for Report {
         if self.all {
             write_table(f, &HEADS.map(str::to_owned), self.matrix.iter().map(Row::cells))?;
         }
-        let heads = ["package", "file", "finding", "detail"].map(str::to_owned);
-        let cells = |finding: &Finding| {
-            let Finding { package, path, finding, detail } = finding.clone();
-            [package, path, finding.to_string(), detail.unwrap_or_default()]
-        };
+        let heads = FINDING_HEADS.map(str::to_owned);
         let accepted = |waived: &Waived| {
-            let [package, path, finding, _] = cells(&waived.finding);
+            let [package, path, finding, _] = waived.finding.cells();
             [package, path, finding, format!("{} ({})", waived.reason, waived.on)]
         };
         if !self.waived.is_empty() {
@@ -291,7 +312,7 @@ impl fmt::Display for Report {
             write_table(f, &heads, self.waived.iter().map(accepted))?;
         }
         if !self.findings.is_empty() {
-            write_table(f, &heads, self.findings.iter().map(cells))?;
+            self.write_findings(f)?;
         }
         writeln!(f, "{}", self.totals())
     }

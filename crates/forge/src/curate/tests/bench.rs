@@ -163,6 +163,9 @@ pub(super) fn listing(curated: &Curated) -> Vec<String> {
     let deb = Deb::open(&curated.path).unwrap();
     let mut lines = Vec::new();
     deb.visit::<DebError>(Limits::default(), |entry, content| {
+        if entry.is_implied_folder() {
+            return Ok(());
+        }
         let mut text = String::new();
         content.read_to_string(&mut text).unwrap();
         let what = match &entry.kind {
@@ -178,7 +181,21 @@ pub(super) fn listing(curated: &Curated) -> Vec<String> {
     lines
 }
 
-/// The same without folders.
+/// The paths of the folders that are there for dpkg only.
+pub(super) fn implied(curated: &Curated) -> Vec<String> {
+    let deb = Deb::open(&curated.path).unwrap();
+    let mut paths = Vec::new();
+    deb.visit::<DebError>(Limits::default(), |entry, _| {
+        if entry.is_implied_folder() {
+            paths.push(entry.path.clone());
+        }
+        Ok(())
+    })
+    .unwrap();
+    paths
+}
+
+/// The files without folders.
 pub(super) fn files(curated: &Curated) -> Vec<String> {
     listing(curated).into_iter().filter(|line| !line.ends_with('/')).collect()
 }

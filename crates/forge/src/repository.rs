@@ -1,0 +1,52 @@
+//! `forge repo`: packages become a signed repository.
+
+mod publish;
+mod serve;
+mod show;
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use base::Failure;
+
+use crate::context::Context;
+
+/// The suite of our packages, which are made from Debian's of that name.
+const SUITE: &str = "preon-trixie";
+
+/// `forge repo …`
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Command {
+    Publish(publish::Publish),
+    Show(show::Show),
+    Serve(serve::Serve),
+}
+
+/// Where the repository is.
+#[derive(Debug, clap::Args)]
+struct Folder {
+    /// Folder of the repository [default: out/repository in the checkout]
+    #[arg(long, value_name = "FOLDER")]
+    folder: Option<PathBuf>,
+}
+
+impl Folder {
+    fn path(self, context: &Context) -> PathBuf {
+        self.folder.unwrap_or_else(|| context.out("repository"))
+    }
+}
+
+impl Command {
+    /// Does what the command says; data goes to `out`.
+    ///
+    /// # Errors
+    ///
+    /// Whatever the command fails with.
+    pub(crate) fn run(self, context: &Context, out: &mut dyn Write) -> Result<(), Failure> {
+        match self {
+            Self::Publish(command) => command.run(context, out),
+            Self::Show(command) => command.run(context, out),
+            Self::Serve(command) => command.run(context, out),
+        }
+    }
+}
