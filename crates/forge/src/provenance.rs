@@ -49,6 +49,9 @@ pub(crate) struct Verify {
     /// The public key: Ed25519, in PEM
     #[arg(long, value_name = "FILE")]
     key: PathBuf,
+    /// Print the statement as it was signed: JSON
+    #[arg(long)]
+    json: bool,
 }
 
 /// Why there is no statement, or no trust in one.
@@ -140,7 +143,7 @@ impl Verify {
                 return Err(ProvenanceError::OtherFile { path: path.clone(), digest });
             }
         }
-        Ok(statement.to_string())
+        Ok(if self.json { statement.to_json() } else { statement.to_string() })
     }
 }
 

@@ -8,7 +8,7 @@ use super::{Bill, Part, sources, spdx};
 use crate::Request;
 use crate::gather::Gathered;
 use crate::path::UsrPath;
-use crate::tree::{Conflict, Node, Origin, Tree};
+use crate::tree::{Conflict, Content, Node, Origin, Tree};
 
 /// The bill cannot be placed.
 #[derive(Debug, thiserror::Error)]
@@ -59,7 +59,7 @@ pub(crate) fn place(
 fn part(tree: &Tree, package: &Gathered) -> Result<Part, FileError> {
     let Gathered { control, digest, suite, .. } = package;
     let node = tree.get(&format!("usr/share/doc/{}/copyright", control.name()));
-    let copyright = node.and_then(Node::content).map(|content| content.text()).transpose()?;
+    let copyright = node.and_then(Node::content).map(Content::text).transpose()?;
     let (control, suite) = (control.clone(), suite.clone());
     Ok(Part { control, digest: *digest, suite, copyright, files: Vec::new() })
 }

@@ -30,7 +30,7 @@ pub(super) fn of_sources(sources: &Sources) -> impl Iterator<Item = (String, Val
     sources.all.iter().map(|(name, source)| {
         let ids: Vec<_> = source.packages.values().map(product_id).collect();
         let flaws = source.fixes.by_flaw().into_iter();
-        let flaws = flaws.map(|(cve, fixed)| vulnerability(cve, vec![(name, fixed)], &ids));
+        let flaws = flaws.map(|(cve, fixed)| vulnerability(cve, &[(name, fixed)], &ids));
         document(Subject {
             id: name,
             title: format!("Flaws that {name} of Preon OS fixes"),
@@ -66,9 +66,9 @@ pub(super) fn of_image(bill: &Bill) -> Option<(String, Value)> {
     let version = format!("{}+{}", product.version, product.build_id);
     let itself = json!({ "product_id": image_id, "name": format!("{image} {version}") });
     vendor["branches"].as_array_mut()?.push(branch(&image, &version, &itself));
-    let vulnerabilities = flaws
-        .into_iter()
-        .map(|(cve, flaw)| vulnerability(cve, flaw.fixed.into_iter().collect(), &flaw.ids));
+    let vulnerabilities = flaws.into_iter().map(|(cve, flaw)| {
+        vulnerability(cve, &flaw.fixed.into_iter().collect::<Vec<_>>(), &flaw.ids)
+    });
     let vulnerabilities: Vec<_> = vulnerabilities.collect();
     (!vulnerabilities.is_empty()).then(|| {
         document(Subject {
@@ -114,7 +114,7 @@ fn branch(name: &str, version: &str, product: &Value) -> Value {
     json!({ "category": "product_name", "name": name, "branches": [version] })
 }
 
-fn vulnerability(cve: Cve, fixed: Vec<(&str, &Fixed)>, ids: &[String]) -> Value {
+fn vulnerability(cve: Cve, fixed: &[(&str, &Fixed)], ids: &[String]) -> Value {
     let details: Vec<_> = fixed.iter().map(|(source, fixed)| details(source, cve, fixed)).collect();
     json!({
         "cve": cve.to_string(),

@@ -39,8 +39,8 @@ fn bill(image: &str) -> Bill {
     Bill::new(&product, EPOCH, parts).unwrap()
 }
 
-fn read(path: PathBuf) -> (String, Value) {
-    let text = file::read_text(&path).unwrap();
+fn read(path: &Path) -> (String, Value) {
+    let text = file::read_text(path).unwrap();
     let json = serde_json::from_str(&text).unwrap();
     (text, json)
 }
@@ -49,7 +49,7 @@ fn read(path: PathBuf) -> (String, Value) {
 fn a_record_says_in_which_curated_version_a_flaw_is_fixed() {
     let dir = tempfile::tempdir().unwrap();
     write(&[bill("demo")], dir.path()).unwrap();
-    let record = |name: &str| read(dir.path().join(format!("osv/PREON-{name}.json"))).1;
+    let record = |name: &str| read(&dir.path().join(format!("osv/PREON-{name}.json"))).1;
     let both = record("CVE-2025-9999");
     assert_eq!(both["upstream"], serde_json::json!(["CVE-2025-9999"]));
     assert_eq!(both["published"], "2026-01-27T19:02:11Z");
@@ -83,7 +83,7 @@ fn vex_documents_keep_the_official_schema_and_name_their_files_by_it() {
     let names =
         ["preon-vex-gcc", "preon-vex-openssl", "preon-vex-image-demo", "preon-vex-image-other"];
     for name in names {
-        let (text, json) = read(dir.path().join(format!("csaf/{name}.json")));
+        let (text, json) = read(&dir.path().join(format!("csaf/{name}.json")));
         assert_eq!(violations(Schema::Csaf, &text), [""; 0], "{text}");
         assert_eq!(json["document"]["tracking"]["id"], name);
         let broken = text.replace("csaf_vex", "");

@@ -88,7 +88,10 @@ mod tests {
         encoder.finish().unwrap()
     }
 
-    fn tree(files: &[(&str, &[u8])], links: &[(&str, &str)]) -> Tree {
+    /// Contents by path.
+    type Files<'a> = &'a [(&'a str, &'a [u8])];
+
+    fn tree(files: Files<'_>, links: &[(&str, &str)]) -> Tree {
         let mut tree = Tree::default();
         for (path, bytes) in files {
             tree.put_file((*path).to_owned(), false, bytes.to_vec());
@@ -122,7 +125,7 @@ mod tests {
         let others = packed("1.2: CVE-2026-0002\n");
         let [debians, native] = CHANGELOGS.map(|name| format!("/usr/share/doc/a/{name}"));
         #[rustfmt::skip]
-        let cases: [(&str, &[(&str, &[u8])], &str); 4] = [
+        let cases: [(&str, Files<'_>, &str); 4] = [
             ("both",             &[(&debians, &changelog), (&native, &others)], FIXED),
             ("Debian's package", &[(&native, &changelog)],                      FIXED),
             ("another's",        &[(&native, &others)],                         ""),

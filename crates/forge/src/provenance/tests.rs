@@ -36,7 +36,8 @@ impl Bench {
     /// What verifying says, or what the user sees of its failure.
     fn verify(&self, key: &str, files: &[&str]) -> Result<String, String> {
         let files = files.iter().map(|name| self.path(name)).collect();
-        let verify = Verify { statement: self.envelope(), files, key: self.path(key) };
+        let (statement, key) = (self.envelope(), self.path(key));
+        let verify = Verify { statement, files, key, json: false };
         verify
             .run()
             .map_err(|error| render(&error).replace(&*self.0.path().to_string_lossy(), "DIR"))
