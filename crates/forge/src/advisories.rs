@@ -1,4 +1,4 @@
-//! `forge advisories`: which known flaws the packages of images fix, in the formats that scanners read.
+//! `forge repo advisories`: which known flaws the packages of images fix, in the formats that scanners read.
 
 mod csaf;
 mod osv;

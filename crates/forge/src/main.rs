@@ -74,7 +74,6 @@ enum Command {
     Review(review::Review),
     Curate(curate::command::Curate),
     Sbom(sbom::Sbom),
-    Advisories(advisories::Advisories),
     #[command(subcommand)]
     Provenance(provenance::Command),
     /// Show or clear what is kept between builds
@@ -98,7 +97,6 @@ impl Forge {
             Command::Review(command) => command.run(&context()?, out),
             Command::Curate(command) => command.run(&context()?, out),
             Command::Sbom(command) => command.run(&context()?, out),
-            Command::Advisories(command) => command.run(&context()?, out),
             Command::Provenance(command) => command.run(&context()?, out),
             Command::Cache(command) => command.run(&context()?, out),
             Command::Completion(command) => command.run(out),

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 
 use base::Failure;
 
+use crate::advisories;
 use crate::context::Context;
 
 /// The suite of our packages, which are made from Debian's of that name.
@@ -20,6 +21,7 @@ pub(crate) enum Command {
     Publish(publish::Publish),
     Show(show::Show),
     Serve(serve::Serve),
+    Advisories(advisories::Advisories),
 }
 
 /// Where the repository is.
@@ -47,6 +49,7 @@ impl Command {
             Self::Publish(command) => command.run(context, out),
             Self::Show(command) => command.run(context, out),
             Self::Serve(command) => command.run(context, out),
+            Self::Advisories(command) => command.run(context, out),
         }
     }
 }
