@@ -442,7 +442,7 @@ fn a_part_holds_what_the_package_it_is_of_drops() {
     assert_eq!(files(&curated[1]), ["777 0:0 usr/bin/also-b -> b", "644 0:0 usr/bin/b: x"]);
     let expected = "Package: a-more\nSource: a (1.2-3)\nVersion: 1.2-3+0preon1\nArchitecture: amd64\n\
         Maintainer: Preon OS\nDepends: a (>= 1.2-3), a (<< 1.2-3+1), libx\nDescription: More of it\n\
-        Installed-Size: 1\n";
+        Installed-Size: 2\n";
     assert_eq!(Deb::open(&curated[1].path).unwrap().control().to_string(), expected);
 }
 
