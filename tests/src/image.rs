@@ -122,7 +122,8 @@ impl Image {
     /// If that fails.
     pub fn unpack(&self, target: &Path) {
         let staging = tempfile::tempdir().expect("a temporary folder");
-        run(&mut self.stacking(Command::new("sh"), "true", &[target, staging.path()]));
+        let stacking = Stacking { attributes: "--no-xattrs", last: "true" };
+        run(&mut self.stacking(Command::new("sh"), &stacking, &[target, staging.path()]));
     }
 
     /// A tar archive of its layers over each other, owners and attributes included, in `folder`.
@@ -133,15 +134,19 @@ impl Image {
     pub fn archive(&self, folder: &Path) -> PathBuf {
         const PACK: &str = r#"tar --xattrs --format=pax --numeric-owner -cf "$staging/layer.tar" -C "$target" . &&
             rm -r "$target""#;
-        run(&mut self.stacking(as_root("sh"), PACK, &[&folder.join("tree"), folder]));
+        let stacking = Stacking { attributes: "--xattrs", last: PACK };
+        run(&mut self.stacking(as_root("sh"), &stacking, &[&folder.join("tree"), folder]));
         folder.join("layer.tar")
     }
 
     /// A command that unpacks the lowest layer into the first folder and copies each further one over it, by way
-    /// of the second; then does what `last` says.
-    fn stacking(&self, mut shell: Command, last: &str, folders: &[&Path; 2]) -> Command {
-        const STACK: &str = r#"set -e; target=$0 staging=$1 loader=$2 option=$3 libraries=$4 fsck=$5; shift 5
-            extract() { "$loader" "$option" "$libraries" "$fsck" --xattrs --extract="$2" "$1" > "$staging/log"; }
+    /// of the second.
+    fn stacking(&self, mut shell: Command, how: &Stacking, folders: &[&Path; 2]) -> Command {
+        const STACK: &str = r#"set -e
+            target=$0 staging=$1 attributes=$2 loader=$3 option=$4 libraries=$5 fsck=$6; shift 6
+            extract() {
+                "$loader" "$option" "$libraries" "$fsck" "$attributes" --extract="$2" "$1" > "$staging/log"
+            }
             extract "$1" "$target"; shift
             for layer; do
                 extract "$layer" "$staging/upper"
@@ -153,7 +158,7 @@ impl Image {
         let fsck = forge::fsck_erofs(&manifest);
         let arguments: Vec<_> = fsck.get_args().collect();
         assert_eq!(arguments.len(), 3, "the loader's option, its folder, the program");
-        shell.args(["-c", &format!("{STACK}{last}")]).args(folders);
+        shell.args(["-c", &format!("{STACK}{}", how.last)]).args(folders).arg(how.attributes);
         shell.arg(fsck.get_program()).args(arguments);
         shell.args(manifest.layers.iter().map(|layer| self.layer(layer).0));
         shell
@@ -210,6 +215,14 @@ impl Image {
         }
         file.set_len(partition.size).expect("the partition's length");
     }
+}
+
+/// How layers are unpacked over each other.
+struct Stacking<'a> {
+    /// What fsck.erofs is told about extended attributes.
+    attributes: &'a str,
+    /// What the shell does last.
+    last: &'a str,
 }
 
 /// Where the first 4096 bytes of `file` lie on `disk`.

@@ -145,6 +145,27 @@ pub(crate) fn layers(
     Ok(layers)
 }
 
+/// Whether `packages` go into one tree: no file is in two of them, no library is missing. What somebody should
+/// look at is noted.
+///
+/// # Errors
+///
+/// What composing fails with, but for writing the layer.
+pub(crate) fn rehearse(
+    context: &Context,
+    tools: &ToolRoot,
+    packages: &CuratedSet,
+) -> Result<(), Failure> {
+    let definition = definition(context, "minimal")?;
+    let request = request("repository", &definition, packages, 0);
+    let folder = context.cache.kind(Kind::Layers);
+    let workshop = Workshop { folder, mkfs: tools.program("mkfs.erofs") };
+    for finding in compose::rehearse(&request, &workshop, context.progress.as_ref())? {
+        context.progress.note(&format!("note: {finding}"));
+    }
+    Ok(())
+}
+
 /// The layer that `request` describes.
 fn layer(context: &Context, tools: &ToolRoot, request: &Request) -> Result<Layer, Failure> {
     let mut hasher = Hasher::default();

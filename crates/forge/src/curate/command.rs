@@ -13,12 +13,16 @@ use crate::layer;
 use crate::recipe::{Recipe, Recipes};
 use crate::spelling;
 use crate::supply::{Purpose, Supply};
+use crate::tools::ToolRoot;
 
 /// Curate packages, whether an image has them or not
 #[derive(Debug, clap::Args)]
 pub(crate) struct Curate {
     /// Packages to curate [default: all that recipes cover]
     packages: Vec<PackageName>,
+    /// Also see whether all go together: no file in two packages, no library missing
+    #[arg(long)]
+    together: bool,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -65,6 +69,9 @@ impl Curate {
             false => self.packages.iter().flat_map(|name| with_whole(name, &recipes)).collect(),
         };
         let curated = layer::curate_all(context, &recipes, &supply, &chosen)?;
+        if self.together {
+            layer::rehearse(context, &ToolRoot::open(context, "image")?, &curated)?;
+        }
         let made = curated.packages.into_iter().map(|(package, suite)| {
             let bytes = std::fs::metadata(&package.path).map_or(0, |file| file.len());
             let (deb, sha256) = (package.path.display().to_string(), package.digest.to_string());

@@ -24,6 +24,7 @@ fn url(folder: &Path) -> Url {
 }
 
 /// A host that trusts `root` and remembers what it has seen in `memory`.
+#[expect(clippy::result_large_err, reason = "tough made it so large")]
 fn load(sample: &Sample, root: &[u8], memory: &Path) -> Result<Repository, tough::error::Error> {
     fs::create_dir_all(memory).unwrap();
     let loader = RepositoryLoader::new(
