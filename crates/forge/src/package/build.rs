@@ -231,7 +231,7 @@ impl Job {
         Ok(built.save()?)
     }
 
-    /// Puts flags, wrappers, sources and patches where the build finds them.
+    /// Puts flags, sources and patches where the build finds them.
     fn prepare(
         &self,
         root: &BuildRoot,
@@ -239,12 +239,6 @@ impl Job {
         files: &[Option<PathBuf>],
     ) -> Result<(), Failure> {
         file::replace(&root.file("etc/dpkg/buildflags.conf"), self.method.buildflags().as_bytes())?;
-        for (name, text) in &self.method.wrappers {
-            let path = root.file(&format!("usr/local/bin/{name}"));
-            file::replace(&path, text.as_bytes())?;
-            let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-            fs::set_permissions(&path, mode).map_err(FileError::at("change", &path))?;
-        }
         let sources = work.join("source");
         for (listed, path) in self.source.files.iter().zip(files) {
             let target = sources.join(listed.name());
@@ -280,7 +274,6 @@ impl Job {
         let options = format!("{options} parallel={jobs}");
         let version = self.rebuild().map(ToString::to_string).unwrap_or_default();
         let mut environment = vec![
-            ("PATH", "/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"),
             ("HOME", "/build/home"), // is not there: nothing may come from it
             ("DEB_BUILD_OPTIONS", options.as_str()),
             ("DEB_BUILD_PROFILES", profiles.as_str()),
@@ -403,4 +396,44 @@ fn patches(recipe: &Path) -> Result<Vec<(String, Vec<u8>)>, FileError> {
             Content::Folder | Content::Link(_) => None,
         })
         .collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Count(AtomicU64);
+
+    impl Task for Count {
+        fn advance(&self, by: u64) {
+            self.0.fetch_add(by, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn what_a_build_prints_is_in_its_log_in_the_order_in_which_it_came() {
+        let folder = tempfile::tempdir().unwrap();
+        let (log, count) = (folder.path().join("log"), Count::default());
+        let mut command = Command::new("sh");
+        command.args(["-c", "echo one; echo two >&2; printf three; exit 3"]);
+        let status = watch(command, &log, &count).unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(status.code(), Some(3));
+        assert_eq!(fs::read_to_string(&log).unwrap(), "one\ntwo\nthree");
+        assert_eq!(count.0.into_inner(), 3);
+    }
+
+    #[test]
+    fn patches_are_taken_in_the_order_of_their_names() {
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(patches(folder.path()).unwrap(), []);
+        for name in ["20-b.patch", "10-a.patch"] {
+            file::replace(&folder.path().join("patches").join(name), name.as_bytes()).unwrap();
+        }
+        let names: Vec<_> =
+            patches(folder.path()).unwrap().into_iter().map(|(name, _)| name).collect();
+        assert_eq!(names, ["10-a.patch", "20-b.patch"]);
+    }
 }

@@ -23,9 +23,6 @@ pub(crate) struct Method {
     pub(crate) flags: BTreeMap<String, Vec<String>>,
     /// Variables that the build sees.
     pub(crate) environment: BTreeMap<String, String>,
-    /// Programs that stand before those of the build root: names and texts of scripts.
-    #[serde(default)]
-    pub(crate) wrappers: BTreeMap<String, String>,
 }
 
 /// `[build]` of a recipe: its packages are built from source, and what that needs beside
@@ -87,8 +84,8 @@ impl Method {
         list("profiles", &self.profiles);
         list("options", &self.options);
         self.flags.iter().for_each(|(kind, flags)| list(kind, flags));
-        let pairs = self.environment.iter().chain(&self.wrappers);
-        pairs.for_each(|(name, value)| list(name, std::slice::from_ref(value)));
+        let variables = self.environment.iter();
+        variables.for_each(|(name, value)| list(name, std::slice::from_ref(value)));
     }
 
     /// The text of `/etc/dpkg/buildflags.conf`.
@@ -98,5 +95,72 @@ impl Method {
         let lines =
             self.flags.iter().map(|(kind, flags)| format!("APPEND {kind} {}\n", flags.join(" ")));
         lines.collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use base::Digest;
+
+    use super::*;
+
+    const METHOD: &str = r#"
+        profiles = ["nocheck"]
+        options  = ["nocheck"]
+        [flags]
+        CFLAGS  = ["-a"]
+        LDFLAGS = ["-Wl,-z,now"]
+        [environment]
+        GOFLAGS = "-buildmode=pie"
+    "#;
+
+    fn method(text: &str) -> Method {
+        toml::from_str(text).unwrap()
+    }
+
+    fn digest(method: &Method) -> Digest {
+        let mut hasher = Hasher::default();
+        method.digest(&mut hasher);
+        hasher.finish()
+    }
+
+    #[test]
+    fn a_recipe_adds_to_what_holds_for_all() {
+        let recipe = r#"
+            reason = "x"
+            options = ["nodoc"]
+            profiles = ["stage1"]
+            flags = { CFLAGS = ["-b", "-c"], CPPFLAGS = ["-d"] }
+            environment = { GOFLAGS = "-v", X = "y" }
+        "#;
+        let method = method(METHOD).with(&toml::from_str(recipe).unwrap());
+        assert_eq!(
+            method.buildflags(),
+            "APPEND CFLAGS -a -b -c\nAPPEND CPPFLAGS -d\nAPPEND LDFLAGS -Wl,-z,now\n"
+        );
+        assert_eq!(method.options, ["nocheck", "nodoc"]);
+        assert_eq!(method.profiles, ["nocheck", "stage1"]);
+        let environment: Vec<_> = method.environment.into_iter().collect();
+        assert_eq!(environment, [("GOFLAGS", "-v"), ("X", "y")].map(|(n, v)| (n.into(), v.into())));
+    }
+
+    #[test]
+    fn whatever_the_compiler_is_told_makes_another_build() {
+        let same = digest(&method(METHOD));
+        assert_eq!(digest(&method(METHOD)), same);
+        #[rustfmt::skip]
+        let changes = [
+            ("profiles = [\"nocheck\"]", "profiles = []"),
+            ("options  = [\"nocheck\"]", "options = [\"nodoc\"]"),
+            ("[\"-a\"]",                 "[\"-a\", \"-b\"]"),
+            ("CFLAGS ",                  "CPPFLAGS "),
+            ("=pie",                     "=exe"),
+            ("GOFLAGS",                  "OTHER"),
+        ];
+        for (from, to) in changes {
+            let text = METHOD.replacen(from, to, 1);
+            assert_ne!(text, METHOD, "{from}");
+            assert_ne!(digest(&method(&text)), same, "{from}");
+        }
     }
 }
