@@ -268,6 +268,11 @@ pub fn run(command: &mut Command) -> String {
     printed
 }
 
-fn json<T: DeserializeOwned>(bytes: &[u8]) -> T {
+/// What JSON says.
+///
+/// # Panics
+///
+/// If it says something else than is expected.
+pub fn json<T: DeserializeOwned>(bytes: &[u8]) -> T {
     serde_json::from_slice(bytes).expect("the expected JSON")
 }

@@ -1,6 +1,7 @@
 //! A checkout of a small product in a scratch folder, with an archive and a cache of its own.
 
 use std::fs;
+use std::io::Write;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -64,9 +65,15 @@ fn control((name, version): (&str, &str), fields: &str) -> String {
 }
 
 /// A package of plain files, by path and text, that says `fields` beside its name.
-pub fn package((name, version): (&str, &str), fields: &str, files: &[(&str, &str)]) -> Package {
+pub fn package(name: (&str, &str), fields: &str, files: &[(&str, &str)]) -> Package {
+    let files: Vec<_> = files.iter().map(|(path, text)| (*path, text.as_bytes())).collect();
+    binary(name, fields, &files)
+}
+
+/// The same with files that are no text.
+fn binary((name, version): (&str, &str), fields: &str, files: &[(&str, &[u8])]) -> Package {
     let mut writer = Writer::new(1, 0).unwrap();
-    for (path, text) in files {
+    for (path, bytes) in files {
         let entry = Entry {
             path: (*path).to_owned(),
             kind: Kind::File,
@@ -75,9 +82,9 @@ pub fn package((name, version): (&str, &str), fields: &str, files: &[(&str, &str
             gid: 0,
             mtime: 0,
             xattrs: Vec::new(),
-            size: text.len() as u64,
+            size: bytes.len() as u64,
         };
-        writer.add(&entry, &mut text.as_bytes()).unwrap();
+        writer.add(&entry, &mut &**bytes).unwrap();
     }
     let fields: String = fields.lines().map(|line| format!("{line}\n")).collect();
     let control = control((name, version), &fields);
@@ -87,8 +94,15 @@ pub fn package((name, version): (&str, &str), fields: &str, files: &[(&str, &str
 
 /// What a kernel is built with and from.
 pub fn kernel_tools(version: &str) -> [Package; 2] {
-    let source = [("usr/src/linux-source-6.12.tar.xz", version)];
-    [package(("gcc", version), "", &[]), package(("linux-source-6.12", version), "", &source)]
+    let mut changelog = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    writeln!(changelog, "linux ({version}) trixie; urgency=medium").unwrap();
+    let changelog = changelog.finish().unwrap();
+    let source = [
+        ("usr/src/linux-source-6.12.tar.xz", version.as_bytes()),
+        ("usr/share/doc/linux-source-6.12/changelog.Debian.gz", &changelog),
+        ("usr/share/doc/linux-source-6.12/copyright", b"x"),
+    ];
+    [package(("gcc", version), "", &[]), binary(("linux-source-6.12", version), "", &source)]
 }
 
 impl Checkout {
