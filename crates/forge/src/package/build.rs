@@ -28,6 +28,9 @@ use crate::supply::{Purpose, Supply};
 /// Rises when building changes in a way that its inputs do not show.
 const METHOD: &[u8] = b"build 1";
 
+/// The file in a build's folder that holds what it prints.
+const LOG: &str = "log";
+
 /// A source package that is to be built, and all that its bytes follow from.
 #[derive(Clone, Debug)]
 pub(crate) struct Job {
@@ -198,10 +201,9 @@ impl Job {
         let root = BuildRoot::make(context, &self.set, &work)?;
         let work = work.folder();
         self.prepare(&root, work, &verified.files)?;
-        let log = context.cache.kind(Kind::Built).join(format!("{}.log", self.name));
-        self.compile(context, &root, (work, &log))?;
+        self.compile(context, &root, work)?;
         let path = work.join("build/flags");
-        let flags = file::read_text(&path)?;
+        let flags = if is_plain(&path) { file::read_text(&path)? } else { String::new() };
         let flags = flags.lines().filter_map(|line| line.split_once('='));
         let compiled = |kind: &&str| self.method.flags.contains_key(*kind);
         let flags = flags.filter(|(kind, _)| compiled(kind));
@@ -227,6 +229,7 @@ impl Job {
                 .insert(package.clone(), BuiltPackage { version: version.clone(), file, sha256 });
         }
         let target = folder.join("build.log");
+        let log = work.join(LOG);
         fs::rename(&log, &target).map_err(FileError::at("write", &target))?;
         Ok(built.save()?)
     }
@@ -258,12 +261,7 @@ impl Job {
     }
 
     /// Runs the packaging's own build.
-    fn compile(
-        &self,
-        context: &Context,
-        root: &BuildRoot,
-        (work, log): (&Path, &Path),
-    ) -> Result<(), Failure> {
+    fn compile(&self, context: &Context, root: &BuildRoot, work: &Path) -> Result<(), Failure> {
         let binds = [
             Bind::writable(&work.join("source"), "/build/source"),
             Bind::read_only(&work.join("patches"), "/build/patches"),
@@ -285,12 +283,16 @@ impl Job {
         let task = context.progress.begin(&what, None, Unit::Count("lines"));
         let mut command = root.command("sh", &inside);
         command.args(["-euc", AS_BUILDER, "sh", SCRIPT]);
-        let status = watch(command, log, task.as_ref())?;
+        let log = work.join(LOG);
+        let status = watch(command, &log, task.as_ref())?;
         if status.success() {
             return Ok(());
         }
-        let last = child::last_lines(&String::from_utf8_lossy(&file::read(log)?), 20);
-        Err(BuildError::Failed { name: self.name.clone(), last, log: log.to_owned() }.into())
+        let last = child::last_lines(&String::from_utf8_lossy(&file::read(&log)?), 20);
+        // The folder goes; what was printed stays for whoever wants to know.
+        let kept = context.cache.kind(Kind::Built).join(format!("{}.log", self.name));
+        fs::rename(&log, &kept).map_err(FileError::at("write", &kept))?;
+        Err(BuildError::Failed { name: self.name.clone(), last, log: kept }.into())
     }
 
     /// The version that Debian's builders gave to packages whose source they built again; `None` if
@@ -313,7 +315,8 @@ impl Job {
         for entry in entries {
             let path = entry.map_err(FileError::at("read", folder))?.path();
             let name = path.file_name().unwrap_or_default().to_string_lossy();
-            if !name.starts_with(&format!("{package}_")) || !name.ends_with(".deb") {
+            let named = name.starts_with(&format!("{package}_")) && name.ends_with(".deb");
+            if !named || !is_plain(&path) {
                 continue;
             }
             let deb = Deb::open(&path)?;
@@ -383,6 +386,12 @@ dpkg-buildflags > ../flags
 dpkg-buildpackage --build=any --no-sign --unsigned-changes
 "#;
 
+/// Whether a file that a build left is just that: whoever builds as a stranger may leave a link to
+/// something of ours, or a pipe that nobody writes to. Nothing of the build runs any more.
+fn is_plain(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_file())
+}
+
 /// The patches of a recipe: what lies in its `patches/`.
 fn patches(recipe: &Path) -> Result<Vec<(String, Vec<u8>)>, FileError> {
     let folder = recipe.join("patches");
@@ -423,6 +432,17 @@ mod tests {
         assert_eq!(status.code(), Some(3));
         assert_eq!(fs::read_to_string(&log).unwrap(), "one\ntwo\nthree");
         assert_eq!(count.0.into_inner(), 3);
+    }
+
+    #[test]
+    fn a_link_or_a_pipe_that_a_build_left_is_not_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let [file, link, pipe] = ["file", "link", "pipe"].map(|name| folder.path().join(name));
+        fs::write(&file, "x").unwrap();
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        child::run(Command::new("mkfifo").arg(&pipe)).unwrap();
+        let plain = [&file, &link, &pipe, &folder.path().join("none")].map(|path| is_plain(path));
+        assert_eq!(plain, [true, false, false, false]);
     }
 
     #[test]
