@@ -8,6 +8,7 @@ mod store;
 
 use std::collections::BTreeMap;
 use std::io::Write;
+use std::path::PathBuf;
 
 use base::file::FileError;
 use base::{Explain, Failure, explain};
@@ -34,7 +35,7 @@ pub(crate) enum Command {
         /// Every package that a recipe builds; goes on where an earlier run ended
         #[arg(long, conflicts_with = "names")]
         all: bool,
-        /// Build once more what is built, and fail if a byte differs
+        /// Build once more what is built, and fail if a byte differs; passes over what the recipe says differs
         #[arg(long)]
         again: bool,
     },
@@ -144,11 +145,14 @@ struct Row {
     packages: Vec<PackageName>,
     reason: String,
     built: bool,
+    /// Where it is, or will be.
+    folder: PathBuf,
 }
 
 fn list(context: &Context, json: bool, out: &mut dyn Write) -> Result<(), Failure> {
     let rows = Job::all(context)?.into_values().map(|job| Row {
         built: job.kept(context).is_some(),
+        folder: job.folder(context),
         version: job.source.version.to_string(),
         packages: job.source.packages.iter().cloned().collect(),
         reason: job.reason.clone(),

@@ -33,6 +33,8 @@ pub(crate) enum SupplyError {
     NoSet(String),
     #[error("os/packages.lock was made for another {0} than the one that is described now")]
     Outdated(String),
+    #[error("os/packages.lock names no source for what the recipe {0} builds")]
+    NoSource(PackageName),
 }
 
 impl Explain for SupplyError {
@@ -76,6 +78,9 @@ impl Purpose {
         hasher.field(version.as_bytes()).field(method.profiles.join(" ").as_bytes());
         build.needs.iter().for_each(|need| {
             hasher.field(need.as_bytes());
+        });
+        build.packages.iter().flatten().for_each(|package| {
+            hasher.field(b"package").field(package.as_str().as_bytes());
         });
         Self { name: format!("build/{source}"), request: hasher.finish() }
     }

@@ -1,8 +1,8 @@
 //! Building a source package: unpack, patch, compile in a fresh root, keep what is wanted.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 
@@ -21,12 +21,16 @@ use super::source;
 use super::store::{Built, BuiltPackage};
 use crate::cache::Kind;
 use crate::context::Context;
-use crate::recipe::{Content, Method, Recipes, files_below};
+use crate::recipe::{Content, Method, Recipe, Recipes, files_below};
 use crate::sandbox::{Bind, Inside};
-use crate::supply::{Purpose, Supply};
+use crate::supply::{Purpose, Supply, SupplyError};
+use crate::tools::ToolRoot;
 
 /// Rises when building changes in a way that its inputs do not show.
-const METHOD: &[u8] = b"build 1";
+const METHOD: &str = "build 1";
+
+/// The file in a build's folder with the flags for all: dpkg-buildflags(1), "FILES".
+const BUILDFLAGS: &str = "buildflags.conf";
 
 /// The file in a build's folder that holds what it prints.
 const LOG: &str = "log";
@@ -42,6 +46,8 @@ pub(crate) struct Job {
     pub(crate) reason: String,
     /// Why two builds differ.
     differs: Option<String>,
+    /// Why the archive's signature alone is enough.
+    unsigned: Option<String>,
     /// The versions that its packages are to have: Debian's.
     versions: BTreeMap<PackageName, Version>,
     method: Method,
@@ -96,12 +102,16 @@ impl Job {
     pub(crate) fn all(context: &Context) -> Result<BTreeMap<PackageName, Self>, Failure> {
         let supply = Supply::open(context)?;
         let mut jobs = BTreeMap::new();
+        let folder = context.root.join("os/packages");
+        let recipes = Recipes::load(&folder)?;
+        if let Some(recipe) = not_locked(&recipes, &supply) {
+            return Err(SupplyError::NoSource(recipe).into());
+        }
         if supply.lock.sources.is_empty() {
             return Ok(jobs);
         }
-        let folder = context.root.join("os/packages");
-        let recipes = Recipes::load(&folder)?;
         let all = Method::load(&folder)?;
+        let tools = ToolRoot::foreseen(context, "packages")?.identity();
         for (name, source) in &supply.lock.sources {
             let recipe = source.packages.iter().filter_map(|package| recipes.for_package(package));
             let Some((recipe, build)) =
@@ -121,21 +131,25 @@ impl Job {
                 source: source.clone(),
                 reason: build.reason.to_string(),
                 differs: build.differs.as_ref().map(ToString::to_string),
+                unsigned: build.unsigned.as_ref().map(ToString::to_string),
                 patches: patches(&recipe.folder)?,
                 method,
                 set,
                 key: Digest::of(b""),
             };
-            job.key = job.digest(&supply);
+            job.key = job.digest(&supply, &tools);
             jobs.insert(name.clone(), job);
         }
         Ok(jobs)
     }
 
     /// Stands for all that the result follows from.
-    fn digest(&self, supply: &Supply) -> Digest {
+    fn digest(&self, supply: &Supply, tools: &Digest) -> Digest {
         let mut hasher = Hasher::default();
-        hasher.field(METHOD).field(supply.digest(&self.set).as_bytes());
+        for text in [METHOD, SCRIPT, AS_BUILDER] {
+            hasher.field(text.as_bytes());
+        }
+        hasher.field(tools.as_bytes()).field(supply.digest(&self.set).as_bytes());
         for file in &self.source.files {
             hasher.field(file.sha256.as_bytes());
         }
@@ -149,9 +163,14 @@ impl Job {
         hasher.finish()
     }
 
+    /// Where the cache has it, or will.
+    pub(crate) fn folder(&self, context: &Context) -> PathBuf {
+        context.cache.path(Kind::Built, &self.key)
+    }
+
     /// What the cache has of it.
     pub(crate) fn kept(&self, context: &Context) -> Option<Built> {
-        Built::load(&context.cache.path(Kind::Built, &self.key))
+        Built::load(&self.folder(context))
     }
 
     /// What comes of it; built now unless the cache has it.
@@ -163,12 +182,9 @@ impl Job {
         if let Some(built) = self.kept(context) {
             return Ok(built);
         }
-        let folder = context.cache.path(Kind::Built, &self.key);
+        let folder = self.folder(context);
         file::replace_folder(&folder, |folder| self.build(context, folder))?;
-        self.kept(context).ok_or_else(|| {
-            let gone = io::Error::other("it is not what was written");
-            FileError::at("read", &folder)(gone).into()
-        })
+        Ok(self.kept(context).ok_or_else(|| unreadable(&folder))?)
     }
 
     /// Builds it once more and compares with `built`, unless the recipe says why that cannot be.
@@ -182,9 +198,10 @@ impl Job {
             context.progress.note(&format!("note: {name} is not built again: {reason}"));
             return Ok(());
         }
-        let folder = context.cache.kind(Kind::Built).join(format!("{}-again", self.key.short()));
+        let name = format!("{}-again-{}", self.key.short(), std::process::id());
+        let folder = context.cache.kind(Kind::Built).join(name);
         file::replace_folder(&folder, |folder| self.build(context, folder))?;
-        let second = Built::load(&folder).map(|built| built.packages).unwrap_or_default();
+        let second = Built::load(&folder).ok_or_else(|| unreadable(&folder))?.packages;
         for (package, first) in &built.packages {
             if second.get(package) != Some(first) {
                 let (one, other) = (built.folder.join(&first.file), folder.join(&first.file));
@@ -196,11 +213,12 @@ impl Job {
 
     /// Builds it into `folder`.
     fn build(&self, context: &Context, folder: &Path) -> Result<(), Failure> {
-        let verified = source::fetch(context, &self.name, &self.source)?;
+        let verified =
+            source::fetch(context, (&self.name, &self.source), self.unsigned.as_deref())?;
         let work = Work::new(context, &self.key.short())?;
         let root = BuildRoot::make(context, &self.set, &work)?;
         let work = work.folder();
-        self.prepare(&root, work, &verified.files)?;
+        self.prepare(work, &verified.files)?;
         self.compile(context, &root, work)?;
         let path = work.join("build/flags");
         let flags = if is_plain(&path) { file::read_text(&path)? } else { String::new() };
@@ -222,7 +240,8 @@ impl Job {
             let made = self.made(&work.join("build"), package, version)?;
             let file = format!("{package}.deb");
             let target = folder.join(&file);
-            fs::copy(&made, &target).map_err(FileError::at("write", &target))?;
+            // By content: whoever built chose the permissions.
+            file::replace(&target, &file::read(&made)?)?;
             let sha256 = Digest::of_file(&target).map_err(FileError::at("read", &target))?;
             built
                 .packages
@@ -235,13 +254,8 @@ impl Job {
     }
 
     /// Puts flags, sources and patches where the build finds them.
-    fn prepare(
-        &self,
-        root: &BuildRoot,
-        work: &Path,
-        files: &[Option<PathBuf>],
-    ) -> Result<(), Failure> {
-        file::replace(&root.file("etc/dpkg/buildflags.conf"), self.method.buildflags().as_bytes())?;
+    fn prepare(&self, work: &Path, files: &[Option<PathBuf>]) -> Result<(), Failure> {
+        file::replace(&work.join(BUILDFLAGS), self.method.buildflags().as_bytes())?;
         let sources = work.join("source");
         for (listed, path) in self.source.files.iter().zip(files) {
             let target = sources.join(listed.name());
@@ -265,6 +279,7 @@ impl Job {
         let binds = [
             Bind::writable(&work.join("source"), "/build/source"),
             Bind::read_only(&work.join("patches"), "/build/patches"),
+            Bind::read_only(&work.join(BUILDFLAGS), "/build/buildflags.conf"),
             Bind::writable(&work.join("build"), "/build/build"),
         ];
         let (options, profiles) = (self.method.options.join(" "), self.method.profiles.join(" "));
@@ -341,18 +356,34 @@ fn watch(mut command: Command, log: &Path, task: &dyn Task) -> Result<ExitStatus
         .spawn()
         .map_err(BuildError::Start)?;
     drop(command); // and with it our ends of the pipe
-    let mut printed = BufReader::new(printed);
-    let mut line = Vec::new();
-    while printed.read_until(b'\n', &mut line).map_err(BuildError::Start)? > 0 {
-        file.write_all(&line).map_err(FileError::at("write", log))?;
-        task.advance(1);
-        line.clear();
+    let kept = keep(printed, &mut file, task);
+    if kept.is_err() {
+        // Nobody would see what it does; bwrap takes along all that runs inside.
+        let _ = child.kill();
     }
-    Ok(child.wait().map_err(BuildError::Start)?)
+    let status = child.wait().map_err(BuildError::Start)?;
+    kept.map_err(FileError::at("write", log))?;
+    Ok(status)
+}
+
+/// Writes all that is printed into `file`; each line counts.
+fn keep(printed: impl Read, file: &mut File, task: &dyn Task) -> io::Result<()> {
+    let mut printed = BufReader::new(printed);
+    loop {
+        let bytes = printed.fill_buf()?;
+        let count = bytes.len();
+        if count == 0 {
+            return Ok(());
+        }
+        file.write_all(bytes)?;
+        task.advance(bytes.iter().filter(|byte| **byte == b'\n').count() as u64);
+        printed.consume(count);
+    }
 }
 
 /// Debian's own builders are not root either: some `configure` refuses, some tests fail.
 const AS_BUILDER: &str = r#"
+cp /build/buildflags.conf /etc/dpkg/buildflags.conf
 chown --recursive 1000:1000 /build/build /build/source
 exec setpriv --reuid=1000 --regid=1000 --clear-groups --no-new-privs sh -euc "$1"
 "#;
@@ -385,6 +416,24 @@ dpkg-buildflags --status
 dpkg-buildflags > ../flags
 dpkg-buildpackage --build=any --no-sign --unsigned-changes
 "#;
+
+/// What was just written is gone or damaged.
+fn unreadable(folder: &Path) -> FileError {
+    FileError::at("read", folder)(io::Error::other("it is not what was written"))
+}
+
+/// A recipe whose `[build]` the lock knows nothing of, although one of its packages is chosen.
+fn not_locked(recipes: &Recipes, supply: &Supply) -> Option<PackageName> {
+    let lock = &supply.lock;
+    let built: BTreeSet<_> = lock.sources.values().flat_map(|source| &source.packages).collect();
+    let lacks = |recipe: &&Recipe| {
+        let Some(build) = &recipe.declared.build else { return false };
+        let chosen = recipe.packages().iter().any(|package| lock.packages.contains_key(package));
+        let named = build.packages.as_deref().unwrap_or(recipe.packages());
+        chosen && !named.iter().any(|package| built.contains(package))
+    };
+    recipes.iter().find(lacks).map(|recipe| recipe.name.clone())
+}
 
 /// Whether a file that a build left is just that: whoever builds as a stranger may leave a link to
 /// something of ours, or a pipe that nobody writes to. Nothing of the build runs any more.
@@ -431,7 +480,7 @@ mod tests {
         let status = watch(command, &log, &count).unwrap_or_else(|error| panic!("{error}"));
         assert_eq!(status.code(), Some(3));
         assert_eq!(fs::read_to_string(&log).unwrap(), "one\ntwo\nthree");
-        assert_eq!(count.0.into_inner(), 3);
+        assert_eq!(count.0.into_inner(), 2);
     }
 
     #[test]

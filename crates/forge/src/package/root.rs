@@ -121,11 +121,6 @@ impl<'a> BuildRoot<'a> {
         Ok(Self { folder, work })
     }
 
-    /// A path of the root, seen from outside.
-    pub(crate) fn file(&self, path: &str) -> PathBuf {
-        self.folder.join(path)
-    }
-
     /// A command that runs `program` in the root, as its root user, without network.
     pub(crate) fn command(&self, program: &str, inside: &Inside<'_>) -> Command {
         let root = Whole { root: &self.folder, users: &self.work.users, writable: true };

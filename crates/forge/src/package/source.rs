@@ -18,6 +18,21 @@ use crate::tools::ToolRoot;
 /// Source: <https://wiki.debian.org/DebianKeyring>; `debian-nonupload.gpg` is left out on purpose.
 const KEYRINGS: [&str; 2] = ["debian-keyring.gpg", "debian-maintainers.gpg"];
 
+/// The archive has a source package without the file that a developer signed.
+#[derive(Debug, thiserror::Error)]
+#[error("the archive has no .dsc of {0}, so no developer's signature can be seen")]
+struct NoDsc(PackageName);
+
+impl Explain for NoDsc {
+    fn hint(&self) -> Option<String> {
+        Some(
+            "use an archive that has it (--archive), or say in the recipe why the archive's own \
+             signature is enough: `unsigned` in [build]"
+                .into(),
+        )
+    }
+}
+
 /// A source package that nobody in Debian has signed.
 #[derive(Debug, thiserror::Error)]
 #[error("{dsc} is not signed by a developer of Debian")]
@@ -40,23 +55,23 @@ pub(crate) struct Verified {
     pub(crate) by_developer: bool,
 }
 
-/// Fetches and verifies a source package.
+/// Fetches and verifies a source package; `unsigned` says why its `.dsc` may be missing.
 ///
 /// # Errors
 ///
-/// What fetching fails with, [`Unsigned`], or [`packages::source::SourceError`] where the `.dsc` and the
-/// archive disagree.
+/// What fetching fails with, [`NoDsc`], [`Unsigned`], or [`packages::source::SourceError`] where the `.dsc` and
+/// the archive disagree.
 pub(crate) fn fetch(
     context: &Context,
-    name: &PackageName,
-    source: &Source,
+    (name, source): (&PackageName, &Source),
+    unsigned: Option<&str>,
 ) -> Result<Verified, Failure> {
     let files = supply::archive(context)?.download_source(source)?;
     let dsc = source.files.iter().zip(&files).find(|(file, _)| file.is_dsc());
     let Some((file, Some(path))) = dsc else {
+        let reason = unsigned.ok_or_else(|| NoDsc(name.clone()))?;
         context.progress.note(&format!(
-            "note: the archive has the source of {name} without its .dsc: the archive's own signature \
-             vouches for it, no developer's"
+            "note: no developer's signature of the source of {name} was seen, only the archive's: {reason}"
         ));
         return Ok(Verified { files, by_developer: false });
     };

@@ -19,7 +19,7 @@ pub(crate) struct Built {
     pub(crate) packages: BTreeMap<PackageName, BuiltPackage>,
     /// Whether a developer of Debian signed the source; otherwise the archive alone did.
     pub(crate) signed_by_developer: bool,
-    /// What the compiler was told, by the kind of flags.
+    /// What dpkg-buildflags gave, by the kind of flags, and variables.
     pub(crate) flags: BTreeMap<String, String>,
     /// Where the files are.
     #[serde(skip)]

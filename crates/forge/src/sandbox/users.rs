@@ -1,5 +1,6 @@
-//! User namespaces with all the users that a Debian root has: its files get their owners, its
-//! maintainer scripts may be root there, and nobody is root outside.
+//! User namespaces with all the users that a Debian root has: its files get their owners, and its
+//! maintainer scripts may be root there. Outside, root is whoever called, without capabilities; the others
+//! are nobody who exists.
 
 use std::fs;
 use std::io::{self, BufRead, BufReader};
@@ -179,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn root_inside_owns_files_for_others_and_is_nobody_outside() {
+    fn root_inside_owns_files_for_others_who_are_nobody_outside() {
         let folder = tempfile::tempdir().unwrap();
         let users = Users::new().unwrap();
         let binds = [Bind::writable(folder.path(), "/build/out")];

@@ -18,6 +18,8 @@ fn checkout(source: &str) -> Checkout {
     let recipe = "summary = \"x\"\n[build]\nreason = \"not full RELRO\"\n";
     checkout.write("os/packages/demo/recipe.toml", recipe);
     checkout.write("os/packages/build.toml", METHOD);
+    let tools = "[root.packages]\nsummary = \"x\"\npackages = [\"fakeroot\"]\n";
+    checkout.write("os/tools.toml", tools);
     let images = "summary = \"x\"\npackages = [\"demo\"]\n";
     checkout.write("os/images/oci.toml", &format!("{images}[container]\n"));
     checkout.write("os/images/demo.toml", images);
@@ -37,6 +39,11 @@ fn a_development_image_takes_debians_build_and_a_release_does_not() {
     let checkout = checkout("1");
     checkout.forge(&["update"]).good();
     assert!(checkout.lock().contains("[sources.\"demo\"]"), "{}", checkout.lock());
+    let recipe = checkout.path("os/packages/fakeroot/recipe.toml");
+    std::fs::write(&recipe, "summary = \"x\"\n[build]\nreason = \"y\"\n").unwrap();
+    let error = checkout.forge(&["image", "oci", "--release"]).error();
+    assert!(error.contains("names no source for what the recipe fakeroot builds"), "{error}");
+    std::fs::write(&recipe, "summary = \"x\"\n").unwrap();
     let list = checkout.forge(&["package", "list"]).good().out;
     assert!(list.contains("demo") && list.contains("not full RELRO"), "{list}");
 
