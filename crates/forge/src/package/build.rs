@@ -460,6 +460,9 @@ fn patches(recipe: &Path) -> Result<Vec<(String, Vec<u8>)>, FileError> {
 mod tests {
     use std::sync::atomic::{AtomicU64, Ordering};
 
+    use packages::lock::{Lock, Locked};
+    use packages::source::SourceFile;
+
     use super::*;
 
     #[derive(Default)]
@@ -481,6 +484,69 @@ mod tests {
         assert_eq!(status.code(), Some(3));
         assert_eq!(fs::read_to_string(&log).unwrap(), "one\ntwo\nthree");
         assert_eq!(count.0.into_inner(), 2);
+    }
+
+    fn job() -> Job {
+        let file = SourceFile { filename: "a_1.tar.xz".into(), size: 1, sha256: Digest::of(b"a") };
+        let name: PackageName = "a".parse().unwrap();
+        Job {
+            name: name.clone(),
+            source: Source {
+                version: "1".parse().unwrap(),
+                suite: "trixie".into(),
+                format: "1.0".into(),
+                packages: [name.clone()].into(),
+                files: vec![file],
+            },
+            reason: "x".into(),
+            differs: None,
+            unsigned: None,
+            versions: [(name.clone(), "1".parse().unwrap())].into(),
+            method: Method::default(),
+            patches: vec![("p".into(), b"text".to_vec())],
+            set: Set { request: Digest::of(b""), packages: [name].into() },
+            key: Digest::of(b""),
+        }
+    }
+
+    /// A lock in which the package `a` of the build root is the file with this digest.
+    fn supply(digest: Digest) -> Supply {
+        let locked = Locked {
+            version: "1".parse().unwrap(),
+            suite: "trixie".into(),
+            size: 1,
+            sha256: digest,
+            filename: "a".into(),
+        };
+        Supply {
+            lock: Lock { packages: [("a".parse().unwrap(), locked)].into(), ..Lock::default() },
+        }
+    }
+
+    #[test]
+    fn whatever_decides_the_bytes_of_a_build_decides_its_name() {
+        let (root, tools) = (supply(Digest::of(b"root")), Digest::of(b"tools"));
+        let name = job().digest(&root, &tools);
+        assert_eq!(job().digest(&root, &tools), name);
+        assert_ne!(job().digest(&supply(Digest::of(b"other")), &tools), name, "the build root");
+        assert_ne!(job().digest(&root, &Digest::of(b"other")), name, "what made the root");
+        type Change = fn(&mut Job);
+        #[rustfmt::skip]
+        let changes: [(&str, Change); 6] = [
+            ("a source",       |job| job.source.files[0].sha256 = Digest::of(b"b")),
+            ("a version",      |job| job.versions = [("a".parse().unwrap(), "1+b1".parse().unwrap())].into()),
+            ("a package",      |job| job.versions.clear()),
+            ("a patch",        |job| job.patches[0].1.push(b'!')),
+            ("its order",      |job| job.patches[0].0 = "q".into()),
+            ("the flags",      |job| job.method.options.push("nodoc".into())),
+        ];
+        for (what, change) in changes {
+            let mut other = job();
+            change(&mut other);
+            assert_ne!(other.digest(&root, &tools), name, "{what}");
+        }
+        let told = Job { reason: "y".into(), unsigned: Some("z".into()), ..job() };
+        assert_eq!(told.digest(&root, &tools), name, "reasons are for people");
     }
 
     #[test]
