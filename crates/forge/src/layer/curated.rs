@@ -66,7 +66,7 @@ pub(crate) fn curate_all(
     let parts = recipes.parts_of(packages.iter());
     let is_own = |name: &PackageName| recipes.for_package(name).is_some_and(Recipe::is_own);
     let debian = packages.iter().filter(|name| !is_own(name) && !parts.contains(name)).cloned();
-    let (origins, not_rebuilt) = origins(context, supply, &debian.collect())?;
+    let (origins, not_rebuilt) = origins(context, (recipes, supply), &debian.collect())?;
     if context.is_release() && !not_rebuilt.is_empty() {
         return Err(NotRebuilt(not_rebuilt).into());
     }
@@ -101,10 +101,10 @@ type Origins = BTreeMap<PackageName, (Origin, String)>;
 /// What Debian's `packages` are made from; beside it, those that are not built from source yet.
 fn origins(
     context: &Context,
-    supply: &Supply,
+    (recipes, supply): (&Recipes, &Supply),
     packages: &BTreeSet<PackageName>,
 ) -> Result<(Origins, BTreeSet<PackageName>), Failure> {
-    let package::Rebuilt { packages: built, missing } = package::rebuilt(context)?;
+    let package::Rebuilt { packages: built, missing } = package::rebuilt(context, recipes, supply)?;
     let mut origins = Origins::new();
     for (name, package) in built.into_iter().filter(|(name, _)| packages.contains(name)) {
         let suite = supply.lock.packages.get(&name).map(|locked| locked.suite.clone());

@@ -100,17 +100,28 @@ impl Job {
     ///
     /// What reading recipes and lock fail with, also if the lock was made for other recipes.
     pub(crate) fn all(context: &Context) -> Result<BTreeMap<PackageName, Self>, Failure> {
-        let supply = Supply::open(context)?;
+        let recipes = Recipes::load(&context.root.join("os/packages"))?;
+        Self::of(context, &recipes, &Supply::open(context)?)
+    }
+
+    /// The same of recipes and a lock that were read.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::all`].
+    pub(crate) fn of(
+        context: &Context,
+        recipes: &Recipes,
+        supply: &Supply,
+    ) -> Result<BTreeMap<PackageName, Self>, Failure> {
         let mut jobs = BTreeMap::new();
-        let folder = context.root.join("os/packages");
-        let recipes = Recipes::load(&folder)?;
-        if let Some(recipe) = not_locked(&recipes, &supply) {
+        if let Some(recipe) = not_locked(recipes, supply) {
             return Err(SupplyError::NoSource(recipe).into());
         }
         if supply.lock.sources.is_empty() {
             return Ok(jobs);
         }
-        let all = Method::load(&folder)?;
+        let all = Method::load(&context.root.join("os/packages"))?;
         let tools = ToolRoot::foreseen(context, "packages")?.identity();
         for (name, source) in &supply.lock.sources {
             let recipe = source.packages.iter().filter_map(|package| recipes.for_package(package));
@@ -137,7 +148,7 @@ impl Job {
                 set,
                 key: Digest::of(b""),
             };
-            job.key = job.digest(&supply, &tools);
+            job.key = job.digest(supply, &tools);
             jobs.insert(name.clone(), job);
         }
         Ok(jobs)

@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use super::build::Job;
 use crate::context::Context;
+use crate::recipe::Recipes;
+use crate::supply::Supply;
 
 /// A source package that was built.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -95,10 +97,14 @@ pub(crate) struct RebuiltPackage {
 ///
 /// # Errors
 ///
-/// What reading recipes and lock fail with.
-pub(crate) fn rebuilt(context: &Context) -> Result<Rebuilt, Failure> {
+/// If the lock was made for other recipes.
+pub(crate) fn rebuilt(
+    context: &Context,
+    recipes: &Recipes,
+    supply: &Supply,
+) -> Result<Rebuilt, Failure> {
     let mut rebuilt = Rebuilt::default();
-    for job in Job::all(context)?.into_values() {
+    for job in Job::of(context, recipes, supply)?.into_values() {
         match job.kept(context) {
             Some(built) => rebuilt.packages.extend(built.packages()),
             None => rebuilt.missing.extend(job.source.packages),

@@ -240,3 +240,15 @@ fn the_digest_changes_with_content_and_not_with_the_file_system() {
     fs::write(one.path().join("defaults.toml"), "drop = [\"/usr/x\"] # x").unwrap();
     assert_ne!(digest(one.path()), before, "the defaults count");
 }
+
+#[test]
+fn at_least_600_packages_of_debian_are_covered_and_all_are_in_the_lock() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let recipes = Recipes::load(&root.join("os/packages")).unwrap();
+    let lock = packages::lock::Lock::load(&root.join("os/packages.lock")).unwrap();
+    let locked = &lock.sets[crate::supply::REPOSITORY].packages;
+    let covered: BTreeSet<_> = recipes.iter().flat_map(Recipe::packages).cloned().collect();
+    assert!(covered.len() >= 600, "{}", covered.len());
+    let missing: Vec<_> = covered.difference(locked).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+}
