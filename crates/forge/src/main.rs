@@ -29,6 +29,7 @@ mod scratch;
 mod spelling;
 mod supply;
 mod tools;
+mod trial;
 mod update;
 mod workshop;
 

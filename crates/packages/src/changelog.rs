@@ -10,6 +10,7 @@ use std::str::FromStr;
 use formats::version::VersionRef;
 use jiff::Timestamp;
 use jiff::fmt::rfc2822;
+use serde::{Serialize, Serializer};
 
 /// An identifier of the Common Vulnerabilities and Exposures; they sort by year and number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -97,6 +98,12 @@ impl Cve {
 impl fmt::Display for Cve {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "CVE-{:04}-{:04}", self.year, self.number)
+    }
+}
+
+impl Serialize for Cve {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
     }
 }
 

@@ -13,7 +13,7 @@ use std::str::FromStr;
 
 use base::Explain;
 use formats::Version;
-use formats::version::BadVersion;
+use formats::version::{BadVersion, VersionRef};
 use jiff::Timestamp;
 
 use crate::changelog::{self, BadCve, Cve};
@@ -95,6 +95,12 @@ impl Fixes {
     /// Whether nothing is known to be fixed.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// The flaws that versions above `before` fix, each once.
+    pub fn since(&self, before: VersionRef<'_>) -> BTreeSet<Cve> {
+        let newer = self.0.iter().take_while(|fixed| fixed.version.borrowed() > before);
+        newer.flat_map(|fixed| fixed.cves.iter().copied()).collect()
     }
 
     /// In which version each flaw was fixed. Where several versions name one, the newest of them counts: the
@@ -199,6 +205,23 @@ a (2:1-1) trixie; urgency=high
             .map(|(cve, fixed)| format!("{cve} {}", fixed.version))
             .collect();
         assert_eq!(rows, ["CVE-2026-0001 2:3-1", "CVE-2026-0002 2:1-1", "CVE-2026-0003 2:3-1"]);
+    }
+
+    #[test]
+    fn what_is_fixed_since_a_version_is_what_newer_ones_fix() {
+        let fixes = Fixes::of_changelog(CHANGELOG);
+        #[rustfmt::skip]
+        let cases = [
+            ("2:3-1", ""),
+            ("2:2-1", "CVE-2026-0001 CVE-2026-0003"),
+            ("2:1-1", "CVE-2026-0001 CVE-2026-0003"),
+            ("1",     "CVE-2026-0001 CVE-2026-0002 CVE-2026-0003"),
+        ];
+        for (before, expected) in cases {
+            let since = fixes.since(VersionRef::parse(before).unwrap());
+            let since: Vec<_> = since.iter().map(ToString::to_string).collect();
+            assert_eq!(since.join(" "), expected, "{before}");
+        }
     }
 
     #[test]

@@ -1,7 +1,5 @@
 //! `forge kernel update`: to the newest source in the archive, checked as a whole before it is taken.
 
-mod trial;
-
 use std::fmt;
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -9,7 +7,7 @@ use std::path::PathBuf;
 use base::file;
 use base::{Explain, Failure};
 use formats::Version;
-use packages::changelog::fixed_since;
+use packages::changelog::{Cve, fixed_since};
 use packages::lock::Lock;
 use serde::Serialize;
 
@@ -17,7 +15,7 @@ use super::build;
 use super::config::Difference;
 use super::{Flavour, Need, Profile, Workshop, changelog, json, kernel, print, recipe};
 use crate::audit;
-use trial::Trial;
+use crate::trial::Trial;
 
 /// Move to the newest source in the archive, check, and build
 ///
@@ -61,8 +59,15 @@ struct Report {
     suite: String,
     /// Whether the archive was not asked: it is the newest of what the cache holds.
     offline: bool,
+    #[serde(flatten)]
+    followed: Followed,
+}
+
+/// What came of it that everything of the kernel follows another source.
+#[derive(Debug, Default, Serialize)]
+pub(crate) struct Followed {
     /// The flaws that the changelog of newer versions says are fixed; none where it was not read.
-    cves: Vec<String>,
+    pub(crate) cves: Vec<Cve>,
     /// What changed in the configurations.
     changes: Vec<Changes>,
     /// The built hardened kernel.
@@ -104,35 +109,42 @@ impl Update {
             newer: newest.now > newest.before,
             offline: newest.offline,
             suite: newest.suite.clone(),
-            cves: Vec::new(),
-            changes: Vec::new(),
-            image: None,
+            followed: Followed::default(),
         };
         if report.newer && !self.dry_run {
-            let trial = Trial::begin(shop, &newest.lock)?;
-            shop.elsewhere(&trial.root, &mut |shop| follow(shop, &newest.before, &mut report))?;
+            let (real, cache) = (shop.repository(), shop.cache());
+            let trial = Trial::begin(real, cache, &newest.lock, shop.progress())?;
+            shop.elsewhere(&trial.root, &mut |shop| {
+                report.followed = follow(shop, &newest.before)?;
+                Ok(())
+            })?;
             trial.keep()?;
         }
         print(out, &if self.json { json(&report)? } else { report.to_string() })
     }
 }
 
-/// Makes everything fit the source that the lock names now.
-fn follow(shop: &dyn Workshop, before: &Version, report: &mut Report) -> Result<(), Failure> {
+/// Makes everything fit the source that the lock names now: the committed configurations, which must meet the
+/// policy, and the hardened kernel. `before` is the source's version until now.
+///
+/// # Errors
+///
+/// What configuring, auditing and building fail with.
+pub(crate) fn follow(shop: &dyn Workshop, before: &Version) -> Result<Followed, Failure> {
     let source = shop.source(Need::Files)?;
     let fixed = fixed_since(&changelog::read(&source)?, before.borrowed());
-    report.cves = fixed.iter().map(ToString::to_string).collect();
+    let mut changes = Vec::new();
     for flavour in Flavour::CONFIGURED {
         let options = configure(shop, flavour)?.iter().map(ToString::to_string).collect();
-        report.changes.push(Changes { flavour, options });
+        changes.push(Changes { flavour, options });
     }
     for flavour in Flavour::ALL {
         for profile in [Profile::Default, Profile::Strict] {
             audit::kernel::Kernel::of(flavour, profile).run(shop.repository(), &mut io::sink())?;
         }
     }
-    report.image = Some(kernel(shop, Flavour::Hardened)?.kernel.image());
-    Ok(())
+    let image = Some(kernel(shop, Flavour::Hardened)?.kernel.image());
+    Ok(Followed { cves: fixed.into_iter().collect(), changes, image })
 }
 
 /// Writes the committed configuration of `flavour` anew, and returns what changed in it.
@@ -147,7 +159,8 @@ fn configure(shop: &dyn Workshop, flavour: Flavour) -> Result<Vec<Difference>, F
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { before, now, suite, cves, changes, image, .. } = self;
+        let Self { before, now, suite, followed, .. } = self;
+        let Followed { cves, changes, image } = followed;
         if !self.newer {
             let of = if self.offline { " of what the cache holds" } else { "" };
             return writeln!(f, "linux {now} of {suite} is the newest{of}");
@@ -171,7 +184,10 @@ impl fmt::Display for Report {
             "fixed, says the changelog: {}",
             match cves.len() {
                 0 => "no CVE".to_owned(),
-                _ => format!("{} ({})", cves.len(), cves.join(" ")),
+                count => {
+                    let cves: Vec<_> = cves.iter().map(ToString::to_string).collect();
+                    format!("{count} ({})", cves.join(" "))
+                }
             }
         )
     }

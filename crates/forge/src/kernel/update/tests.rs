@@ -66,7 +66,13 @@ fn an_update_that_fails_leaves_lock_and_configurations_as_they_were() {
 #[test]
 fn a_lock_that_somebody_changes_meanwhile_is_not_overwritten() {
     let shop = Shop::new(CONFIG, COMPILES);
-    let trial = Trial::begin(&shop, &shop.lock("6.12.118-1")).unwrap();
+    let trial = Trial::begin(
+        shop.repository(),
+        shop.cache(),
+        &shop.lock("6.12.118-1"),
+        shop.progress(),
+    )
+    .unwrap();
     shop.lock("6.12.119-1").save(&shop.path("os/packages.lock")).unwrap();
     let before = shop.texts();
     let error = trial.keep().unwrap_err();
@@ -140,7 +146,7 @@ fn an_update_says_that_it_waits_for_another() {
     shop.progress = recorder.clone();
     hold_until_waited_for(&shop.cache.join("trial.lock"), &recorder);
     update(&shop, false).unwrap();
-    assert_eq!(recorder.told()[0], "waiting for another update of the kernel");
+    assert_eq!(recorder.told()[0], "waiting for another update");
 }
 
 #[test]
