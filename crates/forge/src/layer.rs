@@ -14,7 +14,7 @@ use formats::PackageName;
 use formats::manifest;
 use serde::{Deserialize, Serialize};
 
-pub(crate) use curated::{CuratedSet, curate_all};
+pub(crate) use curated::{CuratedSet, curate_all, of_recipes};
 
 use crate::cache::Kind;
 use crate::context::Context;
@@ -89,6 +89,16 @@ impl Layer {
 /// What reading recipes and lock, fetching and curating fail with.
 pub(crate) fn packages(context: &Context, name: &str) -> Result<Vec<Curated>, Failure> {
     let (_, curated) = curated::of_image(context, name)?;
+    Ok(curated.packages.into_iter().map(|(package, _)| package).collect())
+}
+
+/// The curated packages of all that recipes cover, whether an image has them or not; without kernels.
+///
+/// # Errors
+///
+/// As [`packages`].
+pub(crate) fn everything(context: &Context) -> Result<Vec<Curated>, Failure> {
+    let curated = of_recipes(context)?;
     Ok(curated.packages.into_iter().map(|(package, _)| package).collect())
 }
 

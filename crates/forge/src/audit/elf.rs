@@ -23,17 +23,20 @@ use hardening::Hardening;
 use policy::{Policy, Privilege};
 use report::Report;
 
+/// What the packages are called together that no image names.
+pub(crate) const EVERYTHING: &str = "all that recipes cover";
+
 /// Where the policy lies below the checkout.
 const POLICY: &str = "os/policy/elf.toml";
 
-/// Measure how the programs and libraries of an image are hardened
+/// Measure how programs and libraries are hardened, of an image or of all that recipes cover
 ///
 /// Every ELF file of every package is read, and every file that runs with more rights than its caller.
 /// It fails if something falls short that neither a recipe waives nor os/policy/elf.toml allows.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Elf {
-    /// The image's name: `minimal`
-    image: String,
+    /// The image's name: `minimal` [default: all that recipes cover]
+    image: Option<String>,
     /// Show every file, not only what falls short
     #[arg(long, conflicts_with = "json")]
     all: bool,
@@ -77,8 +80,7 @@ impl Explain for FallsShort {
     fn hint(&self) -> Option<String> {
         Some(format!(
             "build the package from source with our flags, [build] in its recipe, or accept it with a \
-             reason, [waive]: `forge audit elf {}` lists the files; folders of libraries and privileged programs are in {POLICY}",
-            self.image
+             reason, [waive]: `forge audit elf` lists the files; folders of libraries and privileged programs are in {POLICY}"
         ))
     }
 }
@@ -90,8 +92,12 @@ impl Elf {
     ///
     /// [`FallsShort`], or what reading policy, recipes and packages fails with.
     pub(crate) fn run(self, context: &Context, out: &mut dyn Write) -> Result<(), Failure> {
-        let packages = layer::packages(context, &self.image)?;
-        let mut report = judged(context, &self.image, &packages)?;
+        let packages = match &self.image {
+            Some(image) => layer::packages(context, image)?,
+            None => layer::everything(context)?,
+        };
+        let image = self.image.as_deref().unwrap_or(EVERYTHING);
+        let mut report = judged(context, image, &packages)?;
         report.all = self.all;
         if let Some(path) = &self.html {
             file::replace(path, report.html().as_bytes())?;
@@ -104,7 +110,10 @@ impl Elf {
         out.write_all(text.as_bytes()).map_err(FileError::at("write to", "standard output"))?;
         match report.findings.len() {
             0 => Ok(()),
-            count => Err(FallsShort { image: self.image, count, list: String::new() }.into()),
+            count => {
+                let (image, list) = (image.to_owned(), String::new());
+                Err(FallsShort { image, count, list }.into())
+            }
         }
     }
 }

@@ -1,6 +1,5 @@
 //! `forge curate`: makes the curated packages, of images or of everything that recipes cover.
 
-use std::collections::BTreeSet;
 use std::io::Write;
 
 use base::file::FileError;
@@ -10,7 +9,7 @@ use serde::Serialize;
 
 use crate::context::Context;
 use crate::layer;
-use crate::recipe::{Recipe, Recipes};
+use crate::recipe::Recipes;
 use crate::spelling;
 use crate::supply::{Purpose, Supply};
 use crate::tools::ToolRoot;
@@ -62,13 +61,15 @@ impl Curate {
             let meant = spelling::nearest(other.as_str(), recipes.packages()).map(str::to_owned);
             return Err(NotCovered { package: other.clone(), meant }.into());
         }
-        let supply = Supply::open(context)?;
-        let locked = supply.set(&Purpose::repository(&recipes))?;
-        let chosen = match self.packages.is_empty() {
-            true => everything(&recipes, &locked.packages),
-            false => self.packages.iter().flat_map(|name| with_whole(name, &recipes)).collect(),
+        let curated = match self.packages.is_empty() {
+            true => layer::of_recipes(context)?,
+            false => {
+                let supply = Supply::open(context)?;
+                supply.set(&Purpose::repository(&recipes))?; // what is locked is what recipes ask for
+                let whole = self.packages.iter().flat_map(|name| with_whole(name, &recipes));
+                layer::curate_all(context, &recipes, &supply, &whole.collect())?
+            }
         };
-        let curated = layer::curate_all(context, &recipes, &supply, &chosen)?;
         if self.together {
             layer::rehearse(context, &ToolRoot::open(context, "image")?, &curated)?;
         }
@@ -84,13 +85,6 @@ impl Curate {
         };
         Ok(out.write_all(text.as_bytes()).map_err(FileError::at("write to", "standard output"))?)
     }
-}
-
-/// All that recipes cover: Debian's packages, our own, and parts.
-fn everything(recipes: &Recipes, locked: &BTreeSet<PackageName>) -> BTreeSet<PackageName> {
-    let own = recipes.iter().filter(|recipe| recipe.is_own()).map(|recipe| &recipe.name);
-    let parts = recipes.iter().flat_map(|recipe: &Recipe| recipe.declared.parts.keys());
-    locked.iter().chain(own).chain(parts).cloned().collect()
 }
 
 /// A part is made of the package that it is a part of.

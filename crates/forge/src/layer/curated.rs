@@ -51,6 +51,21 @@ pub(super) fn of_image(
     Ok((definition, curated))
 }
 
+/// All that recipes cover: Debian's packages, our own, and parts, in the order of their names.
+///
+/// # Errors
+///
+/// As [`of_image`].
+pub(crate) fn of_recipes(context: &Context) -> Result<CuratedSet, Failure> {
+    let recipes = Recipes::load(&context.root.join("os/packages"))?;
+    let supply = Supply::open(context)?;
+    let locked = &supply.set(&Purpose::repository(&recipes))?.packages;
+    let own = recipes.iter().filter(|recipe| recipe.is_own()).map(|recipe| &recipe.name);
+    let parts = recipes.iter().flat_map(|recipe: &Recipe| recipe.declared.parts.keys());
+    let all = locked.iter().chain(own).chain(parts).cloned().collect();
+    curate_all(context, &recipes, &supply, &all)
+}
+
 /// Curates `packages`, Debian's and our own, with the parts that come with them. What their authors should
 /// know is noted.
 ///
