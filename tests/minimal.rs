@@ -1,6 +1,5 @@
 //! The minimal host, as its operator meets it. One boot, one story: starting a machine is dear.
 
-use std::path::Path;
 use std::time::Duration;
 
 use system_tests::{Manifest, open, policy};
@@ -169,7 +168,7 @@ fn services_are_as_expected(vm: &Vm) {
 }
 
 fn a_container_runs(vm: &Vm) {
-    let archive = Path::new(env!("CARGO_MANIFEST_DIR")).join("../out/oci/preon-base.tar");
+    let archive = open("oci").file("preon-base.tar");
     vm.copy_in(&archive, "/var/tmp/image.tar");
     let loaded = vm.run("docker load --input /var/tmp/image.tar && rm /var/tmp/image.tar");
     let name = loaded.lines().find_map(|line| line.strip_prefix("Loaded image: ")).expect(&loaded);

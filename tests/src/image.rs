@@ -80,14 +80,16 @@ pub struct Partition {
     pub size: u64,
 }
 
-/// The image `name` in `out/`.
+/// The image `name` in the folder that the variable `PREON_OUT` names, or in `out/`.
 ///
 /// # Panics
 ///
 /// If it was not built.
 pub fn open(name: &str) -> Image {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../out").join(name);
-    let folder = folder
+    let here = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../out");
+    let out = std::env::var_os("PREON_OUT").map_or_else(here, PathBuf::from);
+    let folder = out
+        .join(name)
         .canonicalize()
         .unwrap_or_else(|_| panic!("build it first: cargo forge image build {name}"));
     Image { folder }

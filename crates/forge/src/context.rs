@@ -138,6 +138,16 @@ impl Context {
         self.gone == Gone::Fail
     }
 
+    /// The same for making a release.
+    pub(crate) fn release(&self) -> Self {
+        Self { gone: Gone::Fail, ..self.clone() }
+    }
+
+    /// The same for development: what is not there yet may be stood in for.
+    pub(crate) fn development(&self) -> Self {
+        Self { gone: Gone::TakeNewest, ..self.clone() }
+    }
+
     /// The same with the checkout at `root`.
     pub(crate) fn elsewhere(&self, root: &Path) -> Self {
         Self { root: root.to_owned(), ..self.clone() }

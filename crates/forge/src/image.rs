@@ -16,6 +16,7 @@ use std::io::Write;
 use base::Failure;
 
 use crate::context::Context;
+use crate::layer;
 
 /// `forge image …`
 #[derive(Debug, clap::Subcommand)]
@@ -24,6 +25,19 @@ pub(crate) enum Command {
     Compose(compose::Compose),
     Oci(oci::Oci),
     Show(show::Show),
+}
+
+/// Builds the image `name`, be it a disk or a container image.
+///
+/// # Errors
+///
+/// What building it fails with.
+pub(crate) fn make(context: &Context, name: &str) -> Result<(), Failure> {
+    let out = &mut std::io::sink();
+    match layer::definition(context, name)?.container {
+        Some(_) if name == oci::DEFINITION => oci::Oci {}.run(context, out),
+        _ => build::Build { name: name.to_owned() }.run(context, out),
+    }
 }
 
 impl Command {

@@ -99,6 +99,18 @@ impl Command {
     }
 }
 
+/// Builds all that recipes build and the cache has not; says how many source packages that were.
+///
+/// # Errors
+///
+/// What the first build fails with that does.
+pub(crate) fn build_all(context: &Context) -> Result<usize, Failure> {
+    let jobs = Job::all(context)?;
+    let missing: Vec<_> = jobs.values().filter(|job| job.kept(context).is_none()).collect();
+    missing.iter().try_for_each(|job| job.built(context).map(drop))?;
+    Ok(missing.len())
+}
+
 /// Builds one source package, or finds it in the cache.
 fn build(context: &Context, job: &Job, again: bool) -> Result<Built, Failure> {
     let built = job.built(context)?;

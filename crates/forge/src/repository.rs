@@ -1,6 +1,7 @@
 //! `forge repo`: packages become a signed repository.
 
 mod publish;
+mod refresh;
 mod serve;
 mod show;
 
@@ -19,6 +20,7 @@ const SUITE: &str = "preon-trixie";
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
     Publish(publish::Publish),
+    Refresh(refresh::Refresh),
     Show(show::Show),
     Serve(serve::Serve),
     Advisories(advisories::Advisories),
@@ -33,8 +35,8 @@ struct Folder {
 }
 
 impl Folder {
-    fn path(self, context: &Context) -> PathBuf {
-        self.folder.unwrap_or_else(|| context.out("repository"))
+    fn path(&self, context: &Context) -> PathBuf {
+        self.folder.clone().unwrap_or_else(|| context.out("repository"))
     }
 }
 
@@ -47,6 +49,7 @@ impl Command {
     pub(crate) fn run(self, context: &Context, out: &mut dyn Write) -> Result<(), Failure> {
         match self {
             Self::Publish(command) => command.run(context, out),
+            Self::Refresh(command) => command.run(context, out),
             Self::Show(command) => command.run(context, out),
             Self::Serve(command) => command.run(context, out),
             Self::Advisories(command) => command.run(context, out),

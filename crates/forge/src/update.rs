@@ -96,12 +96,9 @@ fn uncovered(error: &SolveError) -> Option<&str> {
 
 impl Update {
     pub(crate) fn run(self, context: &Context, out: &mut dyn Write) -> Result<(), Failure> {
-        let recipes = Recipes::load(&context.root.join("os/packages"))?;
-        let contents = contents(context, &recipes)?;
         let path = supply::lock_path(context);
         let before = if path.exists() { Lock::load(&path)? } else { Lock::default() };
-        not_older(&contents.releases, &before.releases)?;
-        let lock = choose(context, &recipes, &contents)?;
+        let lock = newest(context, &before)?;
         if !self.dry_run {
             lock.save(&path)?;
         }
@@ -117,6 +114,18 @@ impl Update {
         };
         Ok(print(out).map_err(FileError::at("write to", "standard output"))?)
     }
+}
+
+/// The lock with the newest of everything that the archive has.
+///
+/// # Errors
+///
+/// [`UpdateError`], or what reading recipes and asking the archive fails with.
+pub(crate) fn newest(context: &Context, before: &Lock) -> Result<Lock, Failure> {
+    let recipes = Recipes::load(&context.root.join("os/packages"))?;
+    let contents = contents(context, &recipes)?;
+    not_older(&contents.releases, &before.releases)?;
+    choose(context, &recipes, &contents)
 }
 
 /// The lock with the newest `package` that the archive has, for a package on which no other depends.

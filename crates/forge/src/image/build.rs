@@ -33,7 +33,7 @@ use crate::workshop::KernelShop;
 #[derive(Debug, clap::Args)]
 pub(crate) struct Build {
     /// The image's name: `minimal`
-    name: String,
+    pub(super) name: String,
 }
 
 /// The parts of an image that are there before the disk is.

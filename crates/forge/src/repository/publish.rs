@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use base::Failure;
 use base::file::FileError;
+use packages::keys::Keys;
 use packages::publish::{Published, Request, publish};
 use serde_json::json;
 
@@ -48,12 +49,10 @@ impl Publish {
                 packages.insert(package.path.clone(), package);
             }
         }
-        let (debs, packages): (Vec<_>, Vec<_>) = packages.into_iter().unzip();
+        let packages: Vec<_> = packages.into_values().collect();
         elf::check(context, &self.images.join(" and "), &packages)?;
         let folder = self.folder.path(context);
-        let (folder, now) = (folder.as_path(), key::clock());
-        let request = Request { folder, suite: SUITE, debs: &debs, keys: &keys, now };
-        let published = publish(&request, context.progress.as_ref())?;
+        let published = put(context, &folder, &keys, &packages)?;
         let printed = if self.json {
             let Published { version, added, packages, valid_until } = published;
             let value = json!({
@@ -66,6 +65,22 @@ impl Publish {
         };
         Ok(printed.map_err(FileError::at("write to", "standard output"))?)
     }
+}
+
+/// Adds `packages`, which the audit has let through, to the repository in `folder`.
+///
+/// # Errors
+///
+/// What publishing fails with; the repository is then as it was.
+pub(super) fn put(
+    context: &Context,
+    folder: &Path,
+    keys: &Keys,
+    packages: &[Curated],
+) -> Result<Published, Failure> {
+    let debs: Vec<_> = packages.iter().map(|package| package.path.clone()).collect();
+    let request = Request { folder, suite: SUITE, debs: &debs, keys, now: key::clock() };
+    Ok(publish(&request, context.progress.as_ref())?)
 }
 
 fn print(published: &Published, out: &mut dyn Write) -> std::io::Result<()> {

@@ -66,13 +66,9 @@ fn an_update_that_fails_leaves_lock_and_configurations_as_they_were() {
 #[test]
 fn a_lock_that_somebody_changes_meanwhile_is_not_overwritten() {
     let shop = Shop::new(CONFIG, COMPILES);
-    let trial = Trial::begin(
-        shop.repository(),
-        shop.cache(),
-        &shop.lock("6.12.118-1"),
-        shop.progress(),
-    )
-    .unwrap();
+    let trial =
+        Trial::begin(shop.repository(), shop.cache(), &shop.lock("6.12.118-1"), shop.progress())
+            .unwrap();
     shop.lock("6.12.119-1").save(&shop.path("os/packages.lock")).unwrap();
     let before = shop.texts();
     let error = trial.keep().unwrap_err();

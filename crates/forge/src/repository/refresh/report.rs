@@ -1,0 +1,168 @@
+//! What a refresh did, for people and as JSON.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use base::Failure;
+use formats::Version;
+use packages::changelog::Cve;
+use packages::publish::Published;
+use serde::Serialize;
+use serde::ser::{SerializeStruct, Serializer};
+
+use super::changes::{Change, Changes};
+use crate::key;
+
+/// What a refresh did until it ended, whichever way.
+#[derive(Debug, Default)]
+pub(super) struct Report {
+    /// What changed, where that was found out.
+    changes: Option<Changes>,
+    /// Flaws that a newer kernel fixes.
+    kernel: BTreeSet<Cve>,
+    /// How long each step took.
+    pub(super) steps: Steps,
+    /// The publication that came of it.
+    pub(super) published: Option<Published>,
+}
+
+/// The steps that were done, each with its duration; the last one may have failed.
+#[derive(Debug, Default)]
+pub(super) struct Steps(Vec<(&'static str, Duration)>);
+
+impl Steps {
+    /// Does `work` and notes how long it took.
+    ///
+    /// # Errors
+    ///
+    /// What `work` fails with.
+    pub(super) fn time<T>(
+        &mut self,
+        name: &'static str,
+        work: impl FnOnce() -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let begin = Instant::now();
+        let done = work();
+        self.0.push((name, begin.elapsed()));
+        done
+    }
+
+    fn sum(&self) -> Duration {
+        self.0.iter().map(|(_, duration)| *duration).sum()
+    }
+}
+
+impl Report {
+    /// Notes what changed, and says whether anything did.
+    pub(super) fn found(&mut self, changes: Changes) -> bool {
+        !self.changes.insert(changes).is_empty()
+    }
+
+    /// Notes what a newer kernel fixes.
+    pub(super) fn kernel(&mut self, fixes: impl IntoIterator<Item = Cve>) {
+        self.kernel.extend(fixes);
+    }
+
+    /// All flaws that are fixed.
+    fn fixed(&self) -> BTreeSet<Cve> {
+        let packages = self.changes.as_ref().map(Changes::fixed).unwrap_or_default();
+        packages.union(&self.kernel).copied().collect()
+    }
+
+    fn write_changes(&self, changes: &Changes, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_rows(&changes.sources, f)?;
+        if !self.kernel.is_empty() {
+            writeln!(f, "the kernel fixes {}", joined(&self.kernel))?;
+        }
+        let (sources, fixed) = (changes.sources.len(), self.fixed().len());
+        let tools = changes.tools.len();
+        writeln!(
+            f,
+            "{sources} source packages changed, {fixed} CVEs close; {tools} packages of tools changed"
+        )
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.changes {
+            Some(changes) if changes.is_empty() => writeln!(f, "nothing is newer in the archive")?,
+            Some(changes) => self.write_changes(changes, f)?,
+            None => {}
+        }
+        for (name, duration) in &self.steps.0 {
+            writeln!(f, "  {name:<20} {:>7.1} s", duration.as_secs_f64())?;
+        }
+        writeln!(f, "  {:<20} {:>7.1} s", "all steps", self.steps.sum().as_secs_f64())?;
+        match &self.published {
+            Some(Published { version, added, packages, valid_until }) => {
+                let (added, until) = (added.len(), key::day(*valid_until));
+                writeln!(
+                    f,
+                    "publication {version}: {packages} packages, {added} of them new, until {until}"
+                )
+            }
+            None => writeln!(f, "nothing was published"),
+        }
+    }
+}
+
+/// A row for each source package, in columns.
+fn write_rows(changes: &[Change], f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let version = |version: &Option<Version>| {
+        version.as_ref().map_or_else(|| "-".to_owned(), ToString::to_string)
+    };
+    let width = |texts: &[String]| texts.iter().map(String::len).max().unwrap_or(0);
+    let names: Vec<_> = changes.iter().map(|change| change.source.clone()).collect();
+    let before: Vec<_> = changes.iter().map(|change| version(&change.before)).collect();
+    let now: Vec<_> = changes.iter().map(|change| version(&change.now)).collect();
+    let widths = (width(&names), width(&before), width(&now));
+    for (row, change) in changes.iter().enumerate() {
+        let (name, before, now) = (&names[row], &before[row], &now[row]);
+        let (name_width, before_width, now_width) = widths;
+        let line = format!(
+            "{:<9} {name:<name_width$}  {before:<before_width$} -> {now:<now_width$}  {}",
+            change.class.to_string(),
+            joined(&change.fixes)
+        );
+        writeln!(f, "{}", line.trim_end())?;
+    }
+    Ok(())
+}
+
+fn joined(cves: &BTreeSet<Cve>) -> String {
+    cves.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+}
+
+impl Serialize for Report {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Step {
+            name: &'static str,
+            seconds: f64,
+        }
+        #[derive(Serialize)]
+        struct Publication<'a> {
+            version: u64,
+            added: &'a [String],
+            packages: usize,
+            valid_until: u64,
+        }
+        let steps = self.steps.0.iter();
+        let steps: Vec<_> =
+            steps.map(|(name, it)| Step { name, seconds: it.as_secs_f64() }).collect();
+        let publication = self.published.as_ref().map(|it| Publication {
+            version: it.version,
+            added: &it.added,
+            packages: it.packages,
+            valid_until: it.valid_until,
+        });
+        let mut report = serializer.serialize_struct("Report", 4)?;
+        report.serialize_field("changes", &self.changes)?;
+        report.serialize_field("fixes", &self.fixed())?;
+        report.serialize_field("steps", &steps)?;
+        report.serialize_field("publication", &publication)?;
+        report.end()
+    }
+}
