@@ -34,8 +34,9 @@ use crate::recipe::{Recipe, Recipes, Script};
 use scripts::Standing;
 use tree::Tree;
 
-/// Rises when the same package and recipe would give other bytes than before.
-const CODE_VERSION: &[u8] = b"curate 5";
+/// Rises by one when the same package and recipe would give other bytes than before. It counts to the revision of
+/// every package, because what was published under a version never changes.
+const METHOD: u32 = 1;
 
 /// How hard zstd tries; the packages only pass through the cache on their way into a layer.
 const COMPRESSION_LEVEL: i32 = 3;
@@ -365,7 +366,7 @@ fn curate_cached(
 /// What the result depends on.
 fn key(input: &Input, recipe: &Recipe, recipes: &Recipes) -> Digest {
     let mut hasher = Hasher::default();
-    hasher.field(CODE_VERSION).field(input.name.as_str().as_bytes());
+    hasher.field(b"curated").field(&METHOD.to_le_bytes()).field(input.name.as_str().as_bytes());
     hasher.field(recipe.digest.as_bytes());
     match &input.origin {
         Origin::Debian { digest, .. } => hasher.field(b"debian").field(digest.as_bytes()),
@@ -434,9 +435,15 @@ fn written(tree: Tree, mut control: Control, review: Review) -> Result<(Vec<u8>,
     Ok((bytes, Record { digest, review }))
 }
 
+/// The version of the curated package that `recipe` makes of version `of`.
+fn version(of: &Version, recipe: &Recipe) -> Version {
+    of.with_preon(recipe.declared.revision + (METHOD - 1))
+}
+
 /// The control file of a package of our own.
 fn own_control(recipe: &Recipe, version: &Version) -> Result<Control, BadControl> {
     let Recipe { name, declared, .. } = recipe;
+    let version = self::version(version, recipe);
     Control::parse(&format!(
         "Package: {name}\nVersion: {version}\nArchitecture: amd64\nMaintainer: Preon OS\n\
          Description: {}\n",

@@ -79,20 +79,7 @@ impl Command {
     pub(crate) fn run(self, context: &Context, out: &mut dyn Write) -> Result<(), Failure> {
         match self {
             Self::Build { names, again, .. } => {
-                let jobs = chosen(context, &names)?;
-                let count = jobs.len();
-                let mut failed = Vec::new();
-                for job in jobs {
-                    match build(context, &job, again) {
-                        Ok(built) => show(&built, out)?,
-                        Err(failure) if count == 1 => return Err(failure),
-                        Err(failure) => {
-                            context.progress.note(explain::render(failure.as_ref()).trim_end());
-                            failed.push(job.name);
-                        }
-                    }
-                }
-                if failed.is_empty() { Ok(()) } else { Err(SomeFailed(failed, count).into()) }
+                build_each(context, chosen(context, &names)?, again, out)
             }
             Self::List { json } => list(context, json, out),
         }
@@ -103,12 +90,35 @@ impl Command {
 ///
 /// # Errors
 ///
-/// What the first build fails with that does.
+/// What a build fails with; the others are done nevertheless.
 pub(crate) fn build_all(context: &Context) -> Result<usize, Failure> {
-    let jobs = Job::all(context)?;
-    let missing: Vec<_> = jobs.values().filter(|job| job.kept(context).is_none()).collect();
-    missing.iter().try_for_each(|job| job.built(context).map(drop))?;
-    Ok(missing.len())
+    let jobs = Job::all(context)?.into_values();
+    let missing: Vec<_> = jobs.filter(|job| job.kept(context).is_none()).collect();
+    let count = missing.len();
+    build_each(context, missing, false, &mut std::io::sink())?;
+    Ok(count)
+}
+
+/// Builds all `jobs`, also where one fails.
+fn build_each(
+    context: &Context,
+    jobs: Vec<Job>,
+    again: bool,
+    out: &mut dyn Write,
+) -> Result<(), Failure> {
+    let count = jobs.len();
+    let mut failed = Vec::new();
+    for job in jobs {
+        match build(context, &job, again) {
+            Ok(built) => show(&built, out)?,
+            Err(failure) if count == 1 => return Err(failure),
+            Err(failure) => {
+                context.progress.note(explain::render(failure.as_ref()).trim_end());
+                failed.push(job.name);
+            }
+        }
+    }
+    if failed.is_empty() { Ok(()) } else { Err(SomeFailed(failed, count).into()) }
 }
 
 /// Builds one source package, or finds it in the cache.

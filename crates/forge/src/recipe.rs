@@ -45,7 +45,7 @@ pub(crate) struct Declaration {
     /// The binary packages it covers; the one that is named like the folder, if it is left out.
     /// Empty: a package of our own, made of `files/` only.
     packages: Option<Vec<PackageName>>,
-    /// The N of `+0preonN`.
+    /// Rises when the recipe would make other bytes; the N of `+0preonN` rises with it.
     #[serde(default = "first_revision")]
     pub(crate) revision: u32,
     /// The suite that the packages are taken from.

@@ -364,7 +364,7 @@ fn a_package_of_our_own_is_made_of_its_files() {
     let curated = bench.run().unwrap().remove(0);
     assert_eq!(files(&curated), ["644 0:0 usr/lib/os-release: NAME=\"Preon OS\";"]);
     let control = Deb::open(&curated.path).unwrap().control().to_string();
-    assert!(control.starts_with("Package: preon-base\nVersion: 2026.11\n"), "{control}");
+    assert!(control.starts_with("Package: preon-base\nVersion: 2026.11+0preon1\n"), "{control}");
 }
 
 #[test]

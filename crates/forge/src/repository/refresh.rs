@@ -4,6 +4,8 @@ mod changes;
 mod report;
 
 use std::collections::BTreeMap;
+use std::error::Error;
+use std::fmt;
 use std::io::{self, Write};
 use std::path::Path;
 use std::process::{Command, ExitStatus};
@@ -68,7 +70,36 @@ struct Untested {
 
 impl Explain for Untested {
     fn hint(&self) -> Option<String> {
-        Some("what it printed is above; run it again in a checkout whose lock `forge update` has moved".into())
+        Some(
+            "what it printed is above: run it there, on the images built of the same packages"
+                .into(),
+        )
+    }
+}
+
+/// It stopped, having found newer packages.
+#[derive(Debug)]
+struct Stopped {
+    step: &'static str,
+    failure: Failure,
+}
+
+impl fmt::Display for Stopped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the refresh stopped at {}; repository and checkout are as they were", self.step)
+    }
+}
+
+impl Error for Stopped {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(&*self.failure)
+    }
+}
+
+impl Explain for Stopped {
+    fn hint(&self) -> Option<String> {
+        let hint = self.failure.hint()?;
+        Some(format!("let `forge update` move the checkout to the newer packages, then: {hint}"))
     }
 }
 
@@ -108,7 +139,10 @@ impl Refresh {
             false => report.to_string(),
         };
         let printed = out.write_all(text.as_bytes());
-        done?;
+        done.map_err(|failure| match report.stopped() {
+            Some(step) => Stopped { step, failure }.into(),
+            None => failure,
+        })?;
         Ok(printed.map_err(FileError::at("write to", "standard output"))?)
     }
 
@@ -143,12 +177,14 @@ impl Refresh {
         report: &mut Report,
     ) -> Result<(), Failure> {
         let there = found.context();
+        report.newer = found.trial.is_some();
         let reviewed = report.steps.time("reviewing", || {
             // Debian's build stands in for what is not built from source yet: so nobody waits for a compiler
             // to be told of a script that has to be read.
             layer::everything(&there.development())
         })?;
-        let changed = report.found(Changes::of(found, &reviewed)?);
+        let first = found.published.is_empty();
+        let changed = report.found(Changes::of(found, &reviewed)?) || first;
         let Some(keys) = keys.filter(|_| !self.dry_run) else { return Ok(()) };
         if let Some(before) = kernel_moved(found) {
             let shop = KernelShop::new(&there);

@@ -71,13 +71,23 @@ pub fn package(name: (&str, &str), fields: &str, files: &[(&str, &str)]) -> Pack
 }
 
 /// The same with files that are no text.
-fn binary((name, version): (&str, &str), fields: &str, files: &[(&str, &[u8])]) -> Package {
+pub fn binary(name: (&str, &str), fields: &str, files: &[(&str, &[u8])]) -> Package {
+    let files: Vec<_> = files.iter().map(|(path, bytes)| (*path, 0o755, *bytes)).collect();
+    with_modes(name, fields, &files)
+}
+
+/// The same with each file's mode.
+pub fn with_modes(
+    (name, version): (&str, &str),
+    fields: &str,
+    files: &[(&str, u32, &[u8])],
+) -> Package {
     let mut writer = Writer::new(1, 0).unwrap();
-    for (path, bytes) in files {
+    for (path, mode, bytes) in files {
         let entry = Entry {
             path: (*path).to_owned(),
             kind: Kind::File,
-            mode: 0o755,
+            mode: *mode,
             uid: 0,
             gid: 0,
             mtime: 0,

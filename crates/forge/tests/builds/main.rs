@@ -4,6 +4,7 @@
 
 mod answers;
 mod checkout;
+mod refresh;
 #[allow(dead_code)]
 #[path = "../../../packages/tests/archive/repository.rs"]
 mod repository;

@@ -17,6 +17,8 @@ use crate::key;
 /// What a refresh did until it ended, whichever way.
 #[derive(Debug, Default)]
 pub(super) struct Report {
+    /// Whether the archive has other packages than the checkout's lock.
+    pub(super) newer: bool,
     /// What changed, where that was found out.
     changes: Option<Changes>,
     /// Flaws that a newer kernel fixes.
@@ -57,6 +59,11 @@ impl Report {
     /// Notes what changed, and says whether anything did.
     pub(super) fn found(&mut self, changes: Changes) -> bool {
         !self.changes.insert(changes).is_empty()
+    }
+
+    /// The step at which it ended, where that was due to newer packages.
+    pub(super) fn stopped(&self) -> Option<&'static str> {
+        self.steps.0.last().map(|(name, _)| *name).filter(|_| self.newer)
     }
 
     /// Notes what a newer kernel fixes.
