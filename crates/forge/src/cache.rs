@@ -9,6 +9,7 @@ use base::file::{self, FileError};
 use base::{ByteSize, Digest, Explain, Failure};
 
 use crate::context::Context;
+use crate::sandbox::users;
 
 /// The cache folder.
 #[derive(Clone, Debug)]
@@ -130,7 +131,11 @@ impl Cache {
             folders.push(self.folder.clone());
             folders.extend(Kind::ALL.map(|kind| self.kind(kind)));
             for folder in folders.iter().chain(out) {
-                file::remove_unfinished(folder)?;
+                let removed = file::remove_unfinished(folder);
+                if removed.is_err() && users::remove_unfinished(folder).is_ok() {
+                    continue; // a killed build left files of users that only its namespace had
+                }
+                removed?;
             }
             lock.unlock().map_err(FileError::at("unlock", &path))?;
         }

@@ -1,7 +1,7 @@
 //! Running a program inside a root: it sees the root, the folders it is given, no network and
 //! nothing else. Needs no privileges: `bwrap` makes the namespaces.
 
-mod users;
+pub(crate) mod users;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

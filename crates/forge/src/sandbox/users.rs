@@ -5,7 +5,7 @@
 use std::fs;
 use std::io::{self, BufRead, BufReader};
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 
 use base::Explain;
@@ -75,6 +75,20 @@ impl Users {
     pub(crate) fn number(&self) -> i32 {
         self.namespace.as_raw_fd()
     }
+}
+
+/// As [`base::file::remove_unfinished`], of files whose owners are users of such a namespace, which whoever is not root
+/// cannot remove otherwise.
+///
+/// # Errors
+///
+/// [`ChildError`] if something stays.
+pub(crate) fn remove_unfinished(folder: &Path) -> Result<(), ChildError> {
+    let mut command = Program::new("unshare").command();
+    command.args(["--map-root-user", "--map-auto", "--", "find"]).arg(folder);
+    command.args(["-mindepth", "1", "-maxdepth", "1", "-name", ".*.part"]);
+    command.args(["-exec", "rm", "--recursive", "--force", "--", "{}", "+"]);
+    child::run(&mut command).map(drop)
 }
 
 /// A process in a new user namespace that waits until its input ends.

@@ -1,5 +1,9 @@
 //! What is to be built from source: chosen with the lock, missing in development, wanted by a release.
 
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
 use base::Digest;
 
 use crate::checkout::{Checkout, package};
@@ -73,4 +77,55 @@ fn a_lock_is_not_made_without_the_source_of_what_is_to_be_built() {
     let error = checkout.forge(&["update"]).error();
     assert!(error.contains("no source package demo 1, from which demo was built"), "{error}");
     assert_eq!(checkout.lock(), "");
+}
+
+/// Runs `script` as user 4242, who has users 100000 and up to give away, whoever else this machine has. `None` if
+/// only root could do so, and we are not root.
+fn as_somebody(folder: &Path, script: &str) -> Option<std::process::Output> {
+    let root = std::fs::metadata("/proc/self").unwrap().uid() == 0;
+    for (file, line) in
+        [("passwd", "somebody:x:4242:4242::/:/bin/sh"), ("subuid", SPARE), ("subgid", SPARE)]
+    {
+        std::fs::write(folder.join(file), format!("{line}\n")).unwrap();
+    }
+    let script = format!(
+        "set -e; cd {folder}; for file in passwd subuid subgid; do mount --bind $file /etc/$file; done\n\
+         chown -R 4242:4242 {folder}\n\
+         exec setpriv --reuid=4242 --regid=4242 --clear-groups sh -ec '{script}'",
+        folder = folder.display()
+    );
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "sh", "-c", &script]).stdin(Stdio::null());
+    root.then(|| command.output().unwrap())
+}
+
+const SPARE: &str = "4242:100000:65536";
+
+#[test]
+fn files_of_other_users_that_a_killed_build_left_go_with_the_next_run_of_whoever_called() {
+    let checkout = checkout("1");
+    let forge = env!("CARGO_BIN_EXE_forge");
+    let scratch = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(scratch.path(), std::fs::Permissions::from_mode(0o777)).unwrap();
+    std::fs::copy(forge, scratch.path().join("forge")).unwrap();
+    let os = format!("cp -r {}/os .", checkout.path("").display());
+    assert!(
+        Command::new("sh")
+            .args(["-c", &os])
+            .current_dir(scratch.path())
+            .status()
+            .unwrap()
+            .success()
+    );
+    let script = "mkdir -p cache/built/.x.1-work.part/d; touch cache/in-use\n\
+         unshare --map-root-user --map-auto sh -c \"touch cache/built/.x.1-work.part/d/f; chmod 700 cache/built/.x.1-work.part/d; \
+         chown -R 1000:1000 cache/built/.x.1-work.part/d\"\n\
+         ! rm -r cache/built/.x.1-work.part 2>/dev/null\n\
+         HOME=/ ./forge --cache cache cache show\n\
+         ls -A cache/built";
+    let Some(output) = as_somebody(scratch.path(), script) else { return };
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(text.contains("built             0"), "{text}");
+    assert!(!text.contains(".part"), "{text}");
 }
