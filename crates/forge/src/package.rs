@@ -19,7 +19,7 @@ pub(crate) use store::{Rebuilt, RebuiltPackage, rebuilt};
 
 use crate::context::Context;
 use crate::spelling;
-use build::Job;
+pub(crate) use build::Job;
 
 /// `forge package …`
 #[derive(Debug, clap::Subcommand)]

@@ -17,14 +17,15 @@ use statement::{BadStatement, Statement};
 
 /// Sign what an image was made from, and check such statements
 ///
-/// A statement (in-toto, SLSA provenance) for each curated package and for the image's layer, in a signed envelope (DSSE).
+/// A statement (in-toto, SLSA provenance) for each curated package, each source package that was built, and the image's
+/// layer, in a signed envelope (DSSE).
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
     Sign(Sign),
     Verify(Verify),
 }
 
-/// Write a signed statement for each package of an image and for its layer
+/// Write a signed statement for each package of an image, for what was built from source, and for its layer
 ///
 /// The same image and key give the same bytes.
 #[derive(Debug, clap::Args)]

@@ -53,7 +53,8 @@ pub(crate) struct Job {
     method: Method,
     /// Patches of ours, in the order of their names.
     patches: Vec<(String, Vec<u8>)>,
-    set: Set,
+    /// The packages that its root is made of.
+    pub(crate) set: Set,
     key: Digest,
 }
 

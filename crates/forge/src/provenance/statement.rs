@@ -75,6 +75,8 @@ struct Builder {
 pub(super) enum Build {
     /// A package of Debian, or files of ours, and a recipe: docs/curation.md.
     Curate,
+    /// A source package of Debian, in a root of Debian's packages: docs/packages.md.
+    Package,
     /// The kernel's source: docs/kernel.md.
     Kernel,
     /// Curated packages to a layer: docs/compose.md.
@@ -85,6 +87,7 @@ impl Build {
     fn uri(self) -> String {
         let name = match self {
             Self::Curate => "curate",
+            Self::Package => "package",
             Self::Kernel => "kernel",
             Self::Compose => "compose",
         };
