@@ -72,6 +72,20 @@ fn a_source_that_cannot_be_had_is_named() {
 }
 
 #[test]
+fn a_source_that_is_not_what_the_archive_signed_is_refused() {
+    let checkout = checkout("1");
+    checkout.forge(&["update"]).good();
+    for name in ["demo.dsc", "demo.tar.xz"] {
+        checkout.archive.server.put(&format!("debian/pool/demo/{name}"), "y"); // as long as it should be
+    }
+    let error = checkout.forge(&["package", "build", "demo"]).error();
+    assert!(error.contains("is not what the archive's signed index says"), "{error}");
+    let refused = Digest::of(b"y").to_string();
+    assert!(!checkout.names("cache/archive/by-hash/sha256").contains(&refused));
+    assert_eq!(checkout.unfinished(), [] as [std::path::PathBuf; 0]);
+}
+
+#[test]
 fn a_lock_is_not_made_without_the_source_of_what_is_to_be_built() {
     let checkout = checkout("2");
     let error = checkout.forge(&["update"]).error();
