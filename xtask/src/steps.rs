@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
+use std::sync::Mutex;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
@@ -89,6 +90,52 @@ impl Tally {
     ///
     /// If it cannot be started or fails.
     pub(crate) fn cargo_test(&mut self, command: &mut Command) -> Result<()> {
+        self.watch(command, "")
+    }
+
+    /// Runs several `cargo test`s, by name, `at_once` of them at a time in their order; each line that they print has its
+    /// name before it.
+    ///
+    /// # Errors
+    ///
+    /// If one cannot be started or fails; the others run nevertheless.
+    pub(crate) fn cargo_tests(
+        &mut self,
+        commands: Vec<(String, Command)>,
+        at_once: usize,
+    ) -> Result<()> {
+        let count = commands.len();
+        let waiting = Mutex::new(commands.into_iter());
+        let done = Mutex::new(Vec::new());
+        let next = || waiting.lock().ok()?.next();
+        let work = || {
+            while let Some((name, mut command)) = next() {
+                let mut tally = Self::default();
+                let result = tally.watch(&mut command, &format!("{name}: "));
+                if let Ok(mut done) = done.lock() {
+                    done.push((name, tally, result));
+                }
+            }
+        };
+        std::thread::scope(|scope| (0..at_once).for_each(|_| _ = scope.spawn(work)));
+        let mut done = done.into_inner().unwrap_or_default();
+        done.sort_by(|(a, ..), (b, ..)| a.cmp(b));
+        let (ran, mut failed) = (done.len(), Vec::new());
+        for (name, mut tally, result) in done {
+            self.passed += tally.passed;
+            self.failed += tally.failed;
+            self.ignored += tally.ignored;
+            self.tests.append(&mut tally.tests);
+            failed.extend(result.is_err().then_some(name));
+        }
+        if ran < count || !failed.is_empty() {
+            bail!("{ran} of {count} ran; failed: {}", failed.join(", "));
+        }
+        Ok(())
+    }
+
+    /// Runs `command`; each line that it prints is shown with `label` before it.
+    fn watch(&mut self, command: &mut Command, label: &str) -> Result<()> {
         let (reader, writer) = std::io::pipe().context("cannot make a pipe")?;
         let errors = writer.try_clone().context("cannot make a pipe")?;
         command.stdin(Stdio::null()).stdout(writer).stderr(errors);
@@ -98,7 +145,7 @@ impl Tally {
         for line in BufReader::new(reader).split(b'\n') {
             let line = line.context("cannot read what cargo test prints")?;
             let line = String::from_utf8_lossy(&line);
-            println!("{line}");
+            println!("{label}{line}");
             self.count(&line);
         }
         let status = child.wait().context("cannot wait for cargo test")?;
@@ -143,6 +190,25 @@ fn test_line(line: &str) -> Option<(&str, &str)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn all_run_though_one_fails_and_their_tests_are_counted_together() {
+        let mut tally = Tally::default();
+        let command = |script: &str| {
+            let mut command = Command::new("sh");
+            command.args(["-c", script]);
+            command
+        };
+        let print = "echo '     Running x (target/x-1)'; echo test NAME ... ok; exit STATUS";
+        let one = |name: &str, status: &str| {
+            let script = print.replace("NAME", name).replace("STATUS", status);
+            (name.to_owned(), command(&script))
+        };
+        let error = tally.cargo_tests(vec![one("c", "0"), one("a", "1"), one("b", "0")], 2);
+        assert_eq!(error.unwrap_err().to_string(), "3 of 3 ran; failed: a");
+        assert_eq!(tally.tests, ["x: a ... ok", "x: b ... ok", "x: c ... ok"]);
+        assert_eq!(tally.passed, 3);
+    }
 
     #[test]
     fn tests_are_counted_under_their_binary() {

@@ -9,6 +9,9 @@ use crate::{run, setup};
 /// The package in `tests/`: whole programs together, virtual machines.
 const SYSTEM: &str = "system-tests";
 
+/// How many of its binaries run at a time: a test that waits for a machine to boot must not wait for others too.
+const AT_ONCE: usize = 2;
+
 #[derive(Debug, Default, clap::Args)]
 pub(crate) struct Test {
     /// Also run the tests that take too long for every change
@@ -47,14 +50,37 @@ impl Test {
             if !built {
                 bail!("there is no image to test");
             }
-            // Each boots a machine that keeps a processor busy: one after another.
-            let system = ["test", "-p", SYSTEM, "--no-fail-fast"];
-            let mut command = cargo(&[&system, self.arguments()].concat());
-            tally.cargo_test(command.env("RUST_TEST_THREADS", "1"))
+            // Each keeps one processor busy, most by a machine that it boots.
+            let command = |(name, words): (String, Vec<&str>)| {
+                let system = [&["test", "-p", SYSTEM, "--no-fail-fast"], &words[..]].concat();
+                let mut command = cargo(&[&system, self.arguments()].concat());
+                command.env("RUST_TEST_THREADS", "1");
+                (name, command)
+            };
+            let binaries = binaries()?;
+            let words = binaries.iter().map(|name| (name.clone(), vec!["--test", name]));
+            let commands = words.chain([("lib".to_owned(), vec!["--lib"])]).map(command).collect();
+            tally.cargo_tests(commands, AT_ONCE)
         });
     }
 
     fn arguments(&self) -> &'static [&'static str] {
         if self.nightly { &["--", "--include-ignored"] } else { &[] }
     }
+}
+
+/// The names of the system tests' binaries, in the order of `tests/Cargo.toml`; all are built now.
+fn binaries() -> Result<Vec<String>> {
+    #[derive(serde::Deserialize)]
+    struct Manifest {
+        test: Vec<Binary>,
+    }
+    #[derive(serde::Deserialize)]
+    struct Binary {
+        name: String,
+    }
+    command::run(&mut cargo(&["test", "-p", SYSTEM, "--no-run"]))?;
+    let text = std::fs::read_to_string(command::workspace().join("tests/Cargo.toml"))?;
+    let manifest: Manifest = toml::from_str(&text)?;
+    Ok(manifest.test.into_iter().map(|binary| binary.name).collect())
 }
