@@ -1,6 +1,6 @@
 //! `forge repo publish`: what the audit lets through goes into the repository.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::path::PathBuf;
 
@@ -13,18 +13,22 @@ use super::{Folder, SUITE};
 use crate::audit::elf;
 use crate::context::Context;
 use crate::curate::Curated;
+use crate::kernel::Flavour;
 use crate::key::{self, KeysFolder};
 use crate::layer;
 
-/// Add the packages of images to a repository and sign it
+/// Add packages to a repository and sign it
 ///
-/// Nothing is published if one of the packages falls short of `forge audit elf`. What was published stays: a
-/// package of the same version with other content is refused. Without an image only the repository's dates are
-/// renewed; do that at least every two weeks.
+/// Nothing is published if one of the packages falls short of `forge audit elf`, or a kernel of `forge audit
+/// kernel`. What was published stays: a package of the same version with other content is refused. Without an
+/// image or `--all` only the repository's dates are renewed; do that at least every two weeks.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Publish {
-    /// Images whose packages are added: `minimal`
+    /// Images whose packages and kernels are added: `minimal`
     images: Vec<String>,
+    /// Add all that recipes cover, and all kernels
+    #[arg(long, conflicts_with = "images")]
+    all: bool,
     #[command(flatten)]
     folder: Folder,
     #[command(flatten)]
@@ -42,14 +46,10 @@ impl Publish {
     /// A package that does not pass, keys that cannot be used, or what publishing fails with.
     pub(crate) fn run(self, context: &Context, out: &mut dyn Write) -> Result<(), Failure> {
         let keys = self.keys.open(context)?; // before the long work
-        let mut packages: BTreeMap<PathBuf, Curated> = BTreeMap::new();
-        for image in &self.images {
-            for package in layer::packages(context, image)? {
-                packages.insert(package.path.clone(), package);
-            }
-        }
-        let (debs, packages): (Vec<_>, Vec<_>) = packages.into_iter().unzip();
-        elf::check(context, &self.images.join(" and "), &packages)?;
+        let debs = match self.all {
+            true => everything(context)?,
+            false => of_images(context, &self.images)?,
+        };
         let folder = self.folder.path(context);
         let (folder, now) = (folder.as_path(), key::clock());
         let request = Request { folder, suite: SUITE, debs: &debs, keys: &keys, now };
@@ -66,6 +66,34 @@ impl Publish {
         };
         Ok(printed.map_err(FileError::at("write to", "standard output"))?)
     }
+}
+
+/// The files of all that recipes cover and of all kernels, which pass the audits.
+///
+/// # Errors
+///
+/// What falls short, or what curating and building kernels fail with.
+fn everything(context: &Context) -> Result<Vec<PathBuf>, Failure> {
+    let packages = layer::everything(context)?;
+    elf::check(context, elf::EVERYTHING, &packages)?;
+    let kernels = layer::kernels(context, &Flavour::ALL)?;
+    Ok(packages.into_iter().chain(kernels).map(|package| package.path).collect())
+}
+
+/// The same of `images`.
+fn of_images(context: &Context, images: &[String]) -> Result<Vec<PathBuf>, Failure> {
+    let mut packages: BTreeMap<PathBuf, Curated> = BTreeMap::new();
+    let mut flavours = BTreeSet::new();
+    for image in images {
+        let of_image = layer::packages(context, image)?.into_iter();
+        packages.extend(of_image.map(|package| (package.path.clone(), package)));
+        flavours.extend(layer::flavours(context, image)?);
+    }
+    let (mut debs, packages): (Vec<_>, Vec<_>) = packages.into_iter().unzip();
+    elf::check(context, &images.join(" and "), &packages)?;
+    let kernels = layer::kernels(context, &flavours.into_iter().collect::<Vec<_>>())?;
+    debs.extend(kernels.into_iter().map(|package| package.path));
+    Ok(debs)
 }
 
 fn print(published: &Published, out: &mut dyn Write) -> std::io::Result<()> {
