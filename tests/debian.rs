@@ -26,30 +26,50 @@ struct Systems {
     packages: BTreeSet<String>,
     /// Those that were built from source.
     rebuilt: BTreeSet<String>,
+    /// What has a reason in this image.
     list: List,
+    /// What has one in the image beneath, and may here.
+    beneath: Option<List>,
 }
 
-static SYSTEMS: LazyLock<Systems> = LazyLock::new(|| {
-    let image = open("minimal");
-    let manifest = image.manifest();
-    let installed = debian::installation(&manifest, Path::new(env!("CARGO_TARGET_TMPDIR")));
-    let accounts = |path: &str| ["passwd", "group"].iter().any(|name| path.ends_with(name));
-    let mut debian = tree::read(&installed, |path| {
-        path.starts_with(LISTS) && path.ends_with(".list") || accounts(path)
-    });
-    tree::name_owners(&mut debian.tree, &debian.texts["/etc/passwd"], &debian.texts["/etc/group"]);
-    debian.tree = units(debian.tree);
-    let list = Path::new(env!("CARGO_MANIFEST_DIR")).join("differences.toml");
-    let rebuilt = manifest.packages.iter().filter(|package| package.rebuilt);
-    Systems {
-        owners: owners(&debian),
-        ours: ours(&image),
-        rebuilt: rebuilt.map(|package| package.name.clone()).collect(),
-        packages: manifest.packages.into_iter().map(|package| package.name).collect(),
-        list: List::load(&list),
-        debian,
-    }
+static MINIMAL: LazyLock<Systems> =
+    LazyLock::new(|| Systems::of("minimal", list("differences.toml"), None));
+static FULL: LazyLock<Systems> = LazyLock::new(|| {
+    let beneath = Some(list("differences.toml"));
+    Systems::of("full", list("differences-full.toml"), beneath)
 });
+
+fn list(name: &str) -> List {
+    List::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join(name))
+}
+
+impl Systems {
+    fn of(image: &str, list: List, beneath: Option<List>) -> Self {
+        let image = open(image);
+        let manifest = image.manifest();
+        let installed = debian::installation(&manifest, Path::new(env!("CARGO_TARGET_TMPDIR")));
+        let accounts = |path: &str| ["passwd", "group"].iter().any(|name| path.ends_with(name));
+        let mut debian = tree::read(&installed, |path| {
+            path.starts_with(LISTS) && path.ends_with(".list") || accounts(path)
+        });
+        tree::name_owners(
+            &mut debian.tree,
+            &debian.texts["/etc/passwd"],
+            &debian.texts["/etc/group"],
+        );
+        debian.tree = units(debian.tree);
+        let rebuilt = manifest.packages.iter().filter(|package| package.rebuilt);
+        Self {
+            rebuilt: rebuilt.map(|package| package.name.clone()).collect(),
+            owners: owners(&debian),
+            ours: ours(&image),
+            packages: manifest.packages.into_iter().map(|package| package.name).collect(),
+            list,
+            beneath,
+            debian,
+        }
+    }
+}
 
 /// The layer, at the paths that the host sees.
 fn ours(image: &Image) -> Archive {
@@ -144,22 +164,48 @@ impl Systems {
 
 #[test]
 fn every_difference_to_debians_own_installation_has_its_reason() {
+    differences_have_reasons(&MINIMAL);
+}
+
+#[test]
+#[ignore = "nightly: needs the image `full`"]
+fn every_difference_of_the_full_image_has_its_reason() {
+    differences_have_reasons(&FULL);
+}
+
+fn differences_have_reasons(systems: &Systems) {
     let recipes = Recipes::load();
-    let mut differences = differences::compare(&SYSTEMS.debian.tree, &SYSTEMS.ours.tree);
-    differences.retain(|difference| !SYSTEMS.is_declared(difference, &recipes));
-    let useless = SYSTEMS.list.take(&mut differences);
+    let mut differences = differences::compare(&systems.debian.tree, &systems.ours.tree);
+    differences.retain(|difference| !systems.is_declared(difference, &recipes));
+    if let Some(beneath) = &systems.beneath {
+        beneath.take(&mut differences);
+    }
+    let useless = systems.list.take(&mut differences);
     let text: Vec<_> = differences.iter().map(ToString::to_string).collect();
     assert!(text.is_empty(), "{} without a reason:\n{}", text.len(), text.join("\n"));
-    assert!(useless.is_empty(), "differences.toml has what there is not: {useless:#?}");
+    assert!(useless.is_empty(), "the list has what there is not: {useless:#?}");
 }
 
 #[test]
 fn every_package_that_only_debians_own_installation_needs_has_its_reason() {
+    packages_have_reasons(&MINIMAL);
+}
+
+#[test]
+#[ignore = "nightly: needs the image `full`"]
+fn every_package_that_only_debian_needs_for_the_full_image_has_its_reason() {
+    packages_have_reasons(&FULL);
+}
+
+fn packages_have_reasons(systems: &Systems) {
     let recipes = Recipes::load();
-    let only = SYSTEMS.only_debian();
-    let listed: BTreeSet<_> = SYSTEMS.list.packages.keys().map(String::as_str).collect();
-    let unlisted: BTreeSet<_> =
-        only.iter().copied().filter(|name| !recipes.without(name)).collect();
+    let only = systems.only_debian();
+    let known = |name: &&str| {
+        let beneath = systems.beneath.as_ref();
+        recipes.without(name) || beneath.is_some_and(|list| list.packages.contains_key(*name))
+    };
+    let listed: BTreeSet<_> = systems.list.packages.keys().map(String::as_str).collect();
+    let unlisted: BTreeSet<_> = only.iter().copied().filter(|name| !known(name)).collect();
     assert_eq!(unlisted, listed);
 }
 
@@ -181,10 +227,20 @@ fn accounts(text: &str) -> BTreeMap<&str, String> {
 
 #[test]
 fn every_account_of_debians_own_installation_is_there() {
+    accounts_are_there(&MINIMAL);
+}
+
+#[test]
+#[ignore = "nightly: needs the image `full`"]
+fn every_account_of_the_full_image_is_there() {
+    accounts_are_there(&FULL);
+}
+
+fn accounts_are_there(systems: &Systems) {
     let mut differing = BTreeMap::new();
     for file in ["/etc/passwd", "/etc/group"] {
-        let theirs = accounts(&SYSTEMS.debian.texts[file]);
-        let ours = accounts(&SYSTEMS.ours.texts[file]);
+        let theirs = accounts(&systems.debian.texts[file]);
+        let ours = accounts(&systems.ours.texts[file]);
         for (name, line) in theirs {
             let our = ours.get(name);
             if our != Some(&line) {
@@ -192,7 +248,10 @@ fn every_account_of_debians_own_installation_is_there() {
             }
         }
     }
-    let listed: BTreeSet<_> = SYSTEMS.list.accounts.keys().map(String::as_str).collect();
+    if let Some(beneath) = &systems.beneath {
+        differing.retain(|name, _| !beneath.accounts.contains_key(*name));
+    }
+    let listed: BTreeSet<_> = systems.list.accounts.keys().map(String::as_str).collect();
     let names: BTreeSet<_> = differing.keys().copied().collect();
     assert_eq!(names, listed, "{differing:#?}");
 }

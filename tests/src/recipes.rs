@@ -72,6 +72,12 @@ impl Recipes {
         Self { recipes, by_package, defaults }
     }
 
+    /// The names of all packages that recipes cover, and of their parts.
+    pub fn packages(&self) -> impl Iterator<Item = &str> {
+        let parts = self.recipes.iter().flat_map(|recipe| recipe.text.part.keys());
+        self.by_package.keys().chain(parts).map(String::as_str)
+    }
+
     /// Whether a recipe says that the product does without `package`.
     pub fn without(&self, package: &str) -> bool {
         let all = self.recipes.iter().chain([&self.defaults]);

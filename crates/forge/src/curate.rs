@@ -36,7 +36,7 @@ use tree::Tree;
 
 /// Rises by one when the same package and recipe would give other bytes than before. It counts to the revision of
 /// every package, because what was published under a version never changes.
-const METHOD: u32 = 1;
+const METHOD: u32 = 2;
 
 /// How hard zstd tries; the packages only pass through the cache on their way into a layer.
 const COMPRESSION_LEVEL: i32 = 3;

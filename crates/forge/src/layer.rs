@@ -16,12 +16,15 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use curated::{CuratedSet, curate_all, of_recipes};
 
+use crate::audit;
 use crate::cache::Kind;
 use crate::context::Context;
 use crate::curate::Curated;
+use crate::kernel::{self, Flavour};
 use crate::recipe::{ImageDefinition, Preset};
 use crate::supply::Supply;
 use crate::tools::ToolRoot;
+use crate::workshop::KernelShop;
 
 /// Rises when the compose crate would make other bytes of the same request.
 const METHOD: &[u8] = b"compose 6";
@@ -92,6 +95,18 @@ pub(crate) fn packages(context: &Context, name: &str) -> Result<Vec<Curated>, Fa
     Ok(curated.packages.into_iter().map(|(package, _)| package).collect())
 }
 
+/// The names of the packages of the image `name`, without its kernels.
+///
+/// # Errors
+///
+/// What reading recipes and lock fail with.
+pub(crate) fn package_names(
+    context: &Context,
+    name: &str,
+) -> Result<BTreeSet<PackageName>, Failure> {
+    curated::names_of_image(context, name)
+}
+
 /// The curated packages of all that recipes cover, whether an image has them or not; without kernels.
 ///
 /// # Errors
@@ -100,6 +115,29 @@ pub(crate) fn packages(context: &Context, name: &str) -> Result<Vec<Curated>, Fa
 pub(crate) fn everything(context: &Context) -> Result<Vec<Curated>, Failure> {
     let curated = of_recipes(context)?;
     Ok(curated.packages.into_iter().map(|(package, _)| package).collect())
+}
+
+/// The kernels of the image `name`.
+///
+/// # Errors
+///
+/// As [`definition`].
+pub(crate) fn flavours(context: &Context, name: &str) -> Result<Vec<Flavour>, Failure> {
+    Ok(kernels::of_image(&definition(context, name)?))
+}
+
+/// The packages of `flavours`, which are built if need be and meet the policy with every command line.
+///
+/// # Errors
+///
+/// What building a kernel or its package fails with, or a kernel that does not meet the policy.
+pub(crate) fn kernels(context: &Context, flavours: &[Flavour]) -> Result<Vec<Curated>, Failure> {
+    let packages = kernels::kernels(context, flavours)?;
+    for flavour in flavours {
+        let built = kernel::kernel(&KernelShop::new(context), *flavour)?;
+        audit::kernel::image::demand_always(&context.root, &built)?;
+    }
+    Ok(packages.into_iter().map(|(package, _)| package).collect())
 }
 
 /// What `os/images` says about the image `name`.
@@ -126,7 +164,7 @@ pub(crate) struct Described {
 /// What reading recipes and lock, fetching and curating fail with.
 pub(crate) fn described(context: &Context, name: &str) -> Result<Described, Failure> {
     let (definition, mut curated) = curated::of_image(context, name)?;
-    curated.packages.extend(kernels::kernels(context, &definition)?);
+    curated.packages.extend(kernels::kernels(context, &kernels::of_image(&definition))?);
     let epoch = Supply::open(context)?.lock.epoch();
     let mut request = request(name, &definition, &curated, epoch);
     if let Some(over) = &definition.over {

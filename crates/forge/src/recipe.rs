@@ -91,9 +91,9 @@ pub(crate) struct Declaration {
     pub(crate) groups: Vec<Group>,
     /// Its packages are built from source; Debian's builds are taken where this is not there.
     pub(crate) build: Option<Build>,
-    /// Findings of the audit that are accepted.
+    /// Findings of the audit that are accepted; with `build`, of Debian's build only.
     #[serde(default)]
-    pub(crate) waive: BTreeMap<HostPath, Vec<Waiver>>,
+    pub(crate) waive: BTreeMap<Pattern, Vec<Waiver>>,
 }
 
 /// A package of files that are dropped from one of Debian's.

@@ -5,13 +5,17 @@ mod fortify;
 mod hardening;
 mod policy;
 mod report;
+mod waivers;
 
+use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
 use base::file::{self, FileError};
 use base::progress::Unit;
 use base::{Explain, Failure};
+use formats::PackageName;
+use packages::control;
 use packages::deb::{Deb, DebError, Entry, Kind, Limits};
 use rayon::prelude::*;
 
@@ -46,6 +50,26 @@ pub(crate) struct Elf {
     /// Write the whole matrix of files and properties to this file, as HTML
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
+}
+
+/// The image that stays so small that what is accepted in it is named file by file.
+const SMALLEST: &str = "minimal";
+
+/// What is judged.
+#[derive(Debug, Default)]
+struct Subject {
+    /// What it is called.
+    name: String,
+    /// All packages that were looked at.
+    packages: BTreeSet<PackageName>,
+    /// Those of them that were built from source with our flags.
+    rebuilt: BTreeSet<PackageName>,
+    /// The packages of [`SMALLEST`].
+    minimal: BTreeSet<PackageName>,
+    /// Whether it is for a release, which accepts nothing in those.
+    release: bool,
+    /// What was found in them.
+    files: Vec<Measured>,
 }
 
 /// A file of a package, as far as the audit is concerned with it.
@@ -134,33 +158,45 @@ pub(crate) fn check(context: &Context, image: &str, packages: &[Curated]) -> Res
     }
 }
 
-fn judged(context: &Context, image: &str, packages: &[Curated]) -> Result<Report, Failure> {
+fn judged(context: &Context, name: &str, packages: &[Curated]) -> Result<Report, Failure> {
     let policy = Policy::load(&context.root.join(POLICY))?;
     let recipes = Recipes::load(&context.root.join("os/packages"))?;
-    let measured = measure_all(context, packages)?;
-    Ok(Report::new(image, &policy, &recipes, &measured))
+    let mut subject = measure_all(context, packages)?;
+    subject.name = name.to_owned();
+    subject.minimal = layer::package_names(context, SMALLEST)?;
+    subject.release = context.is_release();
+    Ok(Report::new(&policy, &recipes, &subject))
 }
 
-fn measure_all(context: &Context, packages: &[Curated]) -> Result<Vec<Measured>, DebError> {
+fn measure_all(context: &Context, packages: &[Curated]) -> Result<Subject, DebError> {
     let total = Some(packages.len() as u64);
     let task = context.progress.begin("measuring", total, Unit::Count("packages"));
     let measured = packages.par_iter().map(|package| {
-        let measured = measure(package.name.as_str(), &package.path);
+        let measured = measure(&package.name, &package.path);
         task.advance(1);
         measured
     });
-    let measured: Vec<_> = measured.collect::<Result<_, _>>()?;
-    Ok(measured.into_iter().flatten().collect())
+    let measured = measured.collect::<Result<Vec<_>, _>>()?;
+    Ok(measured.into_iter().fold(Subject::default(), Subject::with))
+}
+
+impl Subject {
+    fn with(mut self, other: Self) -> Self {
+        self.packages.extend(other.packages);
+        self.rebuilt.extend(other.rebuilt);
+        self.files.extend(other.files);
+        self
+    }
 }
 
 /// What matters of the package at `path`.
-fn measure(package: &str, path: &Path) -> Result<Vec<Measured>, DebError> {
+fn measure(package: &PackageName, path: &Path) -> Result<Subject, DebError> {
     let deb = Deb::open(path)?;
-    let mut measured = Vec::new();
+    let mut files = Vec::new();
     deb.visit(Limits::default(), |entry, content| {
         let mut add = |what| {
             let path = format!("/{}", entry.path);
-            measured.push(Measured { package: package.to_owned(), path, what });
+            files.push(Measured { package: package.to_string(), path, what });
         };
         privileges(entry).for_each(|privilege| add(What::Privileged(privilege)));
         if entry.kind == Kind::File {
@@ -173,7 +209,10 @@ fn measure(package: &str, path: &Path) -> Result<Vec<Measured>, DebError> {
         }
         Ok::<_, DebError>(())
     })?;
-    Ok(measured)
+    let packages = BTreeSet::from([package.clone()]);
+    let is_rebuilt = deb.control().get(control::BUILD_FLAGS).is_some();
+    let rebuilt = if is_rebuilt { packages.clone() } else { BTreeSet::new() };
+    Ok(Subject { packages, rebuilt, files, ..Subject::default() })
 }
 
 fn privileges(entry: &Entry) -> impl Iterator<Item = Privilege> {

@@ -107,7 +107,8 @@ struct Bounds {
 }
 
 /// What a relation to Debian's version `V` means where that package's version is `V+0preonN`.
-/// `V+1` sorts between all of these and whatever Debian makes of `V` next.
+/// `V+1` sorts between all of these and whatever Debian makes of `V` next. Later than a `V` without a revision
+/// is said of each revision of it (`libc-bin` needs `libc6 (>> 2.41)`), which sorts before `V+1`.
 fn bounds(relation: &Relation<'_>) -> Bounds {
     let one = |first| Bounds { first, second: None };
     let Some(Constraint { operator, version }) = relation.version else {
@@ -120,6 +121,7 @@ fn bounds(relation: &Relation<'_>) -> Bounds {
             Bounds { first: format!("{name} (>= {})", version.as_str()), second: Some(next) }
         }
         Operator::EarlierOrEqual => one(next),
+        Operator::Later if !version.as_str().contains('-') => one(relation.to_string()),
         Operator::Later => one(format!("{name} (>= {}+1)", version.as_str())),
         Operator::Earlier | Operator::LaterOrEqual => one(relation.to_string()),
     }
@@ -144,6 +146,7 @@ mod tests {
             ("a (= 1-2)",               "a (>= 1-2); a (<< 1-2+1)",                  "a (= 1-2)"),
             ("a (<= 1-2)",              "a (<< 1-2+1)",                              "a (<< 1-2+1)"),
             ("a (>> 1-2)",              "a (>= 1-2+1)",                              "a (>= 1-2+1)"),
+            ("a (>> 1)",                "a (>> 1)",                                  "a (>> 1)"), // 1-2 is
             ("a:any (= 1) | b",         "a:any (>= 1) | b; a:any (<< 1+1) | b",      "a:any (= 1) | b"),
         ];
         for (debian, needed, refused) in cases {

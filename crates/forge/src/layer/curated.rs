@@ -11,7 +11,7 @@ use crate::context::Context;
 use crate::curate::{self, Curated, Origin};
 use crate::package;
 use crate::recipe::{ImageDefinition, Recipe, Recipes};
-use crate::supply::{Purpose, Supply};
+use crate::supply::{Purpose, Supply, SupplyError};
 
 /// Packages that were curated together.
 pub(crate) struct CuratedSet {
@@ -45,10 +45,33 @@ pub(super) fn of_image(
     let recipes = Recipes::load(&context.root.join("os/packages"))?;
     let definition = super::definition(context, name)?;
     let supply = Supply::open(context)?;
-    let set = supply.set(&Purpose::image(name, &definition, &recipes))?;
-    let asked = set.packages.iter().chain(&definition.packages).cloned().collect();
-    let curated = curate_all(context, &recipes, &supply, &asked)?;
+    let names = names(&supply, &Purpose::image(name, &definition, &recipes), &definition)?;
+    let curated = curate_all(context, &recipes, &supply, &names)?;
     Ok((definition, curated))
+}
+
+/// The names of what [`of_image`] curates, but for parts that come along.
+///
+/// # Errors
+///
+/// What reading recipes and lock fail with.
+pub(super) fn names_of_image(
+    context: &Context,
+    name: &str,
+) -> Result<BTreeSet<PackageName>, Failure> {
+    let recipes = Recipes::load(&context.root.join("os/packages"))?;
+    let definition = super::definition(context, name)?;
+    let purpose = Purpose::image(name, &definition, &recipes);
+    Ok(names(&Supply::open(context)?, &purpose, &definition)?)
+}
+
+fn names(
+    supply: &Supply,
+    purpose: &Purpose,
+    definition: &ImageDefinition,
+) -> Result<BTreeSet<PackageName>, SupplyError> {
+    let set = supply.set(purpose)?;
+    Ok(set.packages.iter().chain(&definition.packages).cloned().collect())
 }
 
 /// All that recipes cover: Debian's packages, our own, and parts, in the order of their names.

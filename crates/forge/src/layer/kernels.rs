@@ -1,4 +1,4 @@
-//! The packages of an image's kernels, kept in the cache beside the curated ones.
+//! The packages of kernels, kept in the cache beside the curated ones.
 
 use std::path::{Path, PathBuf};
 
@@ -10,31 +10,33 @@ use crate::cache::Kind;
 use crate::context::Context;
 use crate::curate::Curated;
 use crate::kernel::package::{self, Papers};
-use crate::kernel::{self, Built, Need, Workshop, changelog};
+use crate::kernel::{self, Built, Flavour, Need, Workshop, changelog};
 use crate::recipe::ImageDefinition;
 use crate::workshop::KernelShop;
 
-/// The packages of an image's kernels, built if need be, and the suite that their source comes from.
-/// A container image has none.
+/// The kernels of an image; a container image has none.
+pub(super) fn of_image(definition: &ImageDefinition) -> Vec<Flavour> {
+    let kernels = definition.kernels.iter();
+    kernels.filter(|_| definition.container.is_none()).collect()
+}
+
+/// The packages of these kernels, built if need be, and the suite that their source comes from.
 ///
 /// # Errors
 ///
 /// What building a kernel or its package fails with.
 pub(super) fn kernels(
     context: &Context,
-    definition: &ImageDefinition,
+    flavours: &[Flavour],
 ) -> Result<Vec<(Curated, String)>, Failure> {
-    if definition.container.is_some() {
-        return Ok(Vec::new());
-    }
     let shop = KernelShop::new(context);
-    let pack = |flavour| {
+    let pack = |&flavour: &Flavour| {
         let (path, digest) =
             packed(&shop, &context.cache.kind(Kind::Curated), &kernel::kernel(&shop, flavour)?)?;
         let name = package::name(flavour).parse()?;
         Ok((Curated { name, path, digest, warnings: Vec::new() }, shop.suite()?))
     };
-    definition.kernels.iter().map(pack).collect()
+    flavours.iter().map(pack).collect()
 }
 
 /// The package of `built` and its digest; made unless the cache holds it undamaged.

@@ -1,5 +1,6 @@
 //! Paths on the host, and patterns for them.
 
+use std::cmp::Ordering;
 use std::fmt;
 
 use globset::{GlobBuilder, GlobMatcher};
@@ -98,6 +99,11 @@ impl Pattern {
     pub(crate) fn as_str(&self) -> &str {
         &self.text
     }
+
+    /// Whether it means one path only.
+    pub(crate) fn is_exact(&self) -> bool {
+        !self.text.contains(['*', '?', '[', '{', '\\'])
+    }
 }
 
 impl TryFrom<String> for Pattern {
@@ -116,6 +122,20 @@ impl TryFrom<String> for Pattern {
 impl PartialEq for Pattern {
     fn eq(&self, other: &Self) -> bool {
         self.text == other.text
+    }
+}
+
+impl Eq for Pattern {}
+
+impl PartialOrd for Pattern {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Pattern {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.text.cmp(&other.text)
     }
 }
 

@@ -263,6 +263,8 @@ pub(crate) enum Shortcoming {
     Capabilities,
     /// A recipe accepts a shortcoming that is not there.
     IdleWaiver,
+    /// A recipe accepts by a pattern what has to be accepted file by file.
+    BroadWaiver,
 }
 
 impl fmt::Display for Shortcoming {

@@ -186,13 +186,15 @@ impl Refresh {
         let first = found.published.is_empty();
         let changed = report.found(Changes::of(found, &reviewed)?) || first;
         let Some(keys) = keys.filter(|_| !self.dry_run) else { return Ok(()) };
+        let packages = complete(&there, reviewed, &mut report.steps)?;
         if let Some(before) = kernel_moved(found) {
             let shop = KernelShop::new(&there);
             let follow = || kernel::follow(&shop, before);
-            let followed = report.steps.time("building the kernel", follow)?;
+            let followed = report.steps.time("updating the kernel", follow)?;
             report.kernel(followed.cves);
         }
-        let packages = complete(&there, reviewed, &mut report.steps)?;
+        let kernels = || publish::all_kernels(&there);
+        let kernels = report.steps.time("building kernels", kernels)?;
         if changed {
             report.steps.time("testing", || self.test(found.real, &there))?;
         }
@@ -200,7 +202,8 @@ impl Refresh {
             trial.not_overtaken()?;
         }
         let folder = self.folder.path(found.real);
-        let put = || publish::put(&there, &folder, keys, &packages);
+        let debs: Vec<_> = packages.iter().map(|it| it.path.clone()).chain(kernels).collect();
+        let put = || publish::put(&there, &folder, keys, &debs);
         report.published = Some(report.steps.time("publishing", put)?);
         Ok(())
     }

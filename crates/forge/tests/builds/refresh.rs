@@ -1,5 +1,6 @@
 //! Following the archive: what is newer is checked as a whole and published, or nothing changes.
 
+use std::fs;
 use std::io::Write;
 
 use serde_json::{Value, json};
@@ -34,6 +35,10 @@ impl Product {
         let product =
             Self { checkout: Checkout::new(&[demo("1")]), keys: tempfile::tempdir().unwrap() };
         product.checkout.write("os/policy/elf.toml", "[search]\n[privileged]\n");
+        // No kernel is described.
+        fs::remove_file(product.checkout.path("os/images/demo.toml")).unwrap();
+        let minimal = "summary = \"x\"\npackages = [\"demo\"]\n[container]\n";
+        product.checkout.write("os/images/minimal.toml", minimal);
         product.checkout.forge(&["update"]).good();
         product.forge(&["key", "new"], &[]).good();
         product.refresh("test -f $PREON_OUT/oci/preon-base.tar && touch tested").good();
@@ -74,8 +79,15 @@ fn what_is_newer_is_tested_published_and_locked_and_its_fixes_are_told() {
     assert_eq!(said["fixes"], json!(["CVE-2026-0002"]));
     assert_eq!(said["publication"]["version"], 2);
     let steps: Vec<_> = said["steps"].as_array().unwrap().iter().map(|it| &it["name"]).collect();
-    let expected =
-        ["choosing", "reviewing", "building packages", "auditing", "testing", "publishing"];
+    let expected = [
+        "choosing",
+        "reviewing",
+        "building packages",
+        "auditing",
+        "building kernels",
+        "testing",
+        "publishing",
+    ];
     assert_eq!(steps, expected);
     assert!(product.checkout.path("again").exists());
     assert!(product.checkout.lock().contains("\"demo\" = { version = \"2\""));

@@ -1,13 +1,14 @@
 //! What the audit found, for people, as JSON and as a page.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde::Serialize;
 
 use super::hardening::{Hardening, Kind, Language, Relro};
 use super::policy::{Policy, Privilege};
-use super::{Measured, What};
+use super::waivers::Waivers;
+use super::{Measured, Subject, What};
 use crate::recipe::{Recipes, Shortcoming};
 
 /// What became of all files of an image.
@@ -26,6 +27,8 @@ pub(super) struct Report {
     c_files: usize,
     /// Files that run with more rights than their caller.
     privileged: usize,
+    /// How many waivers of recipes accept something.
+    pub(super) waivers: usize,
     /// Shortcomings that are accepted, with the reasons.
     waived: Vec<Waived>,
     /// Shortcomings that are not.
@@ -40,16 +43,19 @@ pub(super) struct Report {
 /// A shortcoming of a file.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub(super) struct Finding {
-    package: String,
-    path: String,
-    finding: Shortcoming,
-    /// The folder that is searched, why a file cannot be read.
+    pub(super) package: String,
+    pub(super) path: String,
+    pub(super) finding: Shortcoming,
+    /// The folder that is searched, why a file cannot be read, what a waiver is for.
     #[serde(skip_serializing_if = "Option::is_none")]
-    detail: Option<String>,
+    pub(super) detail: Option<String>,
 }
 
 /// The columns of a list of findings.
 const FINDING_HEADS: [&str; 4] = ["package", "file", "finding", "detail"];
+
+/// The same of what is waived.
+const WAIVED_HEADS: [&str; 4] = ["package", "waived", "finding", "reason"];
 
 impl Finding {
     fn cells(&self) -> [String; 4] {
@@ -63,6 +69,8 @@ impl Finding {
 struct Waived {
     #[serde(flatten)]
     finding: Finding,
+    /// The path or pattern in the recipe.
+    waiver: String,
     reason: String,
     /// When that was decided.
     on: String,
@@ -78,22 +86,29 @@ struct Row {
 
 impl Report {
     /// Judges what was measured by `policy` and the waivers of `recipes`.
-    pub(super) fn new(image: &str, policy: &Policy, recipes: &Recipes, all: &[Measured]) -> Self {
+    pub(super) fn new(policy: &Policy, recipes: &Recipes, subject: &Subject) -> Self {
+        let all = &subject.files;
         let matrix: Vec<Row> = all.iter().filter_map(Row::of).collect();
         let count =
             |has: fn(&Hardening) -> bool| matrix.iter().filter(|row| has(&row.hardening)).count();
         let found: BTreeSet<Finding> = all.iter().flat_map(|file| findings(policy, file)).collect();
+        let mut waivers = Waivers::new(recipes, subject);
         let (mut findings, mut waived) = (Vec::new(), Vec::new());
         for finding in found {
-            match waiver(recipes, &finding) {
-                Some((reason, on)) => waived.push(Waived { finding, reason, on }),
+            match waivers.accept(&finding) {
+                Some((path, waiver)) => waived.push(Waived {
+                    finding,
+                    waiver: path.as_str().to_owned(),
+                    reason: waiver.reason.to_string(),
+                    on: waiver.on.to_string(),
+                }),
                 None => findings.push(finding),
             }
         }
-        findings.extend(idle(recipes, all, &waived));
+        findings.extend(waivers.findings());
         let is_privileged = |file: &&Measured| matches!(file.what, What::Privileged(_));
         Self {
-            image: image.to_owned(),
+            image: subject.name.clone(),
             files: matrix.len(),
             pie: count(|file| file.pie),
             full_relro: count(|file| file.relro == Relro::Full),
@@ -103,6 +118,7 @@ impl Report {
             cet: count(|file| file.ibt && file.shstk),
             c_files: count(|file| file.language == Language::C),
             privileged: all.iter().filter(is_privileged).count(),
+            waivers: waivers.used(),
             waived,
             findings,
             matrix,
@@ -152,14 +168,31 @@ impl Report {
         write_table(f, &FINDING_HEADS.map(str::to_owned), self.findings.iter().map(Finding::cells))
     }
 
+    /// What is waived, by waiver and package: how many files, and why.
+    fn accepted(&self) -> Vec<[String; 4]> {
+        let mut rows: BTreeMap<_, (usize, &Waived)> = BTreeMap::new();
+        for waived in &self.waived {
+            let Finding { package, finding, .. } = &waived.finding;
+            rows.entry((package, &waived.waiver, finding)).or_insert((0, waived)).0 += 1;
+        }
+        let row = |((package, path, finding), (files, waived)): ((&String, &String, _), _)| {
+            let (count, Waived { reason, on, .. }): (usize, &Waived) = (files, waived);
+            let finding: &Shortcoming = finding;
+            let count = if count == 1 { String::new() } else { format!("{count} files: ") };
+            [package.clone(), path.clone(), finding.to_string(), format!("{count}{reason} ({on})")]
+        };
+        rows.into_iter().map(row).collect()
+    }
+
     fn totals(&self) -> String {
         let Self { files, pie, full_relro, nx, canary, fortify, cet, c_files, .. } = self;
         format!(
             "{files} files: {pie} position-independent, {full_relro} full RELRO, {nx} NX, {cet} CET; \
              of {c_files} in C {canary} with canaries, {fortify} with checked calls; {} privileged; \
-             {} waived, {} findings",
+             {} waived by {} waivers, {} findings",
             self.privileged,
             self.waived.len(),
+            self.waivers,
             self.findings.len()
         )
     }
@@ -252,49 +285,22 @@ fn findings(policy: &Policy, file: &Measured) -> Vec<Finding> {
     }
 }
 
-/// The folder that a file at `path` means by `folder`: `$ORIGIN` is the one that it lies in itself.
+/// The folder that a file at `path` means by `folder`: `$ORIGIN` is the one that it lies in itself, `..` the
+/// one above.
 ///
 /// Source: ld.so(8), "Dynamic string tokens".
 pub(super) fn searched(folder: &str, path: &str) -> String {
     let own = path.rsplit_once('/').map_or("/", |(above, _)| above);
     let folder = folder.replace("${ORIGIN}", own).replace("$ORIGIN", own);
-    folder.trim_end_matches('/').to_owned()
-}
-
-/// Why the recipe of its package accepts it, and since when.
-fn waiver(recipes: &Recipes, finding: &Finding) -> Option<(String, String)> {
-    let recipe = recipes.for_package(&finding.package.parse().ok()?)?;
-    let waivers = recipe.declared.waive.iter().filter(|(path, _)| path.as_str() == finding.path);
-    let waiver = waivers.flat_map(|(_, waivers)| waivers).find(|w| w.finding == finding.finding)?;
-    Some((waiver.reason.to_string(), waiver.on.to_string()))
-}
-
-/// Waivers of these packages' recipes that accept what is not there.
-fn idle(recipes: &Recipes, all: &[Measured], waived: &[Waived]) -> Vec<Finding> {
-    let packages: BTreeSet<&str> = all.iter().map(|file| file.package.as_str()).collect();
-    let mut idle = Vec::new();
-    for recipe in recipes.iter() {
-        let Some(package) = recipe.packages().iter().find(|name| packages.contains(name.as_str()))
-        else {
-            continue;
-        };
-        for (path, waivers) in &recipe.declared.waive {
-            for waiver in waivers {
-                let used = |waived: &Waived| {
-                    waived.finding.path == path.as_str() && waived.finding.finding == waiver.finding
-                };
-                if !waived.iter().any(used) {
-                    idle.push(Finding {
-                        package: package.to_string(),
-                        path: path.to_string(),
-                        finding: Shortcoming::IdleWaiver,
-                        detail: Some(waiver.finding.to_string()),
-                    });
-                }
-            }
+    let mut parts: Vec<&str> = Vec::new();
+    for part in folder.split('/').filter(|part| !part.is_empty()) {
+        match part {
+            ".." => _ = parts.pop(),
+            part => parts.push(part),
         }
     }
-    idle
+    let root = if folder.starts_with('/') { "/" } else { "" };
+    format!("{root}{}", parts.join("/"))
 }
 
 impl fmt::Display for Report {
@@ -302,14 +308,8 @@ impl fmt::Display for Report {
         if self.all {
             write_table(f, &HEADS.map(str::to_owned), self.matrix.iter().map(Row::cells))?;
         }
-        let heads = FINDING_HEADS.map(str::to_owned);
-        let accepted = |waived: &Waived| {
-            let [package, path, finding, _] = waived.finding.cells();
-            [package, path, finding, format!("{} ({})", waived.reason, waived.on)]
-        };
         if !self.waived.is_empty() {
-            writeln!(f, "waived")?;
-            write_table(f, &heads, self.waived.iter().map(accepted))?;
+            write_table(f, &WAIVED_HEADS.map(str::to_owned), self.accepted().into_iter())?;
         }
         if !self.findings.is_empty() {
             self.write_findings(f)?;

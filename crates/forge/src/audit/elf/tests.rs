@@ -7,8 +7,8 @@ use packages::deb::Writer;
 
 use super::*;
 
-/// A package `demo` with these files.
-fn package(folder: &Path, files: &[(&str, u32, &[u8])]) -> PathBuf {
+/// A package `demo` with these files and this further field.
+fn package(folder: &Path, field: &str, files: &[(&str, u32, &[u8])]) -> PathBuf {
     let mut writer = Writer::new(1, 0).unwrap();
     for (path, mode, bytes) in files {
         let entry = Entry {
@@ -23,28 +23,43 @@ fn package(folder: &Path, files: &[(&str, u32, &[u8])]) -> PathBuf {
         };
         writer.add(&entry, &mut &**bytes).unwrap();
     }
-    let control = "Package: demo\nVersion: 1\nArchitecture: amd64\nMaintainer: x\nDescription: x\n";
+    let control = format!(
+        "Package: demo\nVersion: 1\nArchitecture: amd64\nMaintainer: x\n{field}Description: x\n"
+    );
     let path = folder.join("demo.deb");
-    fs::write(&path, writer.finish(&Control::parse(control).unwrap()).unwrap()).unwrap();
+    fs::write(&path, writer.finish(&Control::parse(&control).unwrap()).unwrap()).unwrap();
     path
 }
 
-/// A report of a package whose program is no ELF file that can be read, with this recipe and policy.
-fn report(recipe: &str, policy: &str) -> Report {
+/// What is measured of a package whose program is no ELF file that can be read.
+fn demo(field: &str) -> Subject {
     let folder = tempfile::tempdir().unwrap();
     let files: [(&str, u32, &[u8]); 3] = [
         ("usr/bin/broken", 0o755, b"\x7fELF broken"),
         ("usr/bin/become", 0o4755, b"#!/bin/sh\n"),
         ("usr/bin/script", 0o755, b"#!/bin/sh\n"),
     ];
-    let path = package(folder.path(), &files);
-    let measured = measure("demo", &path).unwrap();
+    let path = package(folder.path(), field, &files);
+    measure(&demo_name(), &path).unwrap()
+}
+
+fn demo_name() -> PackageName {
+    "demo".parse().unwrap()
+}
+
+/// A report of `subject` with this recipe and policy.
+fn report_of(subject: &Subject, recipe: &str, policy: &str) -> Report {
+    let folder = tempfile::tempdir().unwrap();
     let recipes = folder.path().join("recipes");
     fs::create_dir_all(recipes.join("demo")).unwrap();
     fs::write(recipes.join("demo/recipe.toml"), format!("summary = \"x\"\n{recipe}")).unwrap();
     let file = folder.path().join("elf.toml");
     fs::write(&file, policy).unwrap();
-    Report::new("x", &Policy::load(&file).unwrap(), &Recipes::load(&recipes).unwrap(), &measured)
+    Report::new(&Policy::load(&file).unwrap(), &Recipes::load(&recipes).unwrap(), subject)
+}
+
+fn report(recipe: &str, policy: &str) -> Report {
+    report_of(&demo(""), recipe, policy)
 }
 
 fn lines(report: &Report) -> Vec<String> {
@@ -82,15 +97,54 @@ fn a_waiver_that_accepts_nothing_is_found() {
 }
 
 #[test]
+fn a_pattern_accepts_many_files_but_none_of_the_minimal_host() {
+    let recipe = BROKEN.replace("/usr/bin/broken", "/usr/bin/**");
+    let large = report(&recipe, BECOMES);
+    assert_eq!((large.findings, large.waivers), (vec![], 1));
+
+    let minimal = BTreeSet::from([demo_name()]);
+    let small = report_of(&Subject { minimal, ..demo("") }, &recipe, BECOMES);
+    let shown = lines(&small);
+    for finding in ["/usr/bin/broken unreadable", "/usr/bin/** broad-waiver unreadable"] {
+        assert!(shown.iter().any(|line| line.contains(finding)), "{finding}: {shown:?}");
+    }
+    assert_eq!((small.findings.len(), small.waivers), (2, 0));
+}
+
+#[test]
+fn a_release_accepts_nothing_in_the_minimal_host() {
+    let minimal = BTreeSet::from([demo_name()]);
+    let strict = Subject { minimal, release: true, ..demo("") };
+    assert_eq!(report_of(&strict, BROKEN, BECOMES).findings.len(), 1);
+    let other = Subject { release: true, ..demo("") };
+    assert_eq!(report_of(&other, BROKEN, BECOMES).findings, []);
+}
+
+#[test]
+fn waivers_of_a_package_that_is_built_from_source_are_about_debians_build() {
+    let recipe = format!("[build]\nreason = \"x\"\n{BROKEN}");
+    assert_eq!(report(&recipe, BECOMES).findings, []);
+    let ours = report_of(&demo("Preon-Build-Flags: -fPIE\n"), &recipe, BECOMES);
+    assert_eq!(ours.findings.len(), 1, "the file, and no idle waiver");
+}
+
+#[test]
+fn a_waiver_is_idle_only_where_all_that_it_may_be_about_was_looked_at() {
+    let recipe = BROKEN.replace("broken", "script");
+    let recipe = format!("packages = [\"demo\", \"demo-more\"]\n{recipe}");
+    let mut subject = demo("");
+    let idle = |subject: &Subject| report_of(subject, &recipe, BECOMES).findings.len() == 2;
+    assert!(!idle(&subject));
+    subject.packages.insert("demo-more".parse().unwrap());
+    assert!(idle(&subject));
+}
+
+#[test]
 fn json_has_the_counts_and_the_page_every_file() {
     let folder = tempfile::tempdir().unwrap();
     let own = fs::read(std::env::current_exe().unwrap()).unwrap();
-    let path = package(folder.path(), &[("usr/bin/a&b", 0o755, &own)]);
-    let recipes = folder.path().join("recipes");
-    fs::create_dir(&recipes).unwrap();
-    let measured = measure("demo", &path).unwrap();
-    let recipes = Recipes::load(&recipes).unwrap();
-    let report = Report::new("x", &Policy::default(), &recipes, &measured);
+    let path = package(folder.path(), "", &[("usr/bin/a&b", 0o755, &own)]);
+    let report = report_of(&measure(&demo_name(), &path).unwrap(), "", "");
     let json = serde_json::to_value(&report).unwrap();
     for (key, count) in [("files", 1), ("pie", 1), ("nx", 1), ("cet", 0), ("c_files", 0)] {
         assert_eq!(json[key], count, "{key}");
@@ -108,6 +162,7 @@ fn a_file_means_its_own_folder_by_origin() {
         ("$ORIGIN",       "/usr/lib/gconv"),
         ("${ORIGIN}/x/",  "/usr/lib/gconv/x"),
         ("/usr/lib/ceph", "/usr/lib/ceph"),
+        ("$ORIGIN/../y",  "/usr/lib/y"),
     ];
     for (folder, expected) in cases {
         assert_eq!(report::searched(folder, "/usr/lib/gconv/a.so"), expected, "{folder}");

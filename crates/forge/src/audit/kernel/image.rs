@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use base::Failure;
+use base::{Failure, file};
 
 use super::facts::{Facts, Words};
 use super::report::Report;
 use super::{AuditError, POLICY, all_explained, applied, policy, shipped_files};
 use crate::kernel::config::Config;
-use crate::kernel::{Flavour, Profile};
+use crate::kernel::{self, Built, Flavour, Profile};
 
 /// Below `/etc`, a file of the image takes the place of a package's of the same name.
 const FOLDER: &str = "/etc/sysctl.d/";
@@ -26,6 +26,23 @@ pub(crate) struct Installed<'a> {
     pub(crate) command_line: &'a str,
     /// The files of the image's definition, by path.
     pub(crate) files: &'a [(&'a str, &'a str)],
+}
+
+/// Refuses a built kernel that does not meet the policy with each command line that an image may give it.
+///
+/// # Errors
+///
+/// As [`demand`].
+pub(crate) fn demand_always(root: &Path, built: &Built) -> Result<(), Failure> {
+    let path = built.kernel.config();
+    let config = Config::parse(&file::read_text(&path)?)
+        .map_err(|source| AuditError::Config { path, source })?;
+    for profile in [Profile::Default, Profile::Strict] {
+        let command_line = &kernel::command_line(root, built.flavour, profile)?;
+        let (flavour, config, files) = (built.flavour, &config, &[]);
+        demand(root, &Installed { flavour, profile, config, command_line, files })?;
+    }
+    Ok(())
 }
 
 /// Refuses a kernel that does not meet the policy of the checkout at `root`.
