@@ -128,13 +128,16 @@ fn apt_fetches_and_dpkg_unpacks_what_was_published() {
     let wanted = ["install", "--download-only", "--yes", "podman", "gcc", "preon-kernel-hardened"];
     run(&mut host.apt("apt-get", &wanted));
     let debs: Vec<_> = fs::read_dir(host.path("cache/archives")).unwrap().collect();
-    let debs = debs.into_iter().map(|entry| entry.unwrap().path()).filter(|path| path.is_file());
+    let debs = debs
+        .into_iter()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|it| it == "deb"));
     let unpack = |deb: PathBuf| {
         let root = host.path("root");
         run(Command::new("dpkg-deb").arg("--extract").arg(deb).arg(root));
     };
     debs.for_each(unpack);
-    for file in ["podman", "gcc", "bash"] {
+    for file in ["podman", "gcc", "crun"] {
         assert!(host.path("root/usr/bin").join(file).exists(), "{file}");
     }
     let modules = Path::new("root/usr/lib/modules");

@@ -25,7 +25,7 @@ const DISK_BYTES: u64 = 6 << 30;
 const WEB: u16 = 80;
 
 /// What every script may use.
-const WORDS: &str = r#"set -eux
+pub(crate) const WORDS: &str = r#"set -eux
 # Runs a program of the tools' disk.
 tool() { chroot /run/tools "$@"; }
 # The same in a network namespace.
@@ -188,7 +188,7 @@ impl Host {
 }
 
 /// The name that a container image's archive gives it.
-fn image_name(archive: &Path) -> String {
+pub(crate) fn image_name(archive: &Path) -> String {
     let mut tar = tar::Archive::new(std::fs::File::open(archive).expect("the container image"));
     let mut entries = tar.entries().expect("a tar archive").map(|entry| entry.expect("an entry"));
     let is_manifest = |entry: &tar::Entry<'_, _>| entry.path_bytes().as_ref() == b"manifest.json";

@@ -5,6 +5,7 @@ pub mod debian;
 pub mod differences;
 pub mod features;
 pub mod forge;
+pub mod full;
 pub mod policy;
 pub mod recipes;
 pub mod tools;

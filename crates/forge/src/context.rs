@@ -138,11 +138,6 @@ impl Context {
         self.gone == Gone::Fail
     }
 
-    /// The same for making a release.
-    pub(crate) fn release(&self) -> Self {
-        Self { gone: Gone::Fail, ..self.clone() }
-    }
-
     /// The same for development: what is not there yet may be stood in for.
     pub(crate) fn development(&self) -> Self {
         Self { gone: Gone::TakeNewest, ..self.clone() }

@@ -12,7 +12,7 @@ use std::process::{Command, ExitStatus};
 
 use base::file::FileError;
 use base::progress::Unit;
-use base::{Explain, Failure};
+use base::{Explain, Failure, explain};
 use formats::{PackageName, Version};
 use packages::keys::Keys;
 use packages::lock::Lock;
@@ -35,7 +35,8 @@ use report::{Report, Steps};
 /// Maintainer scripts must have been read, what is to be built from source is built, every file is audited, the
 /// images are built and tested: all of that is tried beside the checkout. Then the packages are published, and
 /// os/packages.lock moves. At the first thing that fails it stops, and nothing has changed. Where nothing is
-/// newer, the packages are checked and the repository's dates renewed.
+/// newer, the packages are checked and the repository's dates renewed. With --release nothing may stand in for what
+/// cannot be built from source.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Refresh {
     #[command(flatten)]
@@ -211,7 +212,7 @@ impl Refresh {
     /// Builds the images in the checkout of `there`, and runs the test in the real one, whose target folder is warm.
     fn test(&self, real: &Context, there: &Context) -> Result<(), Failure> {
         for name in &self.images {
-            image::make(&there.release(), name)?;
+            image::make(there, name)?;
         }
         let task = real.progress.begin("testing the images", None, Unit::Nothing);
         let status = test(&self.test, &real.root, &there.root.join("out"));
@@ -248,17 +249,23 @@ fn kernel_moved<'a>(found: &Found<'a>) -> Option<&'a Version> {
     (before != now).then_some(before)
 }
 
-/// Everything as a release has it: built from source where it is to be, with nothing that falls short. `reviewed` is
-/// the same with Debian's build of what is not built yet.
+/// Everything, with what is to be built from source built now, and nothing that falls short. `reviewed` is the same with
+/// Debian's build of what is not built yet. In development that stays where a build fails, if the audit accepts it.
 fn complete(
     context: &Context,
     reviewed: Vec<Curated>,
     steps: &mut Steps,
 ) -> Result<Vec<Curated>, Failure> {
-    let built = steps.time("building packages", || package::build_all(context))?;
+    let built = steps.time("building packages", || match package::build_all(context) {
+        Err(failure) if !context.is_release() => {
+            context.progress.note(explain::render(failure.as_ref()).trim_end());
+            Ok(None)
+        }
+        built => built.map(Some),
+    })?;
     let packages = match built {
-        0 => reviewed,
-        _ => steps.time("curating", || layer::everything(&context.release()))?,
+        Some(0) => reviewed,
+        _ => steps.time("curating", || layer::everything(context))?,
     };
     steps.time("auditing", || elf::check(context, elf::EVERYTHING, &packages))?;
     Ok(packages)
