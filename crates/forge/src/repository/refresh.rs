@@ -197,7 +197,9 @@ impl Refresh {
         let kernels = || publish::all_kernels(&there);
         let kernels = report.steps.time("building kernels", kernels)?;
         if changed {
-            report.steps.time("testing", || self.test(found.real, &there))?;
+            let build = || self.images.iter().try_for_each(|name| image::make(&there, name));
+            report.steps.time("building images", build)?;
+            report.steps.time("testing", || self.test(found.real, &there.root.join("out")))?;
         }
         if let Some(trial) = found.trial {
             trial.not_overtaken()?;
@@ -209,13 +211,10 @@ impl Refresh {
         Ok(())
     }
 
-    /// Builds the images in the checkout of `there`, and runs the test in the real one, whose target folder is warm.
-    fn test(&self, real: &Context, there: &Context) -> Result<(), Failure> {
-        for name in &self.images {
-            image::make(there, name)?;
-        }
+    /// Runs the test on the images in `out`; in the real checkout, whose target folder is warm.
+    fn test(&self, real: &Context, out: &Path) -> Result<(), Failure> {
         let task = real.progress.begin("testing the images", None, Unit::Nothing);
-        let status = test(&self.test, &real.root, &there.root.join("out"));
+        let status = test(&self.test, &real.root, out);
         drop(task);
         let status = status.map_err(FileError::at("run", "/bin/sh"))?;
         if status.success() {

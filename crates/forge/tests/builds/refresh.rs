@@ -85,6 +85,7 @@ fn what_is_newer_is_tested_published_and_locked_and_its_fixes_are_told() {
         "building packages",
         "auditing",
         "building kernels",
+        "building images",
         "testing",
         "publishing",
     ];
