@@ -31,7 +31,7 @@ use config::Config;
 pub(crate) use flavour::{Flavour, Profile};
 use fragment::Wish;
 use packages::lock::Lock;
-pub(crate) use update::{Newest, follow};
+pub(crate) use update::{Newest, fixes, follow};
 
 /// The Debian package that holds the source, in the tool root `kernel-source`.
 pub(crate) const SOURCE_PACKAGE: &str = "linux-source-6.12";

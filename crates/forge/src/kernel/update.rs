@@ -1,5 +1,6 @@
 //! `forge kernel update`: to the newest source in the archive, checked as a whole before it is taken.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -67,7 +68,7 @@ struct Report {
 #[derive(Debug, Default, Serialize)]
 pub(crate) struct Followed {
     /// The flaws that the changelog of newer versions says are fixed; none where it was not read.
-    pub(crate) cves: Vec<Cve>,
+    cves: Vec<Cve>,
     /// What changed in the configurations.
     changes: Vec<Changes>,
     /// The built hardened kernel.
@@ -131,8 +132,7 @@ impl Update {
 ///
 /// What configuring, auditing and building fail with.
 pub(crate) fn follow(shop: &dyn Workshop, before: &Version) -> Result<Followed, Failure> {
-    let source = shop.source(Need::Files)?;
-    let fixed = fixed_since(&changelog::read(&source)?, before.borrowed());
+    let cves = fixes(shop, before)?.into_iter().collect();
     let mut changes = Vec::new();
     for flavour in Flavour::CONFIGURED {
         let options = configure(shop, flavour)?.iter().map(ToString::to_string).collect();
@@ -144,7 +144,16 @@ pub(crate) fn follow(shop: &dyn Workshop, before: &Version) -> Result<Followed, 
         }
     }
     let image = Some(kernel(shop, Flavour::Hardened)?.kernel.image());
-    Ok(Followed { cves: fixed.into_iter().collect(), changes, image })
+    Ok(Followed { cves, changes, image })
+}
+
+/// The flaws that the changelog of the kernel's source names as fixed since the version `before`.
+///
+/// # Errors
+///
+/// What fetching and reading the source fails with.
+pub(crate) fn fixes(shop: &dyn Workshop, before: &Version) -> Result<BTreeSet<Cve>, Failure> {
+    Ok(fixed_since(&changelog::read(&shop.source(Need::Files)?)?, before.borrowed()))
 }
 
 /// Writes the committed configuration of `flavour` anew, and returns what changed in it.

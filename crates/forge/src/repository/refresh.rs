@@ -23,6 +23,7 @@ use crate::audit::elf;
 use crate::cache::Kind;
 use crate::context::Context;
 use crate::curate::Curated;
+use crate::kernel::SOURCE_PACKAGE;
 use crate::key::KeysFolder;
 use crate::trial::Trial;
 use crate::workshop::KernelShop;
@@ -123,6 +124,13 @@ impl Found<'_> {
     fn context(&self) -> Context {
         self.trial.map_or_else(|| self.real.clone(), |trial| self.real.elsewhere(&trial.root))
     }
+
+    /// The version of the kernel's source before, where it has moved.
+    fn kernel_before(&self) -> Option<&Version> {
+        let [before, now] = [self.before, self.now].map(|it| it.packages.get(SOURCE_PACKAGE));
+        let (before, now) = (&before?.version, &now?.version);
+        (before != now).then_some(before)
+    }
 }
 
 impl Refresh {
@@ -184,15 +192,14 @@ impl Refresh {
             // to be told of a script that has to be read.
             layer::everything(&there.development())
         })?;
-        let first = found.published.is_empty();
-        let changed = report.found(Changes::of(found, &reviewed)?) || first;
+        let changes = report.steps.time("comparing", || Changes::of(found, &there, &reviewed))?;
+        let changed = report.found(changes) || found.published.is_empty();
         let Some(keys) = keys.filter(|_| !self.dry_run) else { return Ok(()) };
         let packages = complete(&there, reviewed, &mut report.steps)?;
-        if let Some(before) = kernel_moved(found) {
+        if let Some(before) = found.kernel_before() {
             let shop = KernelShop::new(&there);
             let follow = || kernel::follow(&shop, before);
-            let followed = report.steps.time("updating the kernel", follow)?;
-            report.kernel(followed.cves);
+            report.steps.time("updating the kernel", follow)?;
         }
         let kernels = || publish::all_kernels(&there);
         let kernels = report.steps.time("building kernels", kernels)?;
@@ -239,13 +246,6 @@ fn last_published(folder: &Path, keys: &Keys) -> Result<BTreeMap<PackageName, Ve
 fn is_same(before: &Lock, now: &Lock) -> bool {
     let Lock { releases: _, packages, sources, sets } = now;
     (packages, sources, sets) == (&before.packages, &before.sources, &before.sets)
-}
-
-/// The version of the kernel's source before, where it has moved.
-fn kernel_moved<'a>(found: &Found<'a>) -> Option<&'a Version> {
-    let version = |lock: &'a Lock| Some(&lock.packages.get(kernel::SOURCE_PACKAGE)?.version);
-    let (before, now) = (version(found.before)?, version(found.now)?);
-    (before != now).then_some(before)
 }
 
 /// Everything, with what is to be built from source built now, and nothing that falls short. `reviewed` is the same with

@@ -82,6 +82,7 @@ fn what_is_newer_is_tested_published_and_locked_and_its_fixes_are_told() {
     let expected = [
         "choosing",
         "reviewing",
+        "comparing",
         "building packages",
         "auditing",
         "building kernels",

@@ -14,9 +14,12 @@ use packages::lock;
 use serde::Serialize;
 
 use super::Found;
+use crate::context::Context;
 use crate::curate::Curated;
+use crate::kernel::{self, SOURCE_PACKAGE};
 use crate::recipe::DEFAULT_SUITE;
 use crate::supply::REPOSITORY;
+use crate::workshop::KernelShop;
 
 /// Why a package moved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -80,7 +83,11 @@ impl Changes {
     /// # Errors
     ///
     /// A curated package that cannot be read.
-    pub(super) fn of(found: &Found<'_>, packages: &[Curated]) -> Result<Self, Failure> {
+    pub(super) fn of(
+        found: &Found<'_>,
+        context: &Context,
+        packages: &[Curated],
+    ) -> Result<Self, Failure> {
         let mut sources: BTreeMap<String, Change> = BTreeMap::new();
         for package in packages {
             let deb = Deb::open(&package.path)?;
@@ -96,10 +103,11 @@ impl Changes {
             match (curated.contains(&name), now.is_none() && found.was_covered(&name)) {
                 (true, _) => {}
                 (false, true) => join(&mut sources, gone(&Moved { name, before, now })),
+                (false, false) if name.as_str() == SOURCE_PACKAGE => {}
                 (false, false) => _ = tools.insert(name),
             }
         }
-        let mut sources: Vec<_> = sources.into_values().collect();
+        let mut sources: Vec<_> = sources.into_values().chain(kernel(found, context)?).collect();
         sources.sort_by(|a, b| (a.class, &a.source).cmp(&(b.class, &b.source)));
         Ok(Self { sources, tools })
     }
@@ -142,6 +150,24 @@ impl Found<'_> {
     }
 }
 
+/// What changed of the kernel, whose source is no curated package.
+fn kernel(found: &Found<'_>, context: &Context) -> Result<Option<Change>, Failure> {
+    let (Some(before), Some(locked)) =
+        (found.kernel_before(), found.now.packages.get(SOURCE_PACKAGE))
+    else {
+        return Ok(None);
+    };
+    let fixes = kernel::fixes(&KernelShop::new(context), before)?;
+    Ok(Some(Change {
+        class: class(&locked.suite, true, &fixes),
+        source: "linux".to_owned(),
+        before: Some(before.clone()),
+        now: Some(locked.version.clone()),
+        packages: [SOURCE_PACKAGE.parse()?].into(),
+        fixes,
+    }))
+}
+
 /// Adds `change` to what moved of the same source package.
 fn join(sources: &mut BTreeMap<String, Change>, change: Change) {
     let Some(known) = sources.get_mut(&change.source) else {
@@ -155,17 +181,22 @@ fn join(sources: &mut BTreeMap<String, Change>, change: Change) {
     known.fixes.extend(change.fixes);
 }
 
+/// Why something moved to `suite`, that was there before or not, and fixes these flaws.
+fn class(suite: &str, was_there: bool, fixes: &BTreeSet<Cve>) -> Class {
+    match was_there {
+        _ if !fixes.is_empty() || suite.ends_with("-security") => Class::Security,
+        true if suite.starts_with(DEFAULT_SUITE) => Class::Stable,
+        _ => Class::Other,
+    }
+}
+
 /// What moved of a package that has this control file now.
 fn of_package(moved: &Moved, control: &Control, suite: &str) -> Result<Change, Failure> {
     let (source, version) = control.source();
     let before = source_version(moved, version);
     let fixes = Fixes::of_control(control)?;
     let fixes = before.map_or_else(BTreeSet::new, |before| fixes.since(before));
-    let class = match moved.before {
-        _ if !fixes.is_empty() || suite.ends_with("-security") => Class::Security,
-        Some(_) if suite.starts_with(DEFAULT_SUITE) => Class::Stable,
-        _ => Class::Other,
-    };
+    let class = class(suite, moved.before.is_some(), &fixes);
     Ok(Change {
         class,
         source: source.to_owned(),

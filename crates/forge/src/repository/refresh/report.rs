@@ -21,8 +21,6 @@ pub(super) struct Report {
     pub(super) newer: bool,
     /// What changed, where that was found out.
     changes: Option<Changes>,
-    /// Flaws that a newer kernel fixes.
-    kernel: BTreeSet<Cve>,
     /// How long each step took.
     pub(super) steps: Steps,
     /// The publication that came of it.
@@ -66,22 +64,13 @@ impl Report {
         self.steps.0.last().map(|(name, _)| *name).filter(|_| self.newer)
     }
 
-    /// Notes what a newer kernel fixes.
-    pub(super) fn kernel(&mut self, fixes: impl IntoIterator<Item = Cve>) {
-        self.kernel.extend(fixes);
-    }
-
     /// All flaws that are fixed.
     fn fixed(&self) -> BTreeSet<Cve> {
-        let packages = self.changes.as_ref().map(Changes::fixed).unwrap_or_default();
-        packages.union(&self.kernel).copied().collect()
+        self.changes.as_ref().map(Changes::fixed).unwrap_or_default()
     }
 
     fn write_changes(&self, changes: &Changes, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write_rows(&changes.sources, f)?;
-        if !self.kernel.is_empty() {
-            writeln!(f, "the kernel fixes {}", joined(&self.kernel))?;
-        }
         let (sources, fixed) = (changes.sources.len(), self.fixed().len());
         let tools = changes.tools.len();
         writeln!(
@@ -131,15 +120,21 @@ fn write_rows(changes: &[Change], f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let line = format!(
             "{:<9} {name:<name_width$}  {before:<before_width$} -> {now:<now_width$}  {}",
             change.class.to_string(),
-            joined(&change.fixes)
+            some(&change.fixes)
         );
         writeln!(f, "{}", line.trim_end())?;
     }
     Ok(())
 }
 
-fn joined(cves: &BTreeSet<Cve>) -> String {
-    cves.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+/// The first of `cves`, and how many more there are: a kernel fixes hundreds.
+fn some(cves: &BTreeSet<Cve>) -> String {
+    const SHOWN: usize = 6;
+    let shown: Vec<_> = cves.iter().rev().take(SHOWN).map(ToString::to_string).collect();
+    match cves.len().saturating_sub(SHOWN) {
+        0 => shown.join(" "),
+        more => format!("{} and {more} more", shown.join(" ")),
+    }
 }
 
 impl Serialize for Report {
@@ -171,5 +166,19 @@ impl Serialize for Report {
         report.serialize_field("steps", &steps)?;
         report.serialize_field("publication", &publication)?;
         report.end()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_newest_flaws_are_named_and_the_others_counted() {
+        let cves = |count: u32| (0..count).map(|n| format!("CVE-2026-{:04}", n).parse().unwrap());
+        let cves = |count| cves(count).collect::<BTreeSet<Cve>>();
+        assert_eq!(some(&cves(0)), "");
+        assert_eq!(some(&cves(2)), "CVE-2026-0001 CVE-2026-0000");
+        assert!(some(&cves(7)).ends_with(" CVE-2026-0001 and 1 more"), "{}", some(&cves(7)));
     }
 }
