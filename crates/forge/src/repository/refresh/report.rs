@@ -175,7 +175,7 @@ mod tests {
 
     #[test]
     fn the_newest_flaws_are_named_and_the_others_counted() {
-        let cves = |count: u32| (0..count).map(|n| format!("CVE-2026-{:04}", n).parse().unwrap());
+        let cves = |count: u32| (0..count).map(|n| format!("CVE-2026-{n:04}").parse().unwrap());
         let cves = |count| cves(count).collect::<BTreeSet<Cve>>();
         assert_eq!(some(&cves(0)), "");
         assert_eq!(some(&cves(2)), "CVE-2026-0001 CVE-2026-0000");
