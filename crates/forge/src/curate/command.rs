@@ -68,7 +68,7 @@ impl Curate {
             true => everything(&recipes, &locked.packages),
             false => self.packages.iter().flat_map(|name| with_whole(name, &recipes)).collect(),
         };
-        let curated = layer::curate_all(context, &recipes, &supply, &chosen)?;
+        let curated = layer::curate_all(context, &recipes, &supply, &chosen)?.complete(context)?;
         if self.together {
             layer::rehearse(context, &ToolRoot::open(context, "image")?, &curated)?;
         }
