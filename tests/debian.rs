@@ -140,8 +140,8 @@ impl Systems {
         installed.into_iter().filter(|name| !self.packages.contains(*name)).collect()
     }
 
-    /// Whether the recipes say why: the package is left out, or built from source, or the file is left out,
-    /// or it is one of ours.
+    /// Whether the recipes say why: the package is left out, or built from source and a compiler wrote the file, or
+    /// the file is left out, or it is one of ours.
     fn is_declared(&self, difference: &Difference, recipes: &Recipes) -> bool {
         // A link that enables a unit may be a package's own: then it lies in /usr.
         let path = &difference.path;
@@ -154,7 +154,7 @@ impl Systems {
         };
         let is_rebuilt = |owners: &Vec<String>| owners.iter().all(|it| self.rebuilt.contains(it));
         let compiled =
-            difference.what == What::Content && self.owners.get(path).is_some_and(is_rebuilt);
+            difference.what == What::Compiled && self.owners.get(path).is_some_and(is_rebuilt);
         let missing = difference.what == What::Missing;
         compiled
             || missing && [Some(path), unit.as_ref()].into_iter().flatten().any(is_left_out)
@@ -204,7 +204,10 @@ fn packages_have_reasons(systems: &Systems) {
         let beneath = systems.beneath.as_ref();
         recipes.without(name) || beneath.is_some_and(|list| list.packages.contains_key(*name))
     };
-    let listed: BTreeSet<_> = systems.list.packages.keys().map(String::as_str).collect();
+    let unneeded = systems.list.unneeded.keys();
+    let unneeded = unneeded.filter(|name| !systems.packages.contains(name.as_str()));
+    let listed: BTreeSet<_> =
+        systems.list.packages.keys().chain(unneeded).map(String::as_str).collect();
     let unlisted: BTreeSet<_> = only.iter().copied().filter(|name| !known(name)).collect();
     assert_eq!(unlisted, listed);
 }

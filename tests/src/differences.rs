@@ -35,6 +35,8 @@ pub enum What {
     Target,
     /// A file holds other bytes.
     Content,
+    /// A file that a compiler wrote, on both sides, holds other bytes.
+    Compiled,
     /// Permissions.
     Mode,
     /// User or group.
@@ -67,6 +69,9 @@ pub fn compare(debian: &Tree, ours: &Tree) -> Vec<Difference> {
         let versus = |a: &dyn fmt::Display, b: &dyn fmt::Display| format!("{a} there, {b} here");
         match (&theirs.kind, &our.kind) {
             (a, b) if a == b => {}
+            (Kind::File(a), Kind::File(b)) if a.compiled && b.compiled => {
+                tell(What::Compiled, String::new());
+            }
             (Kind::File(_), Kind::File(_)) => tell(What::Content, String::new()),
             (Kind::Link(a), Kind::Link(b)) => tell(What::Target, versus(a, b)),
             (a, b) => tell(What::Kind, versus(a, b)),
@@ -103,6 +108,10 @@ pub struct List {
     /// Packages that only Debian's installation holds, with the reason.
     #[serde(default)]
     pub packages: BTreeMap<String, String>,
+    /// Packages that only Debian's builds need, as long as they stand in for those that recipes build; with the
+    /// reason.
+    #[serde(default)]
+    pub unneeded: BTreeMap<String, String>,
     /// Accounts that only Debian's installation has, or has otherwise, with the reason.
     #[serde(default)]
     pub accounts: BTreeMap<String, String>,
@@ -164,11 +173,17 @@ impl List {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tree::Node;
+    use crate::tree::{Content, Node};
 
     fn file(content: u8, mode: u32) -> Node {
         let owner = "root:root".to_owned();
-        Node { kind: Kind::File([content; 32]), mode, owner, attributes: BTreeMap::new() }
+        let kind = Kind::File(Content::of(&[content]));
+        Node { kind, mode, owner, attributes: BTreeMap::new() }
+    }
+
+    fn program(content: &[u8]) -> Node {
+        let content = [b"\x7fELF", content].concat();
+        Node { kind: Kind::File(Content::of(&content)), ..file(0, 0o755) }
     }
 
     fn tree(files: &[(&str, Node)]) -> Tree {
@@ -197,6 +212,24 @@ mod tests {
             "added      /usr/new  a file",
         ];
         assert_eq!(told, expected);
+    }
+
+    #[test]
+    fn only_what_a_compiler_wrote_on_both_sides_differs_as_such() {
+        let debian = tree(&[
+            ("/usr/a", program(b"1")),
+            ("/usr/b", program(b"1")),
+            ("/usr/c", file(1, 0o755)),
+            ("/usr/d", program(b"1")),
+        ]);
+        let ours = tree(&[
+            ("/usr/a", program(b"2")),
+            ("/usr/b", file(2, 0o755)),
+            ("/usr/c", program(b"2")),
+            ("/usr/d", program(b"1")),
+        ]);
+        let told: Vec<_> = compare(&debian, &ours).iter().map(ToString::to_string).collect();
+        assert_eq!(told, ["compiled   /usr/a  ", "content    /usr/b  ", "content    /usr/c  "]);
     }
 
     #[test]

@@ -38,6 +38,14 @@ struct Text {
     modes: BTreeMap<String, String>,
     without: BTreeMap<String, String>,
     part: BTreeMap<String, Part>,
+    build: Build,
+}
+
+/// What a recipe says of building from source.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Build {
+    without: BTreeMap<String, String>,
 }
 
 /// A package of what a recipe drops.
@@ -81,7 +89,9 @@ impl Recipes {
     /// Whether a recipe says that the product does without `package`.
     pub fn without(&self, package: &str) -> bool {
         let all = self.recipes.iter().chain([&self.defaults]);
-        all.into_iter().any(|recipe| recipe.text.without.contains_key(package))
+        all.into_iter().any(|Recipe { text, .. }| {
+            text.without.contains_key(package) || text.build.without.contains_key(package)
+        })
     }
 
     /// Whether the recipe of `package` leaves the file at `path` out.

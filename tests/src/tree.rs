@@ -29,12 +29,30 @@ pub struct Node {
 pub enum Kind {
     /// A folder.
     Folder,
-    /// A file with the digest of its content.
-    File([u8; 32]),
+    /// A file.
+    File(Content),
     /// A symbolic link with its target.
     Link(String),
     /// A device or a pipe.
     Special,
+}
+
+/// What a file holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Content {
+    /// Its digest.
+    pub sha256: [u8; 32],
+    /// Whether it begins as what compilers and linkers write: ELF, or a static archive.
+    pub compiled: bool,
+}
+
+impl Content {
+    /// That of a file of these bytes.
+    pub fn of(bytes: &[u8]) -> Self {
+        // Source: elf(5), "e_ident"; ar(5).
+        let compiled = bytes.starts_with(b"\x7fELF") || bytes.starts_with(b"!<arch>\n");
+        Self { sha256: Sha256::digest(bytes).into(), compiled }
+    }
 }
 
 impl fmt::Display for Kind {
@@ -93,12 +111,11 @@ fn node(
         kind if kind.is_file() => {
             let mut content = Vec::new();
             entry.read_to_end(&mut content)?;
-            let digest = Sha256::digest(&content).into();
             if wanted(path) {
                 let text = String::from_utf8_lossy(&content).into_owned();
                 so_far.texts.insert(path.to_owned(), text);
             }
-            Kind::File(digest)
+            Kind::File(Content::of(&content))
         }
         _ => Kind::Special,
     };
@@ -178,11 +195,25 @@ mod tests {
         let Archive { mut tree, texts } = read(file.path(), |path| path == "/usr/bin/chage");
         name_owners(&mut tree, "root:x:0:0::/root:/bin/sh\n", "root:x:0:\nshadow:x:42:\n");
         let chage = &tree["/usr/bin/chage"];
-        assert_eq!(chage.kind, Kind::File(Sha256::digest(b"x").into()));
+        assert_eq!(chage.kind, Kind::File(Content::of(b"x")));
         assert_eq!((chage.mode, chage.owner.as_str()), (0o2755, "root:shadow"));
         assert_eq!(chage.attributes["security.capability"], b"\x01\0");
         assert_eq!(tree["/hard"], *chage);
         assert_eq!(tree["/soft"].kind, Kind::Link("./usr/bin/chage".to_owned()));
         assert_eq!(texts["/usr/bin/chage"], "x");
+    }
+
+    #[test]
+    fn what_a_compiler_wrote_is_told_by_its_first_bytes() {
+        let cases = [
+            (&b"\x7fELF\x02\x01"[..], true),
+            (b"!<arch>\ndebian-binary", true),
+            (b"ELF", false),
+            (b"#!/bin/sh\n", false),
+            (b"", false),
+        ];
+        for (bytes, compiled) in cases {
+            assert_eq!(Content::of(bytes).compiled, compiled, "{bytes:?}");
+        }
     }
 }

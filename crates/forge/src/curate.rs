@@ -120,6 +120,8 @@ pub(crate) enum Problem {
     Relation { field: &'static str, source: BadRelation },
     #[error("the file is {found}, not {expected}")]
     Other { found: PackageName, expected: PackageName },
+    #[error("it was built from source and depends on {name} nevertheless")]
+    StillNeeded { name: PackageName },
     #[error("cannot write the curated package")]
     Write(#[source] io::Error),
     #[error(transparent)]
@@ -137,7 +139,9 @@ impl Explain for CurateError {
                 "write os/packages/{package}/recipe.toml, or name it in `packages` of another"
             )),
             Self::Package { package, recipe, source } => source.hint(package, recipe),
-            Self::Stale { name, .. } => Some(format!("remove {name} from [without]")),
+            Self::Stale { name, .. } => {
+                Some(format!("remove {name} from [without] or [build.without]"))
+            }
             Self::Several(errors) => {
                 let hints: BTreeSet<_> = errors.iter().filter_map(Explain::hint).collect();
                 let hints = hints.into_iter().collect::<Vec<_>>().join("\n      ");
@@ -176,6 +180,9 @@ impl Problem {
             Self::FilePlace { .. } => {
                 Some("put it below files/usr or files/etc, at its path on the host".into())
             }
+            Self::StillNeeded { name } => Some(format!(
+                "see why in its build.log, or remove {name} from [build.without] in {recipe}"
+            )),
             Self::Relation { .. } => Some(format!(
                 "Debian's package is at fault: take {package} from another suite in {recipe}"
             )),
@@ -325,7 +332,9 @@ fn claims(recipe: &Recipe) -> BTreeSet<Claim> {
     let drop = declared.drop.iter().map(|pattern| Claim::Drop(pattern.as_str().to_owned()));
     let keep = declared.keep.iter().map(|pattern| Claim::Keep(pattern.as_str().to_owned()));
     let scripts = declared.scripts.keys().map(|key| Claim::Script(key.to_string()));
-    let without = declared.without.keys().map(|name| Claim::Without(name.to_string()));
+    let built_without = declared.build.iter().flat_map(|build| build.without.keys());
+    let without = declared.without.keys().chain(built_without);
+    let without = without.map(|name| Claim::Without(name.to_string()));
     let modes = declared.modes.keys().map(|path| Claim::Mode(path.to_string()));
     drop.chain(keep).chain(scripts).chain(without).chain(modes).collect()
 }

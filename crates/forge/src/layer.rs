@@ -2,6 +2,7 @@
 
 mod curated;
 mod kernels;
+mod needed;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

@@ -68,6 +68,7 @@ impl Curate {
                 supply.set(&Purpose::repository(&recipes))?; // what is locked is what recipes ask for
                 let whole = self.packages.iter().flat_map(|name| with_whole(name, &recipes));
                 layer::curate_all(context, &recipes, &supply, &whole.collect())?
+                    .complete(context)?
             }
         };
         if self.together {

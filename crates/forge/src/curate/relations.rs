@@ -1,7 +1,7 @@
 //! The control file of a curated package, made from Debian's.
 
 use formats::relation::{Constraint, Group, Operator, Relation, Relations};
-use packages::control::Control;
+use packages::control::{BUILD_FLAGS, Control};
 use packages::resolve;
 
 use super::{Claim, Problem, Review};
@@ -33,6 +33,7 @@ pub(super) fn curated(
     for wish in WISHES {
         control.set(wish, "");
     }
+    built_without(debian, recipe, review)?;
     let left_out = recipe.without();
     let is_left_out = |name: &str| left_out.iter().any(|known| known.as_str() == name);
     for (fields, rewrite) in [(&NEEDS[..], need as Rewrite), (&REFUSALS[..], refusal)] {
@@ -52,6 +53,28 @@ pub(super) fn curated(
     }
     add_needs(&mut control, recipe)?;
     Ok(control)
+}
+
+/// Holds the recipe to what it says its build does without: Debian's depends on it, its own does not.
+fn built_without(debian: &Control, recipe: &Recipe, review: &mut Review) -> Result<(), Problem> {
+    let Some(build) = &recipe.declared.build else { return Ok(()) };
+    let is_ours = debian.get(BUILD_FLAGS).is_some();
+    for name in build.without.keys() {
+        let mut depends = false;
+        for field in NEEDS {
+            let relations = Relations::parse(debian.get(field).unwrap_or_default())
+                .map_err(|source| Problem::Relation { field, source })?;
+            let mut all = relations.groups.iter().flat_map(|group| &group.alternatives);
+            depends |= all.any(|relation| relation.name == name.as_str());
+        }
+        if is_ours && depends {
+            return Err(Problem::StillNeeded { name: name.clone() });
+        }
+        if is_ours || depends {
+            review.used.insert(Claim::Without(name.to_string()));
+        }
+    }
+    Ok(())
 }
 
 /// Adds what the recipe says is needed beside what Debian names. Every package that it covers needs that.

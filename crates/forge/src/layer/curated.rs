@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use base::{Explain, Failure};
 use formats::PackageName;
 
+use super::needed::needed;
 use crate::cache::Kind;
 use crate::context::Context;
 use crate::curate::{self, Curated, Origin};
@@ -19,6 +20,28 @@ pub(crate) struct CuratedSet {
     pub(crate) packages: Vec<(Curated, String)>,
     /// Those that are Debian's build although they are to be built from source.
     pub(crate) not_rebuilt: BTreeSet<PackageName>,
+}
+
+impl CuratedSet {
+    /// The set, unless it is for a release and something in it is not built yet.
+    ///
+    /// # Errors
+    ///
+    /// [`NotRebuilt`].
+    pub(crate) fn complete(self, context: &Context) -> Result<Self, Failure> {
+        if context.is_release() && !self.not_rebuilt.is_empty() {
+            return Err(NotRebuilt(self.not_rebuilt).into());
+        }
+        Ok(self)
+    }
+
+    /// The set without what none of `roots` needs.
+    fn of(mut self, roots: &[PackageName]) -> Result<Self, Failure> {
+        let needed = needed(roots, &self.packages)?;
+        self.packages.retain(|(package, _)| needed.contains(&package.name));
+        self.not_rebuilt.retain(|name| needed.contains(name));
+        Ok(self)
+    }
 }
 
 /// A release has packages that are not what they are to be.
@@ -37,7 +60,7 @@ impl Explain for NotRebuilt {
 ///
 /// # Errors
 ///
-/// What reading recipes and lock, fetching and curating fail with.
+/// What reading recipes and lock, fetching and curating fail with; in a release also that a package is not built yet.
 pub(super) fn of_image(
     context: &Context,
     name: &str,
@@ -47,6 +70,7 @@ pub(super) fn of_image(
     let supply = Supply::open(context)?;
     let names = names(&supply, &Purpose::image(name, &definition, &recipes), &definition)?;
     let curated = curate_all(context, &recipes, &supply, &names)?;
+    let curated = curated.of(&definition.packages)?.complete(context)?;
     Ok((definition, curated))
 }
 
@@ -86,7 +110,7 @@ pub(crate) fn of_recipes(context: &Context) -> Result<CuratedSet, Failure> {
     let own = recipes.iter().filter(|recipe| recipe.is_own()).map(|recipe| &recipe.name);
     let parts = recipes.iter().flat_map(|recipe: &Recipe| recipe.declared.parts.keys());
     let all = locked.iter().chain(own).chain(parts).cloned().collect();
-    curate_all(context, &recipes, &supply, &all)
+    curate_all(context, &recipes, &supply, &all)?.complete(context)
 }
 
 /// Curates `packages`, Debian's and our own, with the parts that come with them. What their authors should
@@ -94,7 +118,7 @@ pub(crate) fn of_recipes(context: &Context) -> Result<CuratedSet, Failure> {
 ///
 /// # Errors
 ///
-/// What fetching and curating fail with; in a release also that a package is not built yet.
+/// What fetching and curating fail with.
 pub(crate) fn curate_all(
     context: &Context,
     recipes: &Recipes,
@@ -105,9 +129,6 @@ pub(crate) fn curate_all(
     let is_own = |name: &PackageName| recipes.for_package(name).is_some_and(Recipe::is_own);
     let debian = packages.iter().filter(|name| !is_own(name) && !parts.contains(name)).cloned();
     let (origins, not_rebuilt) = origins(context, (recipes, supply), &debian.collect())?;
-    if context.is_release() && !not_rebuilt.is_empty() {
-        return Err(NotRebuilt(not_rebuilt).into());
-    }
     let mut suites = BTreeMap::new();
     let mut inputs = Vec::new();
     for (name, (origin, suite)) in &origins {

@@ -13,10 +13,13 @@ use crate::context::Context;
 use crate::supply;
 use crate::tools::ToolRoot;
 
-/// The keyrings of those who may upload to Debian.
+/// The keyrings of those who may upload to Debian: developers, maintainers, and the service that turns a tag
+/// which one of them has signed into a source package, and signs that.
 ///
-/// Source: <https://wiki.debian.org/DebianKeyring>; `debian-nonupload.gpg` is left out on purpose.
-const KEYRINGS: [&str; 2] = ["debian-keyring.gpg", "debian-maintainers.gpg"];
+/// Source: <https://wiki.debian.org/DebianKeyring>, <https://wiki.debian.org/tag2upload>; `debian-nonupload.gpg` is
+/// left out on purpose.
+const KEYRINGS: [&str; 3] =
+    ["debian-keyring.gpg", "debian-maintainers.gpg", "debian-tag2upload.pgp"];
 
 /// The archive has a source package without the file that a developer signed.
 #[derive(Debug, thiserror::Error)]

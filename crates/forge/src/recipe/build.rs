@@ -49,6 +49,9 @@ pub(crate) struct Build {
     /// Relations that the build root must meet, beside what the source package says.
     #[serde(default)]
     pub(crate) needs: Vec<String>,
+    /// What Debian's build depends on and this one does not, each with the reason.
+    #[serde(default)]
+    pub(crate) without: BTreeMap<PackageName, Reason>,
     /// Why the archive's signature is enough where its copy of the source lacks the `.dsc`, which a developer
     /// signed.
     pub(crate) unsigned: Option<Reason>,

@@ -101,6 +101,13 @@ impl Bench {
         self.add(name, (fields, &[]), files);
     }
 
+    /// Says of the package that was added last that it was built from source.
+    pub(super) fn rebuilt(&mut self) {
+        let input = self.inputs.last_mut().unwrap();
+        let Origin::Debian { deb, digest } = input.origin.clone() else { unreachable!() };
+        input.origin = Origin::Rebuilt(RebuiltPackage { deb, digest, flags: "x".into() });
+    }
+
     /// Adds a package with maintainer scripts, by name.
     pub(super) fn scripted(&mut self, name: &str, scripts: &[(&str, &str)]) {
         self.add(name, ("", scripts), &[]);
