@@ -64,7 +64,8 @@ impl Host {
         self.prove("buildx and compose", DOCKER);
     }
 
-    /// Skopeo copies an image between formats, buildah builds on it, podman runs the result.
+    /// Skopeo copies an image between formats, buildah builds on it, podman runs the result; and an ordinary user
+    /// runs a container.
     ///
     /// # Panics
     ///
@@ -162,6 +163,13 @@ buildah run $container -- bash -c 'echo built > /built'
 buildah commit --quiet --rm $container localhost/built
 printf 'FROM localhost/built\nRUN echo again >> /built\n' | buildah build --quiet --tag localhost/again -
 podman run --rm localhost/again cat /built | grep -x again
+# The same as an ordinary user, with a network of its own.
+useradd --create-home dev; loginctl enable-linger dev; number=$(id --user dev); chmod 644 /var/tmp/image.tar
+within 120 test -S /run/user/$number/systemd/private
+as_dev() { runuser -u dev -- env --chdir=/home/dev HOME=/home/dev XDG_RUNTIME_DIR=/run/user/$number "$@"; }
+as_dev podman load --quiet --input /var/tmp/image.tar
+as_dev podman run --rm docker.io/library/$IMAGE bash -c 'cat /proc/self/uid_map; ls /sys/class/net' > /run/rootless
+grep "^ *0 *$number *1$" /run/rootless; grep '^ *1 *100000 ' /run/rootless; grep -v -e lo -e bond -e tunl /run/rootless | grep '^e'
 "#;
 
 /// The messages are those of Kubernetes' runtime interface, `runtime.v1`; a call of gRPC is a request of HTTP/2.
@@ -178,8 +186,9 @@ ctr --namespace k8s.io images import /var/tmp/pause.tar
 mkdir -p /etc/cni/net.d; cat > /etc/cni/net.d/10-pods.conflist <<'END'
 {"cniVersion": "1.0.0", "name": "pods", "plugins": [
     {"type": "bridge", "bridge": "cni0", "isGateway": true,
+        "ipMasq": true,
         "ipam": {"type": "host-local", "ranges": [[{"subnet": "198.18.1.0/24"}]], "routes": [{"dst": "0.0.0.0/0"}]}},
-    {"type": "tuning"}]}
+    {"type": "portmap", "capabilities": {"portMappings": true}}]}
 END
 cat > call.py <<'END'
 import subprocess, sys
@@ -202,4 +211,5 @@ ctr --namespace k8s.io tasks ls | grep "$pod.*RUNNING"
 within 30 ip link show cni0
 space=$(ls /run/netns | grep cni); address=$(ip -n $space -4 -o addr show eth0 | grep -o '198.18.1.[0-9]*' | head -n 1)
 ping -c 1 -W 20 $address
+iptables-save --table nat | grep "POSTROUTING -s $address/32 .* -j CNI-"
 "#;
