@@ -36,7 +36,7 @@ use tree::Tree;
 
 /// Rises by one when the same package and recipe would give other bytes than before. It counts to the revision of
 /// every package, because what was published under a version never changes.
-const METHOD: u32 = 2;
+const METHOD: u32 = 1;
 
 /// How hard zstd tries; the packages only pass through the cache on their way into a layer.
 const COMPRESSION_LEVEL: i32 = 3;
@@ -375,7 +375,7 @@ fn curate_cached(
 /// What the result depends on.
 fn key(input: &Input, recipe: &Recipe, recipes: &Recipes) -> Digest {
     let mut hasher = Hasher::default();
-    hasher.field(b"curated").field(&METHOD.to_le_bytes()).field(input.name.as_str().as_bytes());
+    hasher.field(b"curate").field(&METHOD.to_le_bytes()).field(input.name.as_str().as_bytes());
     hasher.field(recipe.digest.as_bytes());
     match &input.origin {
         Origin::Debian { digest, .. } => hasher.field(b"debian").field(digest.as_bytes()),
@@ -444,15 +444,18 @@ fn written(tree: Tree, mut control: Control, review: Review) -> Result<(Vec<u8>,
     Ok((bytes, Record { digest, review }))
 }
 
-/// The version of the curated package that `recipe` makes of version `of`.
-fn version(of: &Version, recipe: &Recipe) -> Version {
-    of.with_preon(recipe.declared.revision + (METHOD - 1))
+/// The version of the curated package that `recipe` makes of version `of`. What we built from source sorts above the
+/// same made of Debian's build, which may stand in for it: they are two packages, and one may follow the other.
+fn version(of: &Version, recipe: &Recipe, control: Option<&Control>) -> Version {
+    let is_built = control.is_some_and(|control| control.get(control::BUILD_FLAGS).is_some());
+    let revision = recipe.declared.revision.saturating_add(METHOD - 1);
+    of.with_preon(revision.saturating_mul(2) - u32::from(!is_built))
 }
 
 /// The control file of a package of our own.
 fn own_control(recipe: &Recipe, version: &Version) -> Result<Control, BadControl> {
     let Recipe { name, declared, .. } = recipe;
-    let version = self::version(version, recipe);
+    let version = self::version(version, recipe, None);
     Control::parse(&format!(
         "Package: {name}\nVersion: {version}\nArchitecture: amd64\nMaintainer: Preon OS\n\
          Description: {}\n",

@@ -50,7 +50,7 @@ fn control(
     let mut control = Control::parse(&format!(
         "Package: {name}\nSource: {source} ({source_version})\nVersion: {}\nArchitecture: {}\n\
          Maintainer: Preon OS\nDepends: {}\nDescription: {}\n",
-        super::version(version, recipe),
+        super::version(version, recipe, Some(debian)),
         debian.architecture(),
         depends.join(", "),
         part.summary,

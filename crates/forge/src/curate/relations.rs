@@ -29,7 +29,7 @@ pub(super) fn curated(
     let mut control = debian.clone();
     let (source, source_version) = debian.source();
     control.set("Source", &format!("{source} ({source_version})"));
-    control.set_version(super::version(debian.version(), recipe));
+    control.set_version(super::version(debian.version(), recipe, Some(debian)));
     for wish in WISHES {
         control.set(wish, "");
     }

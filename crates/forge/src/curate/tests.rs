@@ -11,7 +11,7 @@ use bench::*;
 /// The control file; N stands for the revision that the code gives to what a recipe says nothing about.
 fn control(curated: &Curated) -> String {
     let text = Deb::open(&curated.path).unwrap().control().to_string();
-    text.replace(&format!("+0preon{METHOD}\n"), "+0preonN\n")
+    text.replace(&format!("+0preon{}\n", 2 * METHOD - 1), "+0preonN\n")
 }
 
 #[test]
@@ -312,6 +312,22 @@ fn what_a_build_does_without_is_what_debians_depends_on_and_it_does_not() {
         };
         assert!(bench.complaint().contains(complaint), "{}", bench.complaint());
     }
+}
+
+#[test]
+fn what_we_built_sorts_above_debians_build_and_below_the_next_revision() {
+    let version = |revision: u32, built: bool| {
+        let recipe = format!("{PLAIN}revision = {revision}\n[build]\nreason = \"x\"\n");
+        let mut bench = Bench::new(&[("a/recipe.toml", &recipe)]);
+        bench.package("a", "", &[]);
+        if built {
+            bench.rebuilt();
+        }
+        let curated = bench.run().unwrap().remove(0);
+        Deb::open(&curated.path).unwrap().control().version().clone()
+    };
+    let versions = [version(1, false), version(1, true), version(2, false), version(2, true)];
+    assert!(versions.windows(2).all(|pair| pair[0] < pair[1]), "{versions:?}");
 }
 
 #[test]
