@@ -20,11 +20,38 @@ fn dynamic(library: &Path) -> String {
     run(Command::new("readelf").args(["--dynamic", "--wide"]).arg(library))
 }
 
+/// The library's package, built now unless it is there.
+fn built(options: &[&str]) -> PathBuf {
+    let printed = forge(&[&["package", "build", PACKAGE], options].concat());
+    let deb = printed.lines().find(|line| line.ends_with("/libjansson4.deb"));
+    PathBuf::from(deb.unwrap_or_else(|| panic!("{printed}")))
+}
+
+#[test]
+fn what_it_was_built_of_is_stated_and_signed() {
+    let deb = built(&[]);
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let [key, public, signed] = ["key", "public", "signed"].map(path);
+    let openssl = |words: &[&str]| run(Command::new("openssl").args(words));
+    openssl(&["genpkey", "-algorithm", "ed25519", "-out", &key]);
+    openssl(&["pkey", "-in", &key, "-pubout", "-out", &public]);
+    forge(&["provenance", "sign", "minimal", "--key", &key, "--output", &signed]);
+
+    let statement = format!("{signed}/source-{PACKAGE}.intoto.json");
+    let verify = ["provenance", "verify", &statement, deb.to_str().unwrap(), "--key", &public];
+    let said = forge(&verify);
+    for of in [".dsc", ".orig.tar.gz", "os/packages/build.toml", "os/packages/jansson", "gcc-14_"] {
+        assert!(
+            said.lines().any(|line| line.starts_with("of ") && line.contains(of)),
+            "{of}: {said}"
+        );
+    }
+}
+
 #[test]
 fn a_package_that_falls_short_is_built_from_source_twice_the_same_and_hardened() {
-    let printed = forge(&["package", "build", PACKAGE, "--again"]);
-    let deb = printed.lines().find(|line| line.ends_with("/libjansson4.deb"));
-    let deb = PathBuf::from(deb.unwrap_or_else(|| panic!("{printed}")));
+    let deb = built(&["--again"]);
     let folder = tempfile::tempdir().unwrap();
     run(Command::new("dpkg-deb").arg("--extract").args([&deb, folder.path()]));
     let dynamic = dynamic(&folder.path().join(LIBRARY));

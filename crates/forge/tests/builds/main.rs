@@ -8,6 +8,7 @@ mod refresh;
 #[allow(dead_code)]
 #[path = "../../../packages/tests/archive/repository.rs"]
 mod repository;
+mod serve;
 #[allow(dead_code)]
 #[path = "../../../packages/tests/archive/server.rs"]
 mod server;

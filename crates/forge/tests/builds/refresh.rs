@@ -9,9 +9,9 @@ use crate::checkout::{Checkout, Printed, binary, scripted, with_modes};
 use crate::repository::Package;
 
 /// A product that follows its archive, and keys outside of it.
-struct Product {
-    checkout: Checkout,
-    keys: tempfile::TempDir,
+pub struct Product {
+    pub checkout: Checkout,
+    pub keys: tempfile::TempDir,
 }
 
 /// The package `demo` of this version, whose changelog says that 2 fixes a flaw.
@@ -31,7 +31,7 @@ fn demo(version: &str) -> Package {
 
 impl Product {
     /// Version 1 of `demo` is published.
-    fn new() -> Self {
+    pub fn new() -> Self {
         let product =
             Self { checkout: Checkout::new(&[demo("1")]), keys: tempfile::tempdir().unwrap() };
         product.checkout.write("os/policy/elf.toml", "[search]\n[privileged]\n");
