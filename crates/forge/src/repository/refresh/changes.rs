@@ -29,7 +29,7 @@ pub(super) enum Class {
     Security,
     /// An update of the release.
     Stable,
-    /// From another suite, or it came or went.
+    /// From another suite, or it came or went, or our recipe changed.
     Other,
 }
 
@@ -181,9 +181,9 @@ fn join(sources: &mut BTreeMap<String, Change>, change: Change) {
     known.fixes.extend(change.fixes);
 }
 
-/// Why something moved to `suite`, that was there before or not, and fixes these flaws.
-fn class(suite: &str, was_there: bool, fixes: &BTreeSet<Cve>) -> Class {
-    match was_there {
+/// Why something is of `suite` now that may have been another version before, and fixes these flaws.
+fn class(suite: &str, was_other: bool, fixes: &BTreeSet<Cve>) -> Class {
+    match was_other {
         _ if !fixes.is_empty() || suite.ends_with("-security") => Class::Security,
         true if suite.starts_with(DEFAULT_SUITE) => Class::Stable,
         _ => Class::Other,
@@ -196,7 +196,9 @@ fn of_package(moved: &Moved, control: &Control, suite: &str) -> Result<Change, F
     let before = source_version(moved, version);
     let fixes = Fixes::of_control(control)?;
     let fixes = before.map_or_else(BTreeSet::new, |before| fixes.since(before));
-    let class = class(suite, moved.before.is_some(), &fixes);
+    // What only our revision tells apart, no archive has changed.
+    let was_other = moved.before.is_some() && moved.before != moved.now;
+    let class = class(suite, was_other, &fixes);
     Ok(Change {
         class,
         source: source.to_owned(),
@@ -259,6 +261,7 @@ mod tests {
             (("3-1", "4-1"),         "x (4-1)", "trixie-updates",   Class::Stable,   Some("3-1"),      ""),
             (("3-1", "4-1"),         "x (4-1)", "trixie-security",  Class::Security, Some("3-1"),      ""),
             (("3-1", "4-1"),         "x (4-1)", "sid",              Class::Other,    Some("3-1"),      ""),
+            (("3-1", "3-1"),         "x (3-1)", "trixie",           Class::Other,    Some("3-1"),      ""),
             (("", "3-1"),            "x (3-1)", "trixie",           Class::Other,    None,             ""),
             // The package has a version of its own: what its source had before is not known.
             (("1:1-1", "1:2-1"),     "x (3-1)", "trixie",           Class::Stable,   Some("1:1-1"),    ""),
