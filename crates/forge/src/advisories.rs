@@ -15,8 +15,8 @@ use packages::fixes::Fixed;
 use serde_json::Value;
 
 use crate::context::Context;
-use crate::sbom;
 use crate::supply::Supply;
+use crate::{output, sbom};
 
 /// Write which known flaws (CVE) the packages of images fix
 ///
@@ -52,10 +52,11 @@ impl Advisories {
     ///
     /// What reading the packages fails with, or a folder that cannot be written.
     pub(crate) fn run(self, context: &Context, out: &mut dyn Write) -> Result<(), Failure> {
+        let folder = self.folder.unwrap_or_else(|| context.out("advisories"));
+        output::may_replace(&folder, |name| ["osv", "csaf"].contains(&name))?; // before the long work
         let images = if self.images.is_empty() { locked(context)? } else { self.images };
         let bills = images.iter().map(|image| sbom::bill(context, image));
         let bills = bills.collect::<Result<Vec<_>, _>>()?;
-        let folder = self.folder.unwrap_or_else(|| context.out("advisories"));
         let written = write(&bills, &folder)?;
         let Written { flaws, sources, images } = written;
         let text = match self.json {

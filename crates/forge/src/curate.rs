@@ -407,6 +407,7 @@ fn curate(input: &Input, recipe: &Recipe, recipes: &Recipes) -> Result<(Vec<u8>,
         Origin::Own { version } => (Tree::default(), own_control(recipe, version)?),
         Origin::Debian { deb, digest } | Origin::Rebuilt(RebuiltPackage { deb, digest, .. }) => {
             let mut deb = Deb::open(deb)?;
+            deb.control_mut().remove_all(control::OURS);
             if let Origin::Rebuilt(RebuiltPackage { flags, .. }) = &input.origin {
                 deb.control_mut().set(control::BUILD_FLAGS, flags);
             }

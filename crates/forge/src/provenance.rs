@@ -12,8 +12,12 @@ use base::{Digest, Explain, Failure};
 use packages::deb::DebError;
 
 use crate::context::Context;
+use crate::output;
 use envelope::{BadEnvelope, Envelope, KeyError, Signer, Verifier};
 use statement::{BadStatement, Statement};
+
+/// What the names of files with statements end in.
+const SUFFIX: &str = ".intoto.json";
 
 /// Sign what an image was made from, and check such statements
 ///
@@ -106,6 +110,7 @@ impl Command {
 
 impl Sign {
     fn run(self, context: &Context) -> Result<String, Failure> {
+        output::may_replace(&self.output, |name| name.ends_with(SUFFIX))?;
         let pem = file::read_text(&self.key)?;
         let at_key = |source| ProvenanceError::Key { path: self.key.clone(), source };
         let signer = Signer::from_pem(&pem).map_err(at_key)?;
@@ -124,7 +129,7 @@ fn write(
 ) -> Result<(), FileError> {
     file::replace_folder(folder, |folder| {
         for (name, statement) in statements {
-            let path = folder.join(format!("{name}.intoto.json"));
+            let path = folder.join(format!("{name}{SUFFIX}"));
             let envelope = Envelope::sign(&statement.to_json(), signer);
             std::fs::write(&path, envelope.to_json()).map_err(FileError::at("write", path))?;
         }

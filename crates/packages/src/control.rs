@@ -37,6 +37,9 @@ pub enum BadControl {
 
 impl Explain for BadControl {}
 
+/// What the names of fields begin with that only curation sets.
+pub const OURS: &str = "Preon-";
+
 /// The field of a package that was built from source which says what the compiler was told.
 pub const BUILD_FLAGS: &str = "Preon-Build-Flags";
 
@@ -104,6 +107,14 @@ impl Control {
             return;
         }
         self.put(name, value);
+    }
+
+    /// Removes every field whose name begins so, whatever the case.
+    pub fn remove_all(&mut self, beginning: &str) {
+        let begins = |name: &str| {
+            name.get(..beginning.len()).is_some_and(|start| start.eq_ignore_ascii_case(beginning))
+        };
+        self.fields.retain(|(name, _)| !begins(name));
     }
 
     /// Sets the version.

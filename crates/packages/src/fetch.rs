@@ -136,8 +136,8 @@ impl Explain for FetchError {
         match self {
             Self::File(error) => error.hint(),
             Self::NotFound { .. } => Some(
-                "check the archive's URI (--archive, or this machine's APT sources) and the name of \
-                 the suite"
+                "if only this file is missing, the mirror lacks it: take another (--archive) or wait; otherwise \
+                 check the archive's URI (--archive, or this machine's APT sources) and the suite"
                     .into(),
             ),
             Self::BadUri(_) => Some("give a whole URI, as in an APT source".into()),

@@ -177,7 +177,7 @@ pub struct Keys {
     /// In the order in which they were made.
     certificates: Vec<Certificate>,
     chain: Chain,
-    /// Those that the newest root names.
+    /// Those that the newest root names; the root's own key may be elsewhere.
     signers: BTreeMap<Role, SigningKey>,
 }
 
@@ -227,7 +227,7 @@ impl Keys {
         Self::open(folder)
     }
 
-    /// Reads the keys in `folder`.
+    /// Reads the keys in `folder`. The root's secret key need not be there: only a new root needs it.
     ///
     /// # Errors
     ///
@@ -241,8 +241,11 @@ impl Keys {
             let all = secret::load_all(folder, role)?;
             let mut all = all.into_iter();
             let key = all.find(|key| Some(tuf::key_id(&key.verifying_key()).as_str()) == id);
-            let missing = || KeyError::Missing { role, folder: folder.to_owned() };
-            signers.insert(role, key.ok_or_else(missing)?);
+            match key {
+                Some(key) => _ = signers.insert(role, key),
+                None if role == Role::Root => {}
+                None => return Err(KeyError::Missing { role, folder: folder.to_owned() }),
+            }
         }
         Ok(Self { folder: folder.to_owned(), certificates, chain, signers })
     }
@@ -268,9 +271,10 @@ impl Keys {
                 secret::replace(certificate.file(), &ended.secret()?)?;
             }
         } else {
+            let missing = || KeyError::Missing { role: Role::Root, folder: folder.clone() };
+            let old_root = signers.get(&Role::Root).ok_or_else(missing)?.clone();
             let number = secret::next_number(&folder, role)?;
             let made = secret::generate(&secret::path(&folder, role, number))?;
-            let old_root = signers[&Role::Root].clone();
             signers.insert(role, made);
             let version = chain.newest().head.version + 1;
             let edition = Edition { version, expires: now + ROOT_LIFE };
@@ -294,7 +298,14 @@ impl Keys {
             until: Some(until),
             unusable: (until < now).then(|| "the root has expired".to_owned()),
         });
-        certificates.chain(signers).collect()
+        let absent = Role::TUF.into_iter().filter(|role| !self.signers.contains_key(role));
+        let absent = absent.map(|role| Described {
+            role,
+            id: self.chain.newest().key_of(role.name()).unwrap_or_default().to_owned(),
+            until: Some(until),
+            unusable: Some("its secret key is elsewhere, and has to come for a new root".into()),
+        });
+        certificates.chain(signers).chain(absent).collect()
     }
 
     /// The version of the newest root.

@@ -113,6 +113,9 @@ pub enum PublishError {
     /// A package cannot be read.
     #[error(transparent)]
     Deb(#[from] DebError),
+    /// There is neither a publication to renew nor a package to publish.
+    #[error("nothing was published to {} yet, and there is nothing to publish now", .0.display())]
+    Nothing(PathBuf),
     /// Another publication is being made.
     #[error("somebody else is publishing to {}", .0.display())]
     Busy(PathBuf),
@@ -182,6 +185,9 @@ impl Explain for PublishError {
             Self::File(error) => error.hint(),
             Self::Key(error) => error.hint(),
             Self::Deb(error) => error.hint(),
+            Self::Nothing(_) => {
+                Some("name an image, or --all; or the right folder: --folder".into())
+            }
             Self::Busy(_) => Some("wait until they have ended".into()),
             Self::Damaged { .. } => Some(
                 "give the keys that it was published with (--keys), or publish to a new folder"
@@ -215,7 +221,10 @@ pub fn publish(request: &Request<'_>, progress: &dyn Progress) -> Result<Publish
     }
     tidy(&layout, &present)?;
     let packages = read_all(debs, progress)?;
-    let added = present.admit(packages)?;
+    let (added, known) = present.admit(packages)?;
+    if present.version == 0 && added.is_empty() {
+        return Err(PublishError::Nothing(folder.to_owned()));
+    }
     let version = present.version + 1;
     let names: Vec<_> = added.iter().map(|package| package.file.clone()).collect();
     {
@@ -224,6 +233,10 @@ pub fn publish(request: &Request<'_>, progress: &dyn Progress) -> Result<Publish
             pool::place(&layout, package)?;
             task.advance(1);
         }
+    }
+    for package in known.iter().filter(|package| !pool::is_whole(&layout, package)) {
+        progress.note(&format!("note: {} was damaged or gone, and is placed anew", package.file));
+        pool::place(&layout, package)?;
     }
     file::replace(&layout.keyring(), &keys.keyring()?)?;
     let edition = Edition::new(&layout, &present, added, now);

@@ -2,12 +2,14 @@
 //!
 //! Source: the purl specification, and its definition of the type `deb`.
 
+use packages::control::BUILD_FLAGS;
+
 use super::Package;
 
 /// The package URL of Debian's package that `package` was made from, or of our own.
 ///
 /// `upstream` names the source package, as scanners that match by source expect it; `checksum` is that of
-/// Debian's `.deb`.
+/// Debian's `.deb`, and is left out where we built it from source ourselves.
 pub fn purl(package: &Package) -> String {
     let control = &package.part.control;
     let origin = package.origin();
@@ -22,8 +24,10 @@ pub fn purl(package: &Package) -> String {
         encoded(control.architecture())
     );
     if let Some(origin) = origin {
-        purl +=
-            &format!("&checksum=sha256:{origin}&distro={}", encoded(release(&package.part.suite)));
+        if control.get(BUILD_FLAGS).is_none() {
+            purl += &format!("&checksum=sha256:{origin}");
+        }
+        purl += &format!("&distro={}", encoded(release(&package.part.suite)));
     }
     let (source, source_version) = control.source();
     if source != control.name().as_str() || source_version != version.as_str() {

@@ -102,9 +102,9 @@ fn a_package_url_names_debians_package_or_ours_and_no_mirror() {
             format!(
                 "pkg:deb/debian/gcc-14-base@14.2.0-19?arch=amd64&checksum=sha256:{origin}&distro=trixie&upstream=gcc-14%4014.2.0-19"
             ),
-            format!(
-                "pkg:deb/debian/libstdc%2B%2B6@2%3A14.2.0-19%2Bb1?arch=amd64&checksum=sha256:{origin}&distro=trixie&upstream=gcc-14%4014.2.0-19"
-            ),
+            // We built this one from source: Debian never had it.
+            "pkg:deb/debian/libstdc%2B%2B6@2%3A14.2.0-19%2Bb1?arch=amd64&distro=trixie&upstream=gcc-14%4014.2.0-19"
+                .to_owned(),
             "pkg:deb/preon/preon-base@0.1.0?arch=amd64".to_owned(),
         ]
     );

@@ -22,10 +22,10 @@ use rayon::prelude::*;
 use crate::context::Context;
 use crate::curate::Curated;
 use crate::layer;
-use crate::recipe::Recipes;
+use crate::recipe::{Recipes, Shortcoming};
 use hardening::Hardening;
 use policy::{Policy, Privilege};
-use report::Report;
+use report::{Finding, Report};
 
 /// What the packages are called together that no image names.
 pub(crate) const EVERYTHING: &str = "all that recipes cover";
@@ -98,10 +98,24 @@ struct FallsShort {
     count: usize,
     /// Which, in lines of their own, unless they were shown already.
     list: String,
+    /// Whether it is only that recipes accept what there is no more, or too much at once.
+    is_of_waivers: bool,
+}
+
+impl FallsShort {
+    fn of(report: &Report, list: String) -> Self {
+        let is_waiver =
+            |it: &Finding| matches!(it.finding, Shortcoming::IdleWaiver | Shortcoming::BroadWaiver);
+        let (image, count) = (report.image.clone(), report.findings.len());
+        Self { image, count, list, is_of_waivers: report.findings.iter().all(is_waiver) }
+    }
 }
 
 impl Explain for FallsShort {
     fn hint(&self) -> Option<String> {
+        if self.is_of_waivers {
+            return Some("correct [waive] in os/packages/NAME/recipe.toml".into());
+        }
         Some(format!(
             "build the package from source with our flags, [build] in its recipe, or accept it with a \
              reason, [waive]: `forge audit elf` lists the files; folders of libraries and privileged programs are in {POLICY}"
@@ -134,10 +148,7 @@ impl Elf {
         out.write_all(text.as_bytes()).map_err(FileError::at("write to", "standard output"))?;
         match report.findings.len() {
             0 => Ok(()),
-            count => {
-                let (image, list) = (image.to_owned(), String::new());
-                Err(FallsShort { image, count, list }.into())
-            }
+            _ => Err(FallsShort::of(&report, String::new()).into()),
         }
     }
 }
@@ -151,10 +162,7 @@ pub(crate) fn check(context: &Context, image: &str, packages: &[Curated]) -> Res
     let report = judged(context, image, packages)?;
     match report.findings.len() {
         0 => Ok(()),
-        count => {
-            let (image, list) = (image.to_owned(), format!("\n{}", report.list().trim_end()));
-            Err(FallsShort { image, count, list }.into())
-        }
+        _ => Err(FallsShort::of(&report, format!("\n{}", report.list().trim_end())).into()),
     }
 }
 
@@ -216,7 +224,8 @@ fn measure(package: &PackageName, path: &Path) -> Result<Subject, DebError> {
 }
 
 fn privileges(entry: &Entry) -> impl Iterator<Item = Privilege> {
-    let file = entry.kind == Kind::File; // on folders the bits mean something else
+    // On folders the bits mean something else; dpkg gives a hard link's to the file.
+    let file = matches!(entry.kind, Kind::File | Kind::HardLink(_));
     let capabilities = entry.xattrs.iter().any(|(name, _)| name == "security.capability");
     let all = [
         (file && entry.mode & 0o4000 != 0, Privilege::Setuid),

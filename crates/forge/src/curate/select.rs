@@ -57,8 +57,7 @@ pub(super) fn select(
         return Err(Problem::Outside { paths: listed(&outside) });
     }
     for (path, mode) in &recipe.declared.modes {
-        if let Some(node) = tree.nodes.get_mut(path.as_str()) {
-            node.mode = mode.bits();
+        if tree.set_mode(path.as_str(), mode.bits()) {
             review.used.insert(Claim::Mode(path.to_string()));
         }
     }

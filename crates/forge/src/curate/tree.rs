@@ -144,6 +144,18 @@ impl Tree {
         self.nodes.insert(path, Node::ours(if executable { 0o755 } else { 0o644 }, shape));
     }
 
+    /// Gives what is at `path` another mode, by all names that the file has; says whether there is anything.
+    pub(super) fn set_mode(&mut self, path: &str, mode: u32) -> bool {
+        let Some(shape) = self.nodes.get(path).map(|node| node.shape.clone()) else { return false };
+        for (other, node) in &mut self.nodes {
+            let is_same = matches!(shape, Shape::File(_)) && node.shape == shape;
+            if is_same || other == path {
+                node.mode = mode;
+            }
+        }
+        true
+    }
+
     /// The content of the plain file at `path`.
     pub(super) fn bytes(&self, path: &str) -> Option<&[u8]> {
         match self.nodes.get(path)?.shape {

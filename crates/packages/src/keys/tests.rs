@@ -74,6 +74,24 @@ fn what_is_missing_or_broken_is_named() {
 }
 
 #[test]
+fn the_roots_secret_key_is_needed_for_a_new_root_only() {
+    let scratch = Scratch::new();
+    scratch.keys();
+    let (folder, elsewhere) = (scratch.folder(), scratch.folder().with_extension("elsewhere"));
+    fs::rename(folder.join("root-1.pem"), &elsewhere).unwrap();
+    let open = || Keys::open(&folder).unwrap();
+    open().check(NOW).unwrap();
+    let root = open().described(NOW).into_iter().find(|key| key.role == Role::Root).unwrap();
+    assert!(root.unusable.unwrap().contains("is elsewhere") && !root.id.is_empty());
+    for role in [Role::Root, Role::Timestamp] {
+        let error = open().rotate(role, NOW, Replaced::Retires).unwrap_err();
+        assert!(matches!(error, KeyError::Missing { role: Role::Root, .. }), "{error}");
+    }
+    fs::rename(&elsewhere, folder.join("root-1.pem")).unwrap();
+    assert_eq!(open().rotate(Role::Timestamp, NOW, Replaced::Retires).unwrap().root_version(), 2);
+}
+
+#[test]
 fn a_root_is_signed_by_the_root_before_it_and_by_itself() {
     let scratch = Scratch::new();
     let first = scratch.keys();

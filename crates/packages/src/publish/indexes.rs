@@ -74,7 +74,7 @@ pub(super) fn read_contents(text: &str) -> Contents {
 pub(super) fn release(suite: &str, now: u64, listed: &BTreeMap<String, Target>) -> String {
     let mut text = format!(
         "Origin: Preon OS\nLabel: Preon OS\nSuite: {suite}\nCodename: {suite}\nDate: {}\n\
-         Valid-Until: {}\nAcquire-By-Hash: yes\nArchitectures: {ARCHITECTURE}\n\
+         Valid-Until: {}\nAcquire-By-Hash: yes\nNotAutomatic: yes\nArchitectures: {ARCHITECTURE}\n\
          Components: {COMPONENT}\nDescription: Curated packages of Preon OS\nSHA256:\n",
         date(now),
         date(now + LIFE),

@@ -74,6 +74,11 @@ fn measure(path: &Path) -> io::Result<Target> {
     Ok(Target { length, hashes: Hashes { sha256: hasher.finish() } })
 }
 
+/// Whether the package that lies in the pool is what it was when it was placed.
+pub(super) fn is_whole(layout: &Layout, package: &Package) -> bool {
+    measure(&layout.root().join(&package.path)).is_ok_and(|found| found == package.target)
+}
+
 /// Copies the package to its place and makes its link.
 pub(super) fn place(layout: &Layout, package: &Package) -> Result<(), PublishError> {
     let path = layout.root().join(&package.path);

@@ -163,19 +163,22 @@ impl Present {
         &self.targets
     }
 
-    /// Those of `packages` that are not there yet.
+    /// Those of `packages` that are not there yet, and those that are.
     ///
     /// # Errors
     ///
     /// [`PublishError`] if one is there with other content, or two claim one name.
-    pub(super) fn admit(&self, packages: Vec<Package>) -> Result<Vec<Package>, PublishError> {
+    pub(super) fn admit(
+        &self,
+        packages: Vec<Package>,
+    ) -> Result<(Vec<Package>, Vec<Package>), PublishError> {
         let mut versions: BTreeMap<String, Version> = BTreeMap::new();
         for (name, version, architecture) in self.stanzas.keys() {
             let file = layout::deb_name(name, version.as_str(), architecture);
             versions.insert(file, version.clone());
         }
         let mut seen = self.debs.clone();
-        let mut added = Vec::new();
+        let (mut added, mut known) = (Vec::new(), Vec::new());
         for package in packages {
             let version = package.control.version();
             let first = versions.entry(package.file.clone()).or_insert_with(|| version.clone());
@@ -185,15 +188,15 @@ impl Present {
                 return Err(PublishError::OneName { package, file, first, second });
             }
             match seen.insert(package.file.clone(), package.target) {
-                Some(known) if known != package.target => {
+                Some(target) if target != package.target => {
                     return Err(PublishError::OtherContent { file: package.file });
                 }
-                Some(_) => {}
+                Some(_) => known.push(package),
                 None => added.push(package),
             }
         }
         added.sort_by_key(|package| package.file.clone());
-        Ok(added)
+        Ok((added, known))
     }
 
     /// The packages, for people.

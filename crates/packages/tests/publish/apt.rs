@@ -102,6 +102,19 @@ impl Host {
 }
 
 #[test]
+fn an_apt_of_debian_changes_nothing_by_itself() {
+    let host = Host::new(now());
+    let status = "Package: b\nStatus: install ok installed\nVersion: 2+b1\nArchitecture: amd64\n\
+                  Maintainer: x\nDescription: x\n";
+    fs::write(host.path("dpkg/status"), status).unwrap();
+    host.contented(&["update"]);
+    let said = host.contented(&["dist-upgrade", "--simulate", "-qq"]);
+    assert!(!said.contains("Inst"), "{said}");
+    let asked = host.contented(&["install", "--simulate", "-qq", &format!("b/{SUITE}")]);
+    assert!(asked.contains("Inst b [2+b1] (2+b1+0preon1 "), "{asked}");
+}
+
+#[test]
 fn stock_apt_installs_from_the_repository_without_complaint() {
     let host = Host::new(now());
     host.contented(&["update"]);
@@ -128,7 +141,7 @@ fn apt_refuses_a_mirror_that_has_another_key() {
     let host = Host::new(now());
     host.contented(&["update"]);
     let stranger = Sample::made_at(now());
-    stranger.publish(&[], now()).unwrap();
+    stranger.publish(&[deb_with("a", "1", "", &[])], now()).unwrap();
     let signed = fs::read(stranger.suite().join("InRelease")).unwrap();
     host.server.put(&format!("dists/{SUITE}/InRelease"), signed);
     let text = host.complaint(&["update"]);

@@ -105,6 +105,30 @@ fn a_control_file_with_fields_of_an_index_or_another_architecture_is_refused() {
 }
 
 #[test]
+fn a_package_that_was_damaged_where_it_lies_is_placed_anew() {
+    let sample = Sample::new();
+    let debs = [deb("a", "1"), deb("b", "1")];
+    sample.publish(&debs, NOW).unwrap();
+    let good = sample.tree();
+    let path = show(&sample.folder(), SUITE, &sample.keys()).unwrap().packages.remove(0).path;
+    for damage in
+        [fs::write(sample.folder().join(&path), "x"), fs::remove_file(sample.folder().join(&path))]
+    {
+        damage.unwrap();
+        sample.publish(&debs, NOW + 1).unwrap();
+        assert_eq!(sample.tree().get(&path), good.get(&path));
+    }
+}
+
+#[test]
+fn what_was_never_published_cannot_be_renewed() {
+    let sample = Sample::new();
+    let text = refused(sample.publish(&[], NOW));
+    assert!(text.contains("yet, and there is nothing to publish now"), "{text}");
+    assert!(!sample.folder().join("dists").exists());
+}
+
+#[test]
 fn a_clock_that_went_back_publishes_nothing() {
     let sample = Sample::new();
     sample.publish(&[deb("a", "1")], NOW + 2).unwrap();
@@ -213,7 +237,7 @@ fn a_second_publisher_has_to_wait() {
 #[test]
 fn the_certificates_lie_in_the_repository() {
     let sample = Sample::new();
-    sample.publish(&[], NOW).unwrap();
+    sample.publish(&[deb("a", "1")], NOW).unwrap();
     let keyring = Keyring::load(&sample.folder().join("preon-archive-keyring.gpg")).unwrap();
     let signed = fs::read(sample.suite().join("InRelease")).unwrap();
     assert!(keyring.verify(&signed, NOW).is_ok());

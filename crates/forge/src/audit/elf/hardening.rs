@@ -8,7 +8,10 @@ use std::collections::BTreeSet;
 use goblin::elf::dynamic::{
     DF_1_NOW, DF_1_PIE, DF_BIND_NOW, DF_TEXTREL, DT_BIND_NOW, DT_RPATH, DT_RUNPATH, DT_TEXTREL,
 };
-use goblin::elf::header::{ELFMAG, EM_386, EM_X86_64, ET_DYN, ET_EXEC};
+use goblin::elf::header::{
+    EI_CLASS, EI_VERSION, ELFCLASS32, ELFCLASS64, ELFDATA2LSB, ELFMAG, EM_386, EM_X86_64, ET_DYN,
+    ET_EXEC, EV_CURRENT,
+};
 use goblin::elf::note::NT_GNU_PROPERTY_TYPE_0;
 use goblin::elf::program_header::{PF_W, PF_X, PT_GNU_RELRO, PT_GNU_STACK, PT_INTERP, PT_LOAD};
 use goblin::elf::{Elf, dynamic::DT_FLAGS_1};
@@ -95,6 +98,10 @@ impl Hardening {
         if !bytes.starts_with(ELFMAG) {
             return Ok(None);
         }
+        if is_run_otherwise(bytes) {
+            let why = "the kernel would run it as another file than its header says";
+            return Err(goblin::error::Error::Malformed(why.into()));
+        }
         let elf = Elf::parse(bytes)?;
         let loadable = matches!(elf.header.e_type, ET_EXEC | ET_DYN);
         if !loadable || !matches!(elf.header.e_machine, EM_X86_64 | EM_386) {
@@ -129,6 +136,21 @@ impl Hardening {
         ];
         checks.into_iter().filter(|(falls_short, _)| *falls_short).map(|(_, what)| what).collect()
     }
+}
+
+/// Whether class, byte order or version of a program are not those of its machine. The kernel does not look at
+/// these three bytes; readers do, and see another file than it runs.
+fn is_run_otherwise(bytes: &[u8]) -> bool {
+    const TYPE: usize = 16;
+    const MACHINE: usize = 18;
+    let half = |at: usize| Some(u16::from_le_bytes([*bytes.get(at)?, *bytes.get(at + 1)?]));
+    let class = match half(MACHINE) {
+        Some(EM_X86_64) => ELFCLASS64,
+        Some(EM_386) => ELFCLASS32,
+        _ => return false,
+    };
+    matches!(half(TYPE), Some(ET_EXEC | ET_DYN))
+        && bytes.get(EI_CLASS..=EI_VERSION) != Some(&[class, ELFDATA2LSB, EV_CURRENT])
 }
 
 /// A library has no start of its own; the C library and the loader have one, and a name to be loaded by.
@@ -177,7 +199,8 @@ fn flags_1(elf: &Elf<'_>) -> u64 {
 
 /// Without a dynamic section nothing is bound late, so what is protected is all.
 fn relro(elf: &Elf<'_>) -> Relro {
-    if !elf.program_headers.iter().any(|segment| segment.p_type == PT_GNU_RELRO) {
+    let mut headers = elf.program_headers.iter();
+    if !headers.any(|segment| segment.p_type == PT_GNU_RELRO && segment.p_memsz > 0) {
         return Relro::No;
     }
     let now =
@@ -185,11 +208,11 @@ fn relro(elf: &Elf<'_>) -> Relro {
     if now || elf.dynamic.is_none() { Relro::Full } else { Relro::Partial }
 }
 
-/// Without the header for the stack the loader makes it executable.
+/// Without the header for the stack the loader makes it executable; of several the kernel takes the last.
 fn nx(elf: &Elf<'_>) -> bool {
     let mut stack = elf.program_headers.iter().filter(|segment| segment.p_type == PT_GNU_STACK);
     let mut loaded = elf.program_headers.iter().filter(|segment| segment.p_type == PT_LOAD);
-    stack.next().is_some_and(|segment| segment.p_flags & PF_X == 0)
+    stack.next_back().is_some_and(|segment| segment.p_flags & PF_X == 0)
         && loaded.all(|segment| segment.p_flags & (PF_W | PF_X) != PF_W | PF_X)
 }
 

@@ -1,11 +1,12 @@
 //! `os/policy/elf.toml`: what files may do that others may not, and why.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use base::Explain;
 use base::file::{self, FileError};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::recipe::{HostPath, Reason};
 
@@ -28,12 +29,11 @@ pub(crate) struct Privileged {
     /// Whose.
     pub(crate) with: Privilege,
     /// What for.
-    #[expect(dead_code, reason = "read by people, in the file")]
-    reason: Reason,
+    pub(crate) reason: Reason,
 }
 
 /// Whose rights a program runs with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Privilege {
     /// Its owner's.
@@ -42,6 +42,16 @@ pub(crate) enum Privilege {
     Setgid,
     /// Some of root's.
     Capabilities,
+}
+
+impl fmt::Display for Privilege {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Setuid => "setuid",
+            Self::Setgid => "setgid",
+            Self::Capabilities => "capabilities",
+        })
+    }
 }
 
 /// Why the policy could not be read.

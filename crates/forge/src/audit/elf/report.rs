@@ -14,7 +14,7 @@ use crate::recipe::{Recipes, Shortcoming};
 /// What became of all files of an image.
 #[derive(Debug, Serialize)]
 pub(super) struct Report {
-    image: String,
+    pub(super) image: String,
     /// How many ELF files there are, and how many of them have each property.
     files: usize,
     pie: usize,
@@ -25,8 +25,9 @@ pub(super) struct Report {
     cet: usize,
     /// How many of them are of C or C++: canaries and checked calls are theirs only.
     c_files: usize,
-    /// Files that run with more rights than their caller.
+    /// How many files run with more rights than their caller, and which.
     privileged: usize,
+    privileged_files: Vec<Privileged>,
     /// How many waivers of recipes accept something.
     pub(super) waivers: usize,
     /// Shortcomings that are accepted, with the reasons.
@@ -76,6 +77,34 @@ struct Waived {
     on: String,
 }
 
+/// A file that runs with more rights than its caller.
+#[derive(Debug, Serialize)]
+struct Privileged {
+    package: String,
+    path: String,
+    with: Privilege,
+    /// Why os/policy/elf.toml allows it.
+    reason: Option<String>,
+}
+
+impl Privileged {
+    fn of(policy: &Policy, file: &Measured) -> Option<Self> {
+        let What::Privileged(with) = file.what else { return None };
+        let allowed = policy.privileged.iter().find(|(path, _)| path.as_str() == file.path);
+        let reason = allowed.map(|(_, allowed)| allowed.reason.to_string());
+        Some(Self { package: file.package.clone(), path: file.path.clone(), with, reason })
+    }
+
+    fn cells(&self) -> [String; 4] {
+        let Self { package, path, with, reason } = self;
+        let reason = reason.clone().unwrap_or_default();
+        [package.clone(), path.clone(), with.to_string(), reason]
+    }
+}
+
+/// The columns of the list of these.
+const PRIVILEGED_HEADS: [&str; 4] = ["package", "privileged", "with", "reason"];
+
 #[derive(Debug, Serialize)]
 struct Row {
     package: String,
@@ -106,7 +135,8 @@ impl Report {
             }
         }
         findings.extend(waivers.findings());
-        let is_privileged = |file: &&Measured| matches!(file.what, What::Privileged(_));
+        let privileged_files: Vec<_> =
+            all.iter().filter_map(|file| Privileged::of(policy, file)).collect();
         Self {
             image: subject.name.clone(),
             files: matrix.len(),
@@ -117,7 +147,8 @@ impl Report {
             fortify: count(|file| file.fortified > 0),
             cet: count(|file| file.ibt && file.shstk),
             c_files: count(|file| file.language == Language::C),
-            privileged: all.iter().filter(is_privileged).count(),
+            privileged: privileged_files.len(),
+            privileged_files,
             waivers: waivers.used(),
             waived,
             findings,
@@ -126,31 +157,25 @@ impl Report {
         }
     }
 
-    /// The whole matrix as a page that needs nothing else.
+    /// All of it as a page that needs nothing else.
     pub(super) fn html(&self) -> String {
         let mut page = format!(
             "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<title>{image}: ELF audit</title>\n\
              <style>body{{font:14px sans-serif}}td,th{{padding:2px 8px;text-align:left}}\
              .no{{background:#f8d0d0}}tr:nth-child(even){{background:#f4f4f4}}</style>\n\
-             <h1>{image}: how its programs and libraries are hardened</h1>\n<p>{totals}</p>\n<table>\n<tr>",
+             <h1>{image}: how its programs and libraries are hardened</h1>\n<p>{totals}</p>\n",
             image = escaped(&self.image),
             totals = escaped(&self.totals()),
         );
-        for head in HEADS {
-            page += &format!("<th>{head}</th>");
-        }
-        page += "</tr>\n";
-        for row in &self.matrix {
-            page += "<tr>";
-            for (at, cell) in row.cells().iter().enumerate() {
-                let weak =
-                    (HARD..HARD + 3).contains(&at) && matches!(cell.as_str(), "no" | "partial");
-                let class = if weak { " class=\"no\"" } else { "" };
-                page += &format!("<td{class}>{}</td>", escaped(cell));
-            }
-            page += "</tr>\n";
-        }
-        page + "</table>\n</html>\n"
+        let plain = |_: usize, _: &str| false;
+        page += &html_table(FINDING_HEADS, self.findings.iter().map(Finding::cells), plain);
+        let privileged = self.privileged_files.iter().map(Privileged::cells);
+        page += &html_table(PRIVILEGED_HEADS, privileged, plain);
+        page += &html_table(WAIVED_HEADS, self.accepted().into_iter(), plain);
+        let weak = |at: usize, cell: &str| {
+            (HARD..HARD + 3).contains(&at) && matches!(cell, "no" | "partial")
+        };
+        page + &html_table(HEADS, self.matrix.iter().map(Row::cells), weak) + "</html>\n"
     }
 
     /// The findings alone, as a table.
@@ -308,6 +333,10 @@ impl fmt::Display for Report {
         if self.all {
             write_table(f, &HEADS.map(str::to_owned), self.matrix.iter().map(Row::cells))?;
         }
+        if !self.privileged_files.is_empty() {
+            let rows = self.privileged_files.iter().map(Privileged::cells);
+            write_table(f, &PRIVILEGED_HEADS.map(str::to_owned), rows)?;
+        }
         if !self.waived.is_empty() {
             write_table(f, &WAIVED_HEADS.map(str::to_owned), self.accepted().into_iter())?;
         }
@@ -332,6 +361,24 @@ fn write_table<const N: usize>(
         writeln!(f, "{}", cells.collect::<Vec<_>>().join("  ").trim_end())?;
     }
     Ok(())
+}
+
+/// A table of a page; cells that are `weak` stand out.
+fn html_table<const N: usize>(
+    heads: [&str; N],
+    rows: impl Iterator<Item = [String; N]>,
+    weak: impl Fn(usize, &str) -> bool,
+) -> String {
+    let heads = heads.iter().map(|head| format!("<th>{head}</th>"));
+    let mut table = format!("<table>\n<tr>{}</tr>\n", heads.collect::<String>());
+    for row in rows {
+        let cells = row.iter().enumerate().map(|(at, cell)| {
+            let class = if weak(at, cell) { " class=\"no\"" } else { "" };
+            format!("<td{class}>{}</td>", escaped(cell))
+        });
+        table += &format!("<tr>{}</tr>\n", cells.collect::<String>());
+    }
+    table + "</table>\n"
 }
 
 fn escaped(text: &str) -> String {

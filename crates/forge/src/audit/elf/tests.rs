@@ -129,6 +129,17 @@ fn waivers_of_a_package_that_is_built_from_source_are_about_debians_build() {
 }
 
 #[test]
+fn a_program_that_runs_as_another_than_its_header_says_cannot_be_read() {
+    let own = fs::read(std::env::current_exe().unwrap()).unwrap();
+    Hardening::read(&own).unwrap().unwrap();
+    for (at, byte) in [(4, 1), (5, 2), (5, 0), (6, 0)] {
+        let mut odd = own.clone();
+        odd[at] = byte; // class, byte order, version: the kernel looks at none of them
+        assert!(Hardening::read(&odd).is_err(), "{at} {byte}");
+    }
+}
+
+#[test]
 fn a_waiver_is_idle_only_where_all_that_it_may_be_about_was_looked_at() {
     let recipe = BROKEN.replace("broken", "script");
     let recipe = format!("packages = [\"demo\", \"demo-more\"]\n{recipe}");

@@ -46,3 +46,15 @@ fn what_we_built_sorts_above_debians_build_and_below_the_next_revision() {
     let versions = [version(1, false), version(1, true), version(2, false), version(2, true)];
     assert!(versions.windows(2).all(|pair| pair[0] < pair[1]), "{versions:?}");
 }
+
+#[test]
+fn debians_package_cannot_claim_what_only_curation_says() {
+    let mut bench = Bench::new(&[("a/recipe.toml", PLAIN)]);
+    bench.package("a", "Preon-Build-Flags: -fPIE\npreon-part-of: x\nPreon-Other: y\n", &[]);
+    let curated = bench.run().unwrap().remove(0);
+    let control = Deb::open(&curated.path).unwrap().control().to_string().to_lowercase();
+    for field in ["preon-build-flags", "preon-part-of", "preon-other"] {
+        assert!(!control.contains(field), "{control}");
+    }
+    assert!(control.contains("preon-origin-sha256"), "{control}");
+}
