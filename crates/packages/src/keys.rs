@@ -11,6 +11,7 @@ mod secret;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -257,7 +258,11 @@ impl Keys {
     ///
     /// [`KeyError`]; what was there before is still in use then.
     pub fn rotate(self, role: Role, now: u64, replaced: Replaced) -> Result<Self, KeyError> {
-        let Self { folder, certificates, chain, mut signers } = self;
+        let path = self.folder.join(".lock");
+        let lock = fs::File::create(&path).map_err(FileError::at("create", &path))?;
+        lock.lock().map_err(FileError::at("lock", &path))?;
+        // Somebody else may have replaced one since these were read.
+        let Self { folder, certificates, chain, mut signers } = Self::open(&self.folder)?;
         file::remove_unfinished(&folder)?;
         if role == Role::OpenPgp {
             let made = Certificate::generate(now, CERTIFICATE_LIFE)?;

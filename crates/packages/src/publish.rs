@@ -113,6 +113,19 @@ pub enum PublishError {
     /// A package cannot be read.
     #[error(transparent)]
     Deb(#[from] DebError),
+    /// What is there was never published by us, or the part of it that says so is gone.
+    #[error("{} holds {name}, but no publication of {suite}", folder.display())]
+    NoRepository {
+        /// The folder.
+        folder: PathBuf,
+        /// Something in it.
+        name: String,
+        /// The suite.
+        suite: String,
+    },
+    /// Secret keys lie where everybody is to look.
+    #[error("the keys are in the repository, {}", .0.display())]
+    KeysInside(PathBuf),
     /// There is neither a publication to renew nor a package to publish.
     #[error("nothing was published to {} yet, and there is nothing to publish now", .0.display())]
     Nothing(PathBuf),
@@ -185,6 +198,10 @@ impl Explain for PublishError {
             Self::File(error) => error.hint(),
             Self::Key(error) => error.hint(),
             Self::Deb(error) => error.hint(),
+            Self::NoRepository { .. } => Some(
+                "name a folder that is empty, or put back its `dists` from a copy: --folder".into(),
+            ),
+            Self::KeysInside(_) => Some("keep them elsewhere: --keys FOLDER".into()),
             Self::Nothing(_) => {
                 Some("name an image, or --all; or the right folder: --folder".into())
             }
@@ -213,6 +230,7 @@ impl Explain for PublishError {
 pub fn publish(request: &Request<'_>, progress: &dyn Progress) -> Result<Published, PublishError> {
     let Request { folder, suite, debs, keys, now } = *request;
     let layout = Layout::new(folder, suite);
+    layout.expect_ours(keys)?;
     let _lock = lock(&layout)?;
     keys.check(now)?;
     let present = Present::load(&layout, keys)?;
@@ -224,6 +242,9 @@ pub fn publish(request: &Request<'_>, progress: &dyn Progress) -> Result<Publish
     let (added, known) = present.admit(packages)?;
     if present.version == 0 && added.is_empty() {
         return Err(PublishError::Nothing(folder.to_owned()));
+    }
+    if present.version == 0 {
+        file::replace(&layout.begun(), b"")?; // what comes now is ours, however it ends
     }
     let version = present.version + 1;
     let names: Vec<_> = added.iter().map(|package| package.file.clone()).collect();
@@ -242,6 +263,7 @@ pub fn publish(request: &Request<'_>, progress: &dyn Progress) -> Result<Publish
     let edition = Edition::new(&layout, &present, added, now);
     let packages = edition.packages();
     edition.write(keys, progress)?;
+    layout.end_first()?;
     let tidied = Present::load(&layout, keys).and_then(|present| tidy(&layout, &present));
     if let Err(error) = tidied {
         progress.note(&format!("note: something old is left in {}: {error}", folder.display()));

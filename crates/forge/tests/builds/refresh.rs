@@ -18,7 +18,7 @@ pub struct Product {
 fn demo(version: &str) -> Package {
     let text = "demo (3) trixie; urgency=low\n\n  * new\n\ndemo (2) trixie-security; urgency=high\n\n  * CVE-2026-0002\n\n\
                 demo (1) trixie; urgency=low\n\n  * CVE-2026-0001\n";
-    let text = &text[text.find(&format!("demo ({version})")).unwrap()..];
+    let text = &text[text.find(&format!("demo ({version})")).unwrap_or(0)..];
     let mut changelog = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     changelog.write_all(text.as_bytes()).unwrap();
     let changelog = changelog.finish().unwrap();
@@ -120,13 +120,16 @@ fn a_refresh_stops_at_the_first_thing_that_does_not_fit_and_changes_nothing() {
     let outside = || binary(("demo", "2"), "", &[("opt/demo", b"x")]);
     let setuid = || with_modes(("demo", "2"), "", &[("usr/bin/demo", 0o4755, b"x")]);
     #[rustfmt::skip]
-    let cases: [(&dyn Fn() -> Package, &str, &str, &str); 4] = [
+    let cases: [(&dyn Fn() -> Package, &str, &str, &str); 5] = [
         (&script,      "true",   "reviewing", "nobody has said what replaces its postinst"),
         (&outside,     "true",   "reviewing", "it has files outside of /usr and /etc: /opt/demo"),
         (&setuid,      "true",   "auditing",  "/usr/bin/demo"),
         (&|| demo("2"), "exit 7", "testing",   "`exit 7` failed with exit status: 7"),
+        (&|| demo("1"), "true",   "comparing", "the archive has demo 1, but 1.5 was there before"),
     ];
     let mut product = Product::new();
+    product.checkout.publish(&[demo("1.5")]);
+    product.refresh("true").good();
     for (package, test, step, why) in cases {
         product.checkout.publish(&[package()]);
         let state = product.state();

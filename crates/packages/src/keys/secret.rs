@@ -1,7 +1,7 @@
 //! Files of secret keys: readable by their owner only, from the moment they exist.
 
 use std::fs::{self, File, OpenOptions, Permissions};
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -23,26 +23,47 @@ pub(super) fn restrict_folder(folder: &Path) -> Result<(), FileError> {
     restricted.map_err(FileError::at("restrict", folder))
 }
 
-/// Writes a new file; one that is there is left alone.
+/// Writes a new file, whole or not at all; one that is there is left alone.
 pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<(), KeyError> {
-    let opened = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
-    if opened.as_ref().is_err_and(|error| error.kind() == std::io::ErrorKind::AlreadyExists) {
-        return Err(KeyError::Exists(path.to_owned()));
+    let temporary = begin(path, bytes)?;
+    let placed = fs::hard_link(&temporary, path);
+    let removed = fs::remove_file(&temporary);
+    match placed {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+            Err(KeyError::Exists(path.to_owned()))
+        }
+        placed => Ok(placed
+            .and(removed)
+            .and_then(|()| sync(path))
+            .map_err(FileError::at("write", path))?),
     }
-    let mut file = opened.map_err(FileError::at("create", path))?;
-    let written = file.write_all(bytes).and_then(|()| file.sync_all());
-    Ok(written.map_err(FileError::at("write", path))?)
 }
 
 /// Writes other bytes into a file, all or none of them.
 pub(super) fn replace(path: &Path, bytes: &[u8]) -> Result<(), KeyError> {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    // The form of the name is that of unfinished files, which the next rotation removes.
-    let temporary = path.with_file_name(format!(".{name}.part"));
-    write(&temporary, bytes)?;
-    let folder = path.parent().unwrap_or(Path::new("."));
-    let placed = fs::rename(&temporary, path).and_then(|()| File::open(folder)?.sync_all());
+    let temporary = begin(path, bytes)?;
+    let placed = fs::rename(&temporary, path).and_then(|()| sync(path));
     Ok(placed.map_err(FileError::at("write", path))?)
+}
+
+/// Writes the file beside `path` that is to become it. The form of its name is that of unfinished files, which
+/// the next rotation removes.
+fn begin(path: &Path, bytes: &[u8]) -> Result<PathBuf, FileError> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let temporary = path.with_file_name(format!(".{name}.part"));
+    let opened = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary);
+    let mut file = opened.map_err(FileError::at("create", &temporary))?;
+    let written = file.write_all(bytes).and_then(|()| file.sync_all());
+    if let Err(error) = written {
+        let _ = fs::remove_file(&temporary); // what failed is the error that matters
+        return Err(FileError::at("write", path)(error));
+    }
+    Ok(temporary)
+}
+
+/// Brings the name `path` to the disk.
+fn sync(path: &Path) -> std::io::Result<()> {
+    File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
 }
 
 /// Reads a file that nobody else may read.
@@ -88,7 +109,7 @@ pub(super) fn load_all(folder: &Path, role: Role) -> Result<Vec<SigningKey>, Key
 
 /// The number of the next key of a role of TUF.
 pub(super) fn next_number(folder: &Path, role: Role) -> Result<u64, KeyError> {
-    Ok(numbers(folder, role, ".pem")?.last().map_or(1, |last| last + 1))
+    Ok(numbers(folder, role, ".pem")?.last().map_or(1, |last| last.saturating_add(1)))
 }
 
 /// The numbers of the files `role-NUMBER.ending` in `folder`, rising.

@@ -92,6 +92,37 @@ fn the_roots_secret_key_is_needed_for_a_new_root_only() {
 }
 
 #[test]
+fn rotations_at_the_same_time_all_count() {
+    let scratch = Scratch::new();
+    scratch.keys();
+    let open = || Keys::open(&scratch.folder()).unwrap();
+    let before = open().described(NOW);
+    let read: Vec<_> = Role::TUF.iter().map(|role| (*role, open())).collect();
+    std::thread::scope(|scope| {
+        for (role, keys) in read {
+            scope.spawn(move || keys.rotate(role, NOW, Replaced::Retires).unwrap());
+        }
+    });
+    let now = open();
+    assert_eq!(now.root_version(), 1 + Role::TUF.len() as u64);
+    let ids = |described: Vec<Described>| described.into_iter().map(|key| key.id);
+    let old: Vec<_> = ids(before).collect();
+    let kept = ids(now.described(NOW)).filter(|id| old.contains(id)).count();
+    assert_eq!(kept, 1, "only the certificate is the same");
+}
+
+#[test]
+fn a_key_that_could_not_be_written_leaves_the_old_ones_in_use() {
+    let scratch = Scratch::new();
+    scratch.keys();
+    let left = scratch.folder().join(".targets-2.pem.part");
+    fs::write(&left, "cut sho").unwrap(); // by a process that was killed
+    let keys = Keys::open(&scratch.folder()).unwrap();
+    assert_eq!(keys.rotate(Role::Targets, NOW, Replaced::Retires).unwrap().root_version(), 2);
+    assert!(!left.exists());
+}
+
+#[test]
 fn a_root_is_signed_by_the_root_before_it_and_by_itself() {
     let scratch = Scratch::new();
     let first = scratch.keys();

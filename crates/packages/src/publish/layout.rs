@@ -1,14 +1,23 @@
 //! Where things lie in a repository.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use base::Digest;
+use base::file::FileError;
 
+use super::PublishError;
 use crate::control::Control;
+use crate::keys::Keys;
 
 /// The component of all packages, and the architecture of all indexes.
 pub(super) const COMPONENT: &str = "main";
 pub(super) const ARCHITECTURE: &str = "amd64";
+
+/// The OpenPGP certificates.
+const KEYRING: &str = "preon-archive-keyring.gpg";
+/// There while the first publication is being made.
+const FIRST: &str = ".first";
 
 /// The paths of a repository with one suite.
 #[derive(Clone, Debug)]
@@ -30,12 +39,66 @@ impl Layout {
         &self.suite
     }
 
+    /// Refuses a folder that holds other things than a repository with this suite, and one with `keys` in it.
+    ///
+    /// # Errors
+    ///
+    /// [`PublishError::NoRepository`], [`PublishError::KeysInside`], or a folder that cannot be read.
+    pub(super) fn expect_ours(&self, keys: &Keys) -> Result<(), PublishError> {
+        let real = |path: &Path| path.canonicalize();
+        if let (Ok(root), Ok(keys)) = (real(&self.root), real(keys.folder()))
+            && keys.starts_with(&root)
+        {
+            return Err(PublishError::KeysInside(keys));
+        }
+        if self.suite().is_dir() {
+            return Ok(());
+        }
+        let entries = match self.root.read_dir() {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+            entries => entries.map_err(FileError::at("read", &self.root))?,
+        };
+        for entry in entries {
+            let entry = entry.map_err(FileError::at("read", &self.root))?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if !self.is_begun(&name) {
+                let (folder, suite) = (self.root.clone(), self.suite.clone());
+                return Err(PublishError::NoRepository { folder, name, suite });
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a first publication that was interrupted may have left something of this name.
+    fn is_begun(&self, name: &str) -> bool {
+        let ours = [".lock", KEYRING, FIRST].iter().any(|file| {
+            let rest = name.strip_prefix('.').unwrap_or(name);
+            name == *file || rest.starts_with(file) && rest.ends_with(".part")
+        });
+        ours || self.begun().exists() && ["pool", "targets", "dists"].contains(&name)
+    }
+
+    /// Notes that the first publication is whole.
+    pub(super) fn end_first(&self) -> Result<(), FileError> {
+        match std::fs::remove_file(self.begun()) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                Err(FileError::at("remove", self.begun())(error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The file that is there from the beginning of the first publication to its end.
+    pub(super) fn begun(&self) -> PathBuf {
+        self.root.join(FIRST)
+    }
+
     pub(super) fn lock(&self) -> PathBuf {
         self.root.join(".lock")
     }
 
     pub(super) fn keyring(&self) -> PathBuf {
-        self.root.join("preon-archive-keyring.gpg")
+        self.root.join(KEYRING)
     }
 
     pub(super) fn pool(&self) -> PathBuf {

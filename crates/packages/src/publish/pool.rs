@@ -50,7 +50,7 @@ impl Package {
         let name = control.name().as_str();
         let file = layout::deb_name(name, control.version().as_str(), &architecture);
         let path = layout::pool_path(&control, &file);
-        if !stays_below(&path) {
+        if !stays_below(&path) || control.source().0.contains('/') {
             return Err(PublishError::Name { package: package(), name: path });
         }
         let mut contents = BTreeSet::new();

@@ -173,9 +173,13 @@ impl Present {
         packages: Vec<Package>,
     ) -> Result<(Vec<Package>, Vec<Package>), PublishError> {
         let mut versions: BTreeMap<String, Version> = BTreeMap::new();
-        for (name, version, architecture) in self.stanzas.keys() {
+        // By what indexes tell apart: `1.0` and `1.00` are one version to them.
+        let mut spellings: BTreeMap<(String, Version, String), String> = BTreeMap::new();
+        for place in self.stanzas.keys() {
+            let (name, version, architecture) = place;
             let file = layout::deb_name(name, version.as_str(), architecture);
             versions.insert(file, version.clone());
+            spellings.insert(place.clone(), version.to_string());
         }
         let mut seen = self.debs.clone();
         let (mut added, mut known) = (Vec::new(), Vec::new());
@@ -185,6 +189,15 @@ impl Present {
             if first.as_str() != version.as_str() {
                 let (first, second) = (first.to_string(), version.to_string());
                 let (file, package) = (package.file, package.control.name().to_string());
+                return Err(PublishError::OneName { package, file, first, second });
+            }
+            let control = &package.control;
+            let architecture = control.architecture().to_owned();
+            let place = (control.name().to_string(), version.clone(), architecture);
+            let spelled = spellings.entry(place).or_insert_with(|| version.to_string());
+            if spelled != version.as_str() {
+                let (first, second) = (spelled.clone(), version.to_string());
+                let (file, package) = (package.file, control.name().to_string());
                 return Err(PublishError::OneName { package, file, first, second });
             }
             match seen.insert(package.file.clone(), package.target) {

@@ -121,6 +121,53 @@ fn a_package_that_was_damaged_where_it_lies_is_placed_anew() {
 }
 
 #[test]
+fn a_folder_of_others_and_a_repository_without_its_metadata_are_left_alone() {
+    let sample = Sample::new();
+    let photo = sample.folder().join("pool/photos/1.jpg");
+    fs::create_dir_all(photo.parent().unwrap()).unwrap();
+    fs::write(&photo, "").unwrap();
+    let text = refused(sample.publish(&[deb("a", "1")], NOW));
+    assert!(text.contains("holds pool, but no publication of"), "{text}");
+    assert!(photo.exists());
+
+    let sample = Sample::new();
+    sample.publish(&[deb("a", "1")], NOW).unwrap();
+    let pool =
+        sample.tree().into_keys().filter(|path| path.starts_with("pool")).collect::<Vec<_>>();
+    fs::rename(sample.folder().join("dists"), sample.path("elsewhere")).unwrap();
+    refused(sample.publish(&[deb("b", "1")], NOW + 1));
+    assert!(pool.iter().all(|path| sample.folder().join(path).exists()));
+}
+
+#[test]
+fn keys_in_the_repository_are_refused() {
+    let sample = Sample::new();
+    let keys = sample.folder().join("keys");
+    fs::create_dir_all(sample.folder()).unwrap();
+    fs::rename(sample.keys().folder(), &keys).unwrap();
+    let keys = packages::keys::Keys::open(&keys).unwrap();
+    let debs = [];
+    let folder = sample.folder();
+    let request = packages::publish::Request {
+        folder: &folder,
+        suite: SUITE,
+        debs: &debs,
+        keys: &keys,
+        now: NOW,
+    };
+    let text = refused(packages::publish::publish(&request, &base::progress::Silent));
+    assert!(text.contains("the keys are in the repository"), "{text}");
+}
+
+#[test]
+fn versions_that_differ_in_their_spelling_only_are_refused() {
+    for (one, other) in [("1.0-1", "1.00-1"), ("1", "1-0"), ("1.0", "01.0")] {
+        let text = refused(Sample::new().publish(&[deb("a", one), deb("a", other)], NOW));
+        assert!(text.contains("a_") && text.contains(other), "{text}");
+    }
+}
+
+#[test]
 fn what_was_never_published_cannot_be_renewed() {
     let sample = Sample::new();
     let text = refused(sample.publish(&[], NOW));

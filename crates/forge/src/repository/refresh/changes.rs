@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use base::Failure;
+use base::{Explain, Failure};
 use formats::version::VersionRef;
 use formats::{PackageName, Version};
 use packages::changelog::Cve;
@@ -92,6 +92,7 @@ impl Changes {
         for package in packages {
             let deb = Deb::open(&package.path)?;
             let Some(moved) = found.moved(deb.control()) else { continue };
+            moved.expect_forwards()?;
             let locked = found.now.packages.get(&package.name);
             let suite = locked.map_or("preon", |locked| &locked.suite);
             join(&mut sources, of_package(&moved, deb.control(), suite)?);
@@ -120,6 +121,37 @@ impl Changes {
     /// All flaws that are fixed.
     pub(super) fn fixed(&self) -> BTreeSet<Cve> {
         self.sources.iter().flat_map(|change| change.fixes.iter().copied()).collect()
+    }
+}
+
+/// The archive has an older version than hosts.
+#[derive(Debug, thiserror::Error)]
+#[error("the archive has {name} {now}, but {before} was there before")]
+struct Backwards {
+    name: PackageName,
+    before: Version,
+    now: Version,
+}
+
+impl Explain for Backwards {
+    fn hint(&self) -> Option<String> {
+        Some(
+            "wait until the mirror has caught up, or take another (--archive): hosts never go back"
+                .into(),
+        )
+    }
+}
+
+impl Moved {
+    /// Refuses an older version than there was: hosts would keep theirs, and nobody would see why.
+    fn expect_forwards(&self) -> Result<(), Backwards> {
+        match (&self.before, &self.now) {
+            (Some(before), Some(now)) if now < before => {
+                let (name, before, now) = (self.name.clone(), before.clone(), now.clone());
+                Err(Backwards { name, before, now })
+            }
+            _ => Ok(()),
+        }
     }
 }
 

@@ -58,13 +58,18 @@ pub(super) fn parse(bytes: &[u8]) -> Parsed {
         let header = headers.find(|header| header.name.eq_ignore_ascii_case(name))?;
         std::str::from_utf8(header.value).ok().map(str::trim)
     };
+    // A body would be taken for the next request.
+    if header("Content-Length").is_some_and(|it| it != "0") || header("Transfer-Encoding").is_some()
+    {
+        return Parsed::Bad(400);
+    }
     let connection = header("Connection").unwrap_or_default().to_ascii_lowercase();
     let asked = Asked {
         head_only,
         path: path(request.path.unwrap_or_default()),
         // Files have no date here that `If-Range` could be compared with: all of the file, then.
         range: header("Range").filter(|_| header("If-Range").is_none()).and_then(range),
-        keep_alive: request.version == Some(1) && connection != "close",
+        keep_alive: request.version == Some(1) && !connection.contains("close"),
     };
     Parsed::Whole(asked, length)
 }
@@ -191,11 +196,13 @@ mod tests {
     fn what_is_no_request_for_a_file_is_refused() {
         let long = format!("GET /{} HTTP/1.1\r\n", "a".repeat(LIMIT));
         #[rustfmt::skip]
-        let cases: [(&[u8], Parsed); 5] = [
+        let cases: [(&[u8], Parsed); 7] = [
             (b"GET /a HTTP/1.1\r\nHost: x\r\n",   Parsed::Partial),
             (b"POST /a HTTP/1.1\r\n\r\n",         Parsed::Bad(405)),
             (b"\x16\x03\x01\x02\x00\x01",         Parsed::Bad(400)), // TLS to a plain port
             (b"GET /a\r\n\r\n",                   Parsed::Bad(400)),
+            (b"GET /a HTTP/1.1\r\nContent-Length: 3\r\n\r\n",          Parsed::Bad(400)),
+            (b"GET /a HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n", Parsed::Bad(400)),
             (long.as_bytes(),                     Parsed::Bad(431)),
         ];
         for (bytes, expected) in cases {
@@ -209,6 +216,7 @@ mod tests {
         let cases = [
             ("GET /a HTTP/1.1\r\n\r\n",                      true),
             ("GET /a HTTP/1.1\r\nConnection: Close\r\n\r\n", false),
+            ("GET /a HTTP/1.1\r\nConnection: keep-alive, close\r\n\r\n", false),
             ("GET /a HTTP/1.0\r\n\r\n",                      false),
         ];
         for (text, keep_alive) in cases {
