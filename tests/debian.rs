@@ -28,24 +28,31 @@ struct Systems {
     rebuilt: BTreeSet<String>,
     /// What has a reason in this image.
     list: List,
-    /// What has one in the image beneath, and may here.
-    beneath: Option<List>,
+    /// What has one in the images beneath, and may here.
+    beneath: Vec<List>,
 }
 
-static MINIMAL: LazyLock<Systems> =
-    LazyLock::new(|| Systems::of("minimal", list("differences.toml"), None));
-static FULL: LazyLock<Systems> = LazyLock::new(|| {
-    let beneath = Some(list("differences.toml"));
-    Systems::of("full", list("differences-full.toml"), beneath)
-});
+/// Images, and what is to be said of each beside those before it.
+const IMAGES: [(&str, &str); 3] = [
+    ("minimal", "differences.toml"),
+    ("full", "differences-full.toml"),
+    ("everything", "differences-everything.toml"),
+];
+
+static MINIMAL: LazyLock<Systems> = LazyLock::new(|| Systems::of(0));
+static FULL: LazyLock<Systems> = LazyLock::new(|| Systems::of(1));
+static EVERYTHING: LazyLock<Systems> = LazyLock::new(|| Systems::of(2));
 
 fn list(name: &str) -> List {
     List::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join(name))
 }
 
 impl Systems {
-    fn of(image: &str, list: List, beneath: Option<List>) -> Self {
-        let image = open(image);
+    /// The image at `place` in [`IMAGES`].
+    fn of(place: usize) -> Self {
+        let (image, list) = IMAGES[place];
+        let (image, list) = (open(image), self::list(list));
+        let beneath = IMAGES[..place].iter().map(|(_, list)| self::list(list)).collect();
         let manifest = image.manifest();
         let installed = debian::installation(&manifest, Path::new(env!("CARGO_TARGET_TMPDIR")));
         let accounts = |path: &str| ["passwd", "group"].iter().any(|name| path.ends_with(name));
@@ -173,11 +180,17 @@ fn every_difference_of_the_full_image_has_its_reason() {
     differences_have_reasons(&FULL);
 }
 
+#[test]
+#[ignore = "nightly: needs the layer of everything"]
+fn every_difference_of_everything_that_is_curated_has_its_reason() {
+    differences_have_reasons(&EVERYTHING);
+}
+
 fn differences_have_reasons(systems: &Systems) {
     let recipes = Recipes::load();
     let mut differences = differences::compare(&systems.debian.tree, &systems.ours.tree);
     differences.retain(|difference| !systems.is_declared(difference, &recipes));
-    if let Some(beneath) = &systems.beneath {
+    for beneath in &systems.beneath {
         beneath.take(&mut differences);
     }
     let useless = systems.list.take(&mut differences);
@@ -197,12 +210,18 @@ fn every_package_that_only_debian_needs_for_the_full_image_has_its_reason() {
     packages_have_reasons(&FULL);
 }
 
+#[test]
+#[ignore = "nightly: needs the layer of everything"]
+fn every_package_that_only_debian_needs_for_everything_has_its_reason() {
+    packages_have_reasons(&EVERYTHING);
+}
+
 fn packages_have_reasons(systems: &Systems) {
     let recipes = Recipes::load();
     let only = systems.only_debian();
     let known = |name: &&str| {
-        let beneath = systems.beneath.as_ref();
-        recipes.without(name) || beneath.is_some_and(|list| list.packages.contains_key(*name))
+        let mut beneath = systems.beneath.iter();
+        recipes.without(name) || beneath.any(|list| list.packages.contains_key(*name))
     };
     let unneeded = systems.list.unneeded.keys();
     let unneeded = unneeded.filter(|name| !systems.packages.contains(name.as_str()));
@@ -239,6 +258,12 @@ fn every_account_of_the_full_image_is_there() {
     accounts_are_there(&FULL);
 }
 
+#[test]
+#[ignore = "nightly: needs the layer of everything"]
+fn every_account_of_everything_that_is_curated_is_there() {
+    accounts_are_there(&EVERYTHING);
+}
+
 fn accounts_are_there(systems: &Systems) {
     let mut differing = BTreeMap::new();
     for file in ["/etc/passwd", "/etc/group"] {
@@ -251,7 +276,7 @@ fn accounts_are_there(systems: &Systems) {
             }
         }
     }
-    if let Some(beneath) = &systems.beneath {
+    for beneath in &systems.beneath {
         differing.retain(|name, _| !beneath.accounts.contains_key(*name));
     }
     let listed: BTreeSet<_> = systems.list.accounts.keys().map(String::as_str).collect();

@@ -34,7 +34,8 @@ pub struct Manifest {
     pub version: String,
     /// `BUILD_ID`.
     pub build_id: String,
-    /// The kernel.
+    /// The kernel: a layer of everything has none.
+    #[serde(default)]
     pub kernel: Kernel,
     /// Lowest first.
     pub layers: Vec<Layer>,
@@ -45,7 +46,7 @@ pub struct Manifest {
 }
 
 /// The kernel.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 pub struct Kernel {
     /// What `uname -r` prints.
     pub release: String,

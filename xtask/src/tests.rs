@@ -42,7 +42,7 @@ impl Test {
         let built = steps.run("image", || run::build(run::IMAGE));
         if self.nightly {
             steps.run("the same kernel twice", || forge(&["kernel", "build", "--again"]));
-            steps.run("all packages", || forge(&["curate", "--together"]));
+            steps.run("all packages", || forge(&["curate", "--layer", "out/everything"]));
             steps.run("full image", || forge(&["image", "build", "full"]));
             steps.run("strict image", || forge(&["image", "build", "strict"]));
         }

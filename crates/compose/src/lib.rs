@@ -169,21 +169,6 @@ pub fn compose(
     Ok(Composed { erofs, verity, layer, packages, findings })
 }
 
-/// Merges and integrates the packages of `request`, and writes no layer: whether they go together.
-///
-/// # Errors
-///
-/// [`ComposeError`].
-pub fn rehearse(
-    request: &Request,
-    workshop: &Workshop,
-    progress: &dyn Progress,
-) -> Result<Vec<Finding>, ComposeError> {
-    file::create_dir_all(&workshop.folder)?;
-    let mut spool = Spool::create(&workshop.folder)?;
-    Ok(whole(request, &mut spool, progress)?.findings)
-}
-
 /// All that is seen in the end.
 struct Whole {
     tree: Tree,

@@ -8,9 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use base::digest::Hasher;
-use base::file;
+use base::file::{self, FileError};
 use base::{Digest, Explain, Failure};
-use compose::{Compression, Image, Input, Product, Request, Workshop};
+use compose::{Algorithm, Compression, Finding, Image, Input, Product, Request, Workshop};
 use formats::PackageName;
 use formats::manifest;
 use serde::{Deserialize, Serialize};
@@ -194,25 +194,51 @@ pub(crate) fn layers(
     Ok(layers)
 }
 
-/// Whether `packages` go into one tree: no file is in two of them, no library is missing. What somebody should
-/// look at is noted.
+/// Notes what somebody should look at.
+fn note(context: &Context, findings: &[Finding]) {
+    for finding in findings {
+        context.progress.note(&format!("note: {finding}"));
+    }
+}
+
+/// What decided the bytes of a layer beside what it is made of.
+fn tool_versions(tools: &ToolRoot) -> BTreeMap<String, String> {
+    [("image-root".to_owned(), tools.identity().to_string())].into()
+}
+
+/// Composes one layer of `packages` and writes it into `folder` as an image's: below `layers`, and what a manifest
+/// says of it into `manifest.json`.
 ///
 /// # Errors
 ///
-/// What composing fails with, but for writing the layer.
-pub(crate) fn rehearse(
+/// What composing and writing fail with.
+pub(crate) fn alone(
     context: &Context,
     tools: &ToolRoot,
     packages: &CuratedSet,
+    folder: &Path,
 ) -> Result<(), Failure> {
     let definition = definition(context, "minimal")?;
-    let request = request("repository", &definition, packages, 0);
-    let folder = context.cache.kind(Kind::Layers);
-    let workshop = Workshop { folder, mkfs: tools.program("mkfs.erofs") };
-    for finding in compose::rehearse(&request, &workshop, context.progress.as_ref())? {
-        context.progress.note(&format!("note: {finding}"));
+    let mut request =
+        request("repository", &definition, packages, Supply::open(context)?.lock.epoch());
+    request.compression.algorithm = Algorithm::try_from("lz4".to_owned())?;
+    let layers = folder.join("layers");
+    file::create_dir_all(&layers)?;
+    let workshop = Workshop { folder: layers.clone(), mkfs: tools.program("mkfs.erofs") };
+    let composed = compose::compose(&request, &workshop, context.progress.as_ref())?;
+    note(context, &composed.findings);
+    for (from, ending) in [(composed.erofs, "erofs"), (composed.verity, "verity")] {
+        let to = layers.join(format!("{}.{ending}", composed.layer.erofs));
+        std::fs::rename(&from, &to).map_err(FileError::at("rename", &from))?;
     }
-    Ok(())
+    let manifest = serde_json::json!({
+        "version": request.product.version,
+        "build_id": request.product.build_id,
+        "layers": [composed.layer],
+        "packages": composed.packages,
+        "tools": tool_versions(tools),
+    });
+    Ok(file::replace(&folder.join("manifest.json"), manifest.to_string().as_bytes())?)
 }
 
 /// The layer that `request` describes.
@@ -250,9 +276,7 @@ fn make(
     let mkfs = tools.program("mkfs.erofs");
     let workshop = Workshop { folder: folder.to_owned(), mkfs };
     let composed = compose::compose(request, &workshop, context.progress.as_ref())?;
-    for finding in &composed.findings {
-        context.progress.note(&format!("note: {finding}"));
-    }
+    note(context, &composed.findings);
     let layer = Layer {
         version: request.product.version.clone(),
         build_id: request.product.build_id.clone(),
@@ -260,7 +284,7 @@ fn make(
         layer: composed.layer,
         packages: composed.packages,
         not_rebuilt: request.product.not_rebuilt.clone(),
-        tools: [("image-root".to_owned(), tools.identity().to_string())].into(),
+        tools: tool_versions(tools),
         folder: PathBuf::new(),
     };
     let text = serde_json::to_vec_pretty(&layer).map_err(LayerError::Describe)?;

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use base::Explain;
+
 /// Algorithm and level, as `mkfs.erofs -z` takes them: `zstd,12`, `lz4hc,9`, `lz4`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Algorithm(String);
@@ -33,6 +35,8 @@ pub enum BadAlgorithm {
 ///
 /// Source: erofs-utils 1.8, `lib/compressor_libzstd.c`, `lib/compressor_lz4hc.c`.
 const LEVELS: [(&str, u32, u32); 2] = [("zstd", 1, 22), ("lz4hc", 0, 12)];
+
+impl Explain for BadAlgorithm {}
 
 impl Algorithm {
     /// The word as mkfs.erofs takes it.

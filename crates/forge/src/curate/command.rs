@@ -1,8 +1,9 @@
 //! `forge curate`: makes the curated packages, of images or of everything that recipes cover.
 
 use std::io::Write;
+use std::path::PathBuf;
 
-use base::file::FileError;
+use base::file::{self, FileError};
 use base::{ByteSize, Explain, Failure};
 use formats::PackageName;
 use serde::Serialize;
@@ -19,9 +20,9 @@ use crate::tools::ToolRoot;
 pub(crate) struct Curate {
     /// Packages to curate [default: all that recipes cover]
     packages: Vec<PackageName>,
-    /// Also see whether all go together: no file in two packages, no library missing
-    #[arg(long)]
-    together: bool,
+    /// Also compose one layer of them, which shows whether they go together, into a folder as an image's
+    #[arg(long, value_name = "FOLDER")]
+    layer: Option<PathBuf>,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -71,8 +72,9 @@ impl Curate {
                     .complete(context)?
             }
         };
-        if self.together {
-            layer::rehearse(context, &ToolRoot::open(context, "image")?, &curated)?;
+        if let Some(folder) = &self.layer {
+            let tools = ToolRoot::open(context, "image")?;
+            file::replace_folder(folder, |folder| layer::alone(context, &tools, &curated, folder))?;
         }
         let made = curated.packages.into_iter().map(|(package, suite)| {
             let bytes = std::fs::metadata(&package.path).map_or(0, |file| file.len());
