@@ -9,11 +9,11 @@ use formats::PackageName;
 use serde::Serialize;
 
 use crate::context::Context;
-use crate::layer;
 use crate::recipe::Recipes;
 use crate::spelling;
 use crate::supply::{Purpose, Supply};
 use crate::tools::ToolRoot;
+use crate::{layer, output};
 
 /// Curate packages, whether an image has them or not
 #[derive(Debug, clap::Args)]
@@ -57,6 +57,9 @@ struct Made {
 
 impl Curate {
     pub(crate) fn run(self, context: &Context, out: &mut dyn Write) -> Result<(), Failure> {
+        if let Some(folder) = &self.layer {
+            output::may_replace(folder, |name| ["layers", "manifest.json"].contains(&name))?;
+        }
         let recipes = Recipes::load(&context.root.join("os/packages"))?;
         if let Some(other) = self.packages.iter().find(|name| recipes.for_package(name).is_none()) {
             let meant = spelling::nearest(other.as_str(), recipes.packages()).map(str::to_owned);

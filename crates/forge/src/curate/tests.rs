@@ -168,6 +168,17 @@ fn hard_links_survive_as_far_as_their_ends_do() {
 }
 
 #[test]
+fn another_mode_is_that_of_every_name_of_the_file() {
+    let recipe = format!("{PLAIN}[modes]\n\"/usr/bin/a\" = \"0755\"\n");
+    let mut bench = Bench::new(&[("a/recipe.toml", &recipe)]);
+    let setuid = |file| File { mode: 0o4755, ..file };
+    let all = [setuid(file("/usr/bin/a", "x")), setuid(hard("/usr/bin/b", "/usr/bin/a"))];
+    bench.package("a", "", &all);
+    let listed = files(&bench.run().unwrap()[0]);
+    assert!(listed.iter().all(|line| line.starts_with("755 ")), "{listed:?}");
+}
+
+#[test]
 fn a_link_to_what_is_left_out_is_a_warning() {
     let recipe = format!("{PLAIN}drop = [\"/usr/lib/a\"] # x");
     let mut bench = Bench::new(&[("a/recipe.toml", &recipe)]);

@@ -2,9 +2,11 @@
 
 use std::fs;
 
+use goblin::elf::program_header::{PT_GNU_RELRO, PT_GNU_STACK};
 use packages::control::Control;
 use packages::deb::Writer;
 
+use super::hardening::Relro;
 use super::*;
 
 /// A package `demo` with these files and this further field.
@@ -136,6 +138,56 @@ fn a_program_that_runs_as_another_than_its_header_says_cannot_be_read() {
         let mut odd = own.clone();
         odd[at] = byte; // class, byte order, version: the kernel looks at none of them
         assert!(Hardening::read(&odd).is_err(), "{at} {byte}");
+    }
+}
+
+/// This test's own program, with its header of the type `kind` changed.
+fn with_header(kind: u32, change: fn(&mut [u8])) -> Hardening {
+    let mut bytes = fs::read(std::env::current_exe().unwrap()).unwrap();
+    let offset = u64::from_le_bytes(bytes[32..40].try_into().unwrap());
+    let mut headers = bytes[usize::try_from(offset).unwrap()..].chunks_exact_mut(56);
+    change(headers.find(|header| header[..4] == kind.to_le_bytes()).unwrap());
+    Hardening::read(&bytes).unwrap().unwrap()
+}
+
+#[test]
+fn a_header_for_read_only_data_that_covers_nothing_does_not_count() {
+    assert!(with_header(PT_GNU_RELRO, |_| ()).relro != Relro::No);
+    let empty = with_header(PT_GNU_RELRO, |header| header[40..48].fill(0)); // p_memsz
+    assert_eq!(empty.relro, Relro::No);
+}
+
+#[test]
+fn of_several_headers_for_the_stack_the_last_counts_as_for_the_kernel() {
+    assert!(with_header(PT_GNU_RELRO, |_| ()).nx);
+    // It comes after the one for the stack.
+    let two = with_header(PT_GNU_RELRO, |header| {
+        header[..4].copy_from_slice(&PT_GNU_STACK.to_le_bytes());
+        header[4] = 7;
+    });
+    assert!(!two.nx);
+}
+
+#[test]
+fn a_hard_link_has_its_own_bits_and_they_count() {
+    let entry = |kind| Entry {
+        path: "usr/bin/b".into(),
+        kind,
+        mode: 0o4755,
+        uid: 0,
+        gid: 0,
+        mtime: 0,
+        xattrs: Vec::new(),
+        size: 0,
+    };
+    for (kind, counts) in [
+        (Kind::File, true),
+        (Kind::HardLink("usr/bin/a".into()), true),
+        (Kind::Directory, false),
+        (Kind::Symlink("a".into()), false),
+    ] {
+        let found: Vec<_> = privileges(&entry(kind.clone())).collect();
+        assert_eq!(found == [Privilege::Setuid], counts, "{kind:?}: {found:?}");
     }
 }
 

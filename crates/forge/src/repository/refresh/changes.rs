@@ -1,4 +1,4 @@
-//! What changed between two locks: by source package, because that is what a security fix is made for.
+//! What hosts will get that they do not have: by source package, because that is what a security fix is made for.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
