@@ -141,31 +141,45 @@ fn a_program_that_runs_as_another_than_its_header_says_cannot_be_read() {
     }
 }
 
-/// This test's own program, with its header of the type `kind` changed.
-fn with_header(kind: u32, change: fn(&mut [u8])) -> Hardening {
+/// This test's own program, with its program headers changed.
+fn with_headers(change: impl Fn(&mut [&mut [u8]])) -> Hardening {
     let mut bytes = fs::read(std::env::current_exe().unwrap()).unwrap();
     let offset = u64::from_le_bytes(bytes[32..40].try_into().unwrap());
-    let mut headers = bytes[usize::try_from(offset).unwrap()..].chunks_exact_mut(56);
-    change(headers.find(|header| header[..4] == kind.to_le_bytes()).unwrap());
+    let count = u16::from_le_bytes(bytes[56..58].try_into().unwrap());
+    let headers = bytes[usize::try_from(offset).unwrap()..].chunks_exact_mut(56);
+    change(&mut headers.take(count.into()).collect::<Vec<_>>());
     Hardening::read(&bytes).unwrap().unwrap()
+}
+
+fn place_of(kind: u32, headers: &[&mut [u8]]) -> usize {
+    headers.iter().position(|header| header[..4] == kind.to_le_bytes()).unwrap()
 }
 
 #[test]
 fn a_header_for_read_only_data_that_covers_nothing_does_not_count() {
-    assert!(with_header(PT_GNU_RELRO, |_| ()).relro != Relro::No);
-    let empty = with_header(PT_GNU_RELRO, |header| header[40..48].fill(0)); // p_memsz
+    assert!(with_headers(|_| ()).relro != Relro::No);
+    let empty = with_headers(|headers| {
+        headers[place_of(PT_GNU_RELRO, headers)][40..48].fill(0); // p_memsz
+    });
     assert_eq!(empty.relro, Relro::No);
 }
 
 #[test]
 fn of_several_headers_for_the_stack_the_last_counts_as_for_the_kernel() {
-    assert!(with_header(PT_GNU_RELRO, |_| ()).nx);
-    // It comes after the one for the stack.
-    let two = with_header(PT_GNU_RELRO, |header| {
-        header[..4].copy_from_slice(&PT_GNU_STACK.to_le_bytes());
-        header[4] = 7;
-    });
-    assert!(!two.nx);
+    assert!(with_headers(|_| ()).nx);
+    let with_another_at = |last: bool| {
+        with_headers(|headers| {
+            let (stack, relro) = (place_of(PT_GNU_STACK, headers), place_of(PT_GNU_RELRO, headers));
+            let (first, second) = (stack.min(relro), stack.max(relro));
+            for (at, flags) in [(first, 6), (second, 6)] {
+                headers[at][..4].copy_from_slice(&PT_GNU_STACK.to_le_bytes());
+                headers[at][4] = flags;
+            }
+            headers[if last { second } else { first }][4] = 7; // it may be executed
+        })
+    };
+    assert!(!with_another_at(true).nx);
+    assert!(with_another_at(false).nx);
 }
 
 #[test]
