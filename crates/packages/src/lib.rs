@@ -5,7 +5,7 @@
 //! [`release`], [`fetch`] and [`cache`]) and gives an [`index`] of each suite, [`resolve`] picks
 //! the packages, [`lock`] writes down which they were, and [`deb`] opens one. The way back, on build
 //! machines only: `publish` makes a repository of packages, signed with `keys`, whose metadata for
-//! hosts is in `tuf`.
+//! hosts is in `tuf`. `remote` reads such a repository as a host does.
 
 pub mod archive;
 pub mod cache;
@@ -23,6 +23,8 @@ pub mod lock;
 #[cfg(feature = "publish")]
 pub mod publish;
 pub mod release;
+#[cfg(feature = "remote")]
+pub mod remote;
 pub mod resolve;
 pub mod source;
 pub mod sources;

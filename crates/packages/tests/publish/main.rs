@@ -1,14 +1,14 @@
-//! A repository is published, read by the machine's own apt and by the TUF client `tough`, attacked and
+//! A repository is published, read by the machine's own apt and by a host, attacked and
 //! interrupted.
 #![allow(missing_docs, unreachable_pub)]
 
 mod apt;
 mod interrupted;
+mod remote;
 mod sample;
 #[path = "../archive/server.rs"]
 #[allow(dead_code)]
 mod server;
-mod tough_client;
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -1,0 +1,227 @@
+//! A repository as a host sees it: what its metadata for TUF vouches for, whichever mirror gives it.
+//!
+//! The crate `tough` judges the metadata. Here is what it leaves to its callers: several mirrors, a memory that
+//! survives power cuts, a clock that cannot be right, and errors that say what to do.
+//!
+//! Source: The Update Framework Specification 1.0.34, section 5 (what a client does).
+
+mod error;
+mod transport;
+
+use std::fs::{self, File};
+use std::io::{ErrorKind, Read};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use base::Digest;
+use base::file::{self, FileError};
+use base::progress::Silent;
+use jiff::Timestamp;
+use tough::{Repository, RepositoryLoader, TargetName};
+use url::Url;
+
+use crate::fetch::{FetchError, Fetcher, Wanted};
+use crate::index::{self, Index};
+pub use error::{Detail, Refusal, RemoteError};
+use transport::FetchTransport;
+
+/// The largest index that is read, in bytes of text.
+const INDEX_LIMIT: u64 = 256 << 20;
+
+/// A repository that is not on this machine's disk, and what is known of it beforehand.
+#[derive(Clone, Debug)]
+pub struct Remote {
+    /// Where it is, best first: URIs of the folder that has `dists` and `targets`.
+    pub mirrors: Vec<String>,
+    /// The suite (`preon-trixie`).
+    pub suite: String,
+    /// The metadata of a root, of any number, that is believed without proof: all trust comes from it.
+    pub root: Vec<u8>,
+    /// The folder with the newest metadata that was seen; made when it is missing. Without it, a host believes
+    /// metadata that is older than what it has seen.
+    pub memory: PathBuf,
+    /// When what is running was made, seconds since 1970: a clock that stands before that is wrong.
+    pub made: u64,
+}
+
+/// What a repository vouches for.
+#[derive(Debug)]
+pub struct Trusted {
+    mirror: String,
+    suite: String,
+    repository: Repository,
+}
+
+impl Remote {
+    /// Fetches the newest metadata and verifies it: signatures and thresholds from the known root to the newest one,
+    /// expiry, and that nothing is older than what was seen. The mirrors are asked in their order; the first one that
+    /// is believed counts.
+    ///
+    /// What was verified is remembered, even if something after it fails; after a power cut the memory is the old or
+    /// the new one. Of two processes the second one waits.
+    ///
+    /// # Errors
+    ///
+    /// [`RemoteError`]. With one mirror it is [`RemoteError::Refused`], with several [`RemoteError::NoneUsable`].
+    pub fn refresh(&self, fetcher: &Arc<Fetcher>) -> Result<Trusted, RemoteError> {
+        self.check_clock()?;
+        let _lock = self.lock()?;
+        let mut outcome = Err(RemoteError::NoMirror);
+        file::replace_folder(&self.memory, |folder| {
+            copy_files(&self.memory, folder)?;
+            outcome = self.ask(fetcher, folder);
+            Ok::<_, RemoteError>(())
+        })?;
+        outcome
+    }
+
+    fn check_clock(&self) -> Result<(), RemoteError> {
+        let time = |seconds: u64| {
+            i64::try_from(seconds).ok().and_then(|it| Timestamp::from_second(it).ok())
+        };
+        let made = time(self.made).unwrap_or(Timestamp::MAX);
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
+        let now = time(now).unwrap_or(Timestamp::MAX);
+        if now < made { Err(RemoteError::Clock { now, made }) } else { Ok(()) }
+    }
+
+    /// Keeps others from reading the same memory, for as long as the result lives.
+    fn lock(&self) -> Result<File, RemoteError> {
+        let mut path = self.memory.clone().into_os_string();
+        path.push(".lock");
+        let path = PathBuf::from(path);
+        file::create_dir_all(path.parent().unwrap_or(Path::new(".")))?;
+        let lock = File::create(&path).map_err(FileError::at("open", &path))?;
+        lock.lock().map_err(FileError::at("lock", path))?;
+        Ok(lock)
+    }
+
+    fn ask(&self, fetcher: &Arc<Fetcher>, memory: &Path) -> Result<Trusted, RemoteError> {
+        let mut errors = Vec::new();
+        for mirror in &self.mirrors {
+            match self.ask_one(mirror, fetcher, memory) {
+                Ok(trusted) => return Ok(trusted),
+                Err(error) => errors.push(error),
+            }
+        }
+        match errors.len() {
+            0 => Err(RemoteError::NoMirror),
+            1 => Err(errors.remove(0)),
+            _ => Err(RemoteError::NoneUsable(errors)),
+        }
+    }
+
+    fn ask_one(
+        &self,
+        mirror: &str,
+        fetcher: &Arc<Fetcher>,
+        memory: &Path,
+    ) -> Result<Trusted, RemoteError> {
+        let mirror = mirror.trim_end_matches('/');
+        let folder = |path: &str| {
+            let uri = format!("{mirror}/{path}/");
+            Url::parse(&uri).map_err(|_| FetchError::BadUri(uri))
+        };
+        let metadata = folder(&format!("dists/{}/tuf", self.suite))?;
+        let targets = folder("targets")?;
+        let newest = memory.join("root.json");
+        let root = if newest.exists() { file::read(&newest)? } else { self.root.clone() };
+        let loader = RepositoryLoader::new(&root, metadata, targets)
+            .transport(FetchTransport::new(fetcher))
+            .datastore(memory);
+        let runtime = tokio::runtime::Builder::new_current_thread().build();
+        let runtime = runtime.map_err(FileError::at("start a thread for", memory))?;
+        let repository = runtime.block_on(loader.load()).map_err(|error| RemoteError::Refused {
+            mirror: mirror.to_owned(),
+            refusal: Refusal::of(&error),
+            source: Detail::of(&error),
+        })?;
+        Ok(Trusted { mirror: mirror.to_owned(), suite: self.suite.clone(), repository })
+    }
+}
+
+impl Trusted {
+    /// The mirror that it is from.
+    pub fn mirror(&self) -> &str {
+        &self.mirror
+    }
+
+    /// The number of the publication.
+    pub fn version(&self) -> u64 {
+        self.repository.timestamp().signed.version.get()
+    }
+
+    /// The number of the newest root.
+    pub fn root_version(&self) -> u64 {
+        self.repository.root().signed.version.get()
+    }
+
+    /// Until when it may be used, seconds since 1970: the earliest end of all its metadata.
+    pub fn valid_until(&self) -> u64 {
+        let ends = [
+            self.repository.timestamp().signed.expires,
+            self.repository.snapshot().signed.expires,
+            self.repository.targets().signed.expires,
+            self.repository.root().signed.expires,
+        ];
+        ends.iter().filter_map(|time| u64::try_from(time.as_second()).ok()).min().unwrap_or(0)
+    }
+
+    /// How to fetch the file that is published as `name` (`bash_5.2.37-2+0preon1_amd64.deb`).
+    ///
+    /// # Errors
+    ///
+    /// [`RemoteError::NotListed`].
+    pub fn wanted(&self, name: &str) -> Result<Wanted, RemoteError> {
+        let unknown = || RemoteError::NotListed(name.to_owned());
+        if name.contains('/') || !index::stays_below(name) {
+            return Err(unknown());
+        }
+        let target = TargetName::new(name).map_err(|_| unknown())?;
+        let target = self.repository.targets().signed.targets.get(&target).ok_or_else(unknown)?;
+        let digest = target.hashes.sha256.as_ref().try_into().map_err(|_| unknown())?;
+        let digest = Digest::from_bytes(digest);
+        let uri = format!("{}/targets/{digest}.{name}", self.mirror);
+        Ok(Wanted { uri, size: target.length, digest })
+    }
+
+    /// Fetches the index of all packages.
+    ///
+    /// # Errors
+    ///
+    /// [`RemoteError`]: it is not listed, cannot be fetched, or is malformed.
+    pub fn index(&self, fetcher: &Fetcher) -> Result<Index, RemoteError> {
+        let name = format!("{}_main_binary-amd64_Packages.zst", self.suite);
+        let path = fetcher.fetch(&self.wanted(&name)?, &Silent)?;
+        let file = File::open(&path).map_err(FileError::at("read", &path))?;
+        let mut text = String::new();
+        let not_text = |_| RemoteError::NotText(self.suite.clone());
+        let unpacked = zstd::Decoder::new(file).map_err(not_text)?;
+        unpacked.take(INDEX_LIMIT).read_to_string(&mut text).map_err(not_text)?;
+        Ok(Index::parse(&self.suite, text)?)
+    }
+
+    /// How to fetch the package whose file the index calls `filename` (`pool/main/b/bash/bash_….deb`).
+    ///
+    /// # Errors
+    ///
+    /// [`RemoteError::NotListed`].
+    pub fn package(&self, filename: &str) -> Result<Wanted, RemoteError> {
+        self.wanted(filename.rsplit('/').next().unwrap_or(filename))
+    }
+}
+
+/// Copies the files of a folder, if it is there, to another one.
+fn copy_files(from: &Path, to: &Path) -> Result<(), FileError> {
+    let entries = match from.read_dir() {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        entries => entries.map_err(FileError::at("read", from))?,
+    };
+    for entry in entries {
+        let path = entry.map_err(FileError::at("read", from))?.path();
+        let name = path.file_name().unwrap_or_default();
+        fs::copy(&path, to.join(name)).map_err(FileError::at("copy", &path))?;
+    }
+    Ok(())
+}

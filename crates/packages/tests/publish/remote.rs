@@ -1,0 +1,379 @@
+//! Hosts read the repository over HTTP from mirrors, some of which lie.
+
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use base::Explain;
+use base::progress::Silent;
+use packages::cache::Cache;
+use packages::fetch::{FetchError, FetchOptions, Fetcher};
+use packages::keys::{Replaced, Role};
+use packages::publish::LIFE;
+use packages::remote::{Refusal, Remote, RemoteError, Trusted};
+
+use crate::sample::{SUITE, Sample, deb};
+use crate::server::{Fault, Server};
+
+const DAY: u64 = 24 * 60 * 60;
+
+/// Hosts look at the machine's clock.
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
+}
+
+/// A path below the metadata of the suite.
+fn tuf(name: &str) -> String {
+    format!("dists/{SUITE}/tuf/{name}")
+}
+
+/// A server that gives what `sample` has published.
+fn mirror(sample: &Sample) -> Server {
+    let server = Server::start();
+    copy(sample, &server);
+    server
+}
+
+/// Lets `server` give what `sample` has published.
+fn copy(sample: &Sample, server: &Server) {
+    for path in sample.tree().keys() {
+        server.put(path, fs::read(sample.folder().join(path)).unwrap());
+    }
+}
+
+/// A host that was made with the first root of a publisher.
+struct Host {
+    scratch: tempfile::TempDir,
+    remote: Remote,
+    fetcher: Arc<Fetcher>,
+}
+
+impl Host {
+    fn new(publisher: &Sample, mirrors: &[&Server]) -> Self {
+        let scratch = tempfile::tempdir().unwrap();
+        let options = FetchOptions {
+            attempts: 1,
+            stall: Duration::from_millis(300),
+            ..FetchOptions::default()
+        };
+        let cache = Cache::new(scratch.path().join("cache"));
+        let remote = Remote {
+            mirrors: mirrors.iter().map(|server| server.uri()).collect(),
+            suite: SUITE.into(),
+            root: fs::read(publisher.path("keys/1.root.json")).unwrap(),
+            memory: scratch.path().join("memory"),
+            made: now() - 365 * DAY,
+        };
+        Self { scratch, remote, fetcher: Arc::new(Fetcher::new(cache, options).unwrap()) }
+    }
+
+    fn refresh(&self) -> Result<Trusted, RemoteError> {
+        self.remote.refresh(&self.fetcher)
+    }
+
+    /// Why the only mirror is not believed.
+    fn refusal(&self) -> Refusal {
+        match self.refresh() {
+            Err(error @ RemoteError::Refused { refusal, .. }) => {
+                let text = base::explain::render(&error);
+                assert!(text.contains("hint: "), "{text}");
+                let causes: Vec<_> =
+                    text.lines().filter(|line| line.contains("caused by")).collect();
+                assert_eq!(causes.len(), 1, "said twice: {text}");
+                refusal
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// What the file that is published as `name` holds.
+    fn read(&self, name: &str) -> Result<Vec<u8>, RemoteError> {
+        let wanted = self.refresh()?.wanted(name)?;
+        Ok(fs::read(self.fetcher.fetch(&wanted, &Silent)?).unwrap())
+    }
+
+    fn memory(&self, name: &str) -> PathBuf {
+        self.remote.memory.join(name)
+    }
+}
+
+#[test]
+fn a_host_finds_packages_through_the_index_under_their_digests() {
+    let sample = Sample::made_at(now());
+    let package = deb("a", "1:1-1~x+0preon1");
+    sample.publish(std::slice::from_ref(&package), now()).unwrap();
+    let server = mirror(&sample);
+    let host = Host::new(&sample, &[&server]);
+    let trusted = host.refresh().unwrap();
+    assert_eq!((trusted.version(), trusted.root_version()), (1, 1));
+    assert!(trusted.valid_until() > now() + LIFE - 60);
+    let index = trusted.index(&host.fetcher).unwrap();
+    let shown: Vec<_> = index.stanzas().map(|it| (it.name(), it.version_text())).collect();
+    assert_eq!(shown, [("a", "1:1-1~x+0preon1")]);
+    let file = index.stanzas().next().unwrap().download().unwrap().filename;
+    let wanted = trusted.package(&file).unwrap();
+    assert_eq!(fs::read(host.fetcher.fetch(&wanted, &Silent).unwrap()).unwrap(), package);
+    for name in ["b_1_amd64.deb", "", "..", "a/b", "a\nb"] {
+        assert!(matches!(trusted.wanted(name), Err(RemoteError::NotListed(_))), "{name}");
+    }
+}
+
+#[test]
+fn keys_that_were_rotated_while_a_host_was_off_are_followed_from_the_first_root() {
+    let sample = Sample::made_at(now());
+    sample.publish(&[deb("a", "1")], now()).unwrap();
+    let server = mirror(&sample);
+    let (awake, asleep) = (Host::new(&sample, &[&server]), Host::new(&sample, &[&server]));
+    asleep.refresh().unwrap();
+    for role in [Role::Root, Role::Root, Role::Timestamp, Role::Snapshot, Role::Targets] {
+        sample.keys().rotate(role, now(), Replaced::Retires).unwrap();
+        sample.publish(&[], now()).unwrap();
+        copy(&sample, &server);
+        assert_eq!(awake.refresh().unwrap().root_version(), sample.keys().root_version());
+    }
+    for host in [&asleep, &Host::new(&sample, &[&server])] {
+        assert_eq!(host.refresh().unwrap().root_version(), 6);
+        assert!(host.read("a_1_amd64.deb").is_ok());
+    }
+}
+
+#[test]
+fn a_root_that_was_replaced_is_believed_no_more() {
+    let sample = Sample::made_at(now());
+    sample.publish(&[deb("a", "1")], now()).unwrap();
+    let server = mirror(&sample);
+    let host = Host::new(&sample, &[&server]);
+    sample.keys().rotate(Role::Root, now(), Replaced::Retires).unwrap();
+    sample.publish(&[], now()).unwrap();
+    copy(&sample, &server);
+    host.refresh().unwrap();
+    // Somebody who has the first root's key, and shows nothing of the second root.
+    server.remove(&tuf("2.root.json"));
+    assert_eq!(host.refresh().unwrap().root_version(), 2);
+}
+
+#[test]
+fn a_chain_of_roots_with_a_gap_or_of_strangers_leads_nowhere() {
+    let sample = Sample::made_at(now());
+    sample.publish(&[deb("a", "1")], now()).unwrap();
+    sample.keys().rotate(Role::Root, now(), Replaced::Retires).unwrap();
+    sample.keys().rotate(Role::Timestamp, now(), Replaced::Retires).unwrap();
+    sample.publish(&[], now()).unwrap();
+    let server = mirror(&sample);
+    server.remove(&tuf("2.root.json"));
+    assert_eq!(Host::new(&sample, &[&server]).refusal(), Refusal::Unsigned);
+
+    let stranger = Sample::made_at(now());
+    stranger.publish(&[deb("a", "1")], now()).unwrap();
+    assert_eq!(Host::new(&sample, &[&mirror(&stranger)]).refusal(), Refusal::Unsigned);
+    let mut host = Host::new(&sample, &[&server]);
+    host.remote.root = b"{}".to_vec();
+    assert_eq!(host.refusal(), Refusal::Root);
+}
+
+#[test]
+fn a_mirror_that_does_not_say_whether_there_is_a_next_root_is_not_believed() {
+    let sample = Sample::made_at(now());
+    sample.publish(&[deb("a", "1")], now()).unwrap();
+    let server = mirror(&sample);
+    #[rustfmt::skip]
+    let cases = [
+        (Fault::Status(500), Some(Refusal::Unreachable)),
+        (Fault::Stall(0),    Some(Refusal::Unreachable)),
+        (Fault::Status(403), None), // so a store of objects says that there is none
+    ];
+    for (fault, expected) in cases {
+        server.put(&tuf("2.root.json"), "x");
+        server.fault(&tuf("2.root.json"), fault);
+        let host = Host::new(&sample, &[&server]);
+        match expected {
+            Some(refusal) => assert_eq!(host.refusal(), refusal, "{fault:?}"),
+            None => drop(host.refresh().unwrap()),
+        }
+    }
+}
+
+#[test]
+fn a_repository_of_last_month_that_is_played_again_is_refused_by_who_has_seen_a_newer_one() {
+    let sample = Sample::made_at(now());
+    sample.publish(&[deb("a", "1")], now()).unwrap();
+    let (server, old) = (mirror(&sample), mirror(&sample));
+    sample.publish(&[deb("a", "2")], now()).unwrap();
+    copy(&sample, &server);
+    let mut host = Host::new(&sample, &[&server]);
+    host.refresh().unwrap();
+    host.remote.mirrors = vec![old.uri()];
+    assert_eq!(host.refusal(), Refusal::Older);
+    host.remote.mirrors = vec![server.uri()];
+    assert_eq!(host.refresh().unwrap().version(), 2);
+}
+
+#[test]
+fn what_was_verified_is_remembered_though_the_rest_failed() {
+    let sample = Sample::made_at(now());
+    sample.publish(&[deb("a", "1")], now()).unwrap();
+    let (server, old) = (mirror(&sample), mirror(&sample));
+    sample.publish(&[deb("a", "2")], now()).unwrap();
+    copy(&sample, &server);
+    server.remove(&tuf("2.targets.json"));
+    let mut host = Host::new(&sample, &[&server]);
+    assert_eq!(host.refusal(), Refusal::Unreachable);
+    host.remote.mirrors = vec![old.uri()];
+    assert_eq!(host.refusal(), Refusal::Older);
+}
+
+#[test]
+fn a_repository_that_was_not_renewed_is_refused() {
+    let made = now() - LIFE - 60;
+    let sample = Sample::made_at(made);
+    sample.publish(&[deb("a", "1")], made).unwrap();
+    assert_eq!(Host::new(&sample, &[&mirror(&sample)]).refusal(), Refusal::Expired);
+}
+
+#[test]
+fn files_of_two_publications_do_not_go_together() {
+    let sample = Sample::made_at(now());
+    sample.publish(&[deb("a", "1")], now()).unwrap();
+    let first = sample.tree();
+    sample.publish(&[deb("a", "2")], now()).unwrap();
+    for role in ["snapshot", "targets"] {
+        let server = mirror(&sample);
+        server.put(&tuf(&format!("2.{role}.json")), first[&tuf(&format!("1.{role}.json"))].clone());
+        assert_eq!(Host::new(&sample, &[&server]).refusal(), Refusal::Mixed, "{role}");
+    }
+}
+
+#[test]
+fn a_page_in_place_of_metadata_is_named_as_such() {
+    let sample = Sample::made_at(now());
+    sample.publish(&[deb("a", "1")], now()).unwrap();
+    let server = Server::start();
+    for name in ["2.root.json", "timestamp.json"] {
+        server.put(&tuf(name), "<!DOCTYPE html><title>Log in</title>");
+    }
+    assert_eq!(Host::new(&sample, &[&server]).refusal(), Refusal::Malformed);
+}
+
+#[test]
+fn a_package_that_was_swapped_for_another_genuine_one_is_refused() {
+    let sample = Sample::made_at(now());
+    let (one, other) = (deb("a", "1"), deb("b", "1"));
+    sample.publish(&[one, other.clone()], now()).unwrap();
+    let server = mirror(&sample);
+    let host = Host::new(&sample, &[&server]);
+    let wanted = host.refresh().unwrap().wanted("a_1_amd64.deb").unwrap();
+    let path = wanted.uri.strip_prefix(&server.uri()).unwrap().trim_start_matches('/').to_owned();
+    let mut swapped = other;
+    swapped.truncate(usize::try_from(wanted.size).unwrap());
+    server.put(&path, swapped);
+    let error = host.fetcher.fetch(&wanted, &Silent).unwrap_err();
+    let expected = matches!(error, FetchError::Tampered { .. } | FetchError::Truncated { .. });
+    assert!(expected, "{error}");
+}
+
+#[test]
+fn the_next_mirror_is_asked_when_one_is_away_stalls_lies_or_is_old() {
+    let sample = Sample::made_at(now());
+    sample.publish(&[deb("a", "1")], now()).unwrap();
+    let (old, stalls) = (mirror(&sample), mirror(&sample));
+    sample.publish(&[deb("a", "2")], now()).unwrap();
+    let (good, stranger, away) = (mirror(&sample), Sample::made_at(now()), Server::start());
+    stranger.publish(&[deb("a", "3")], now()).unwrap();
+    let lies = mirror(&stranger);
+    stalls.fault(&tuf("timestamp.json"), Fault::Stall(10));
+    let mut host = Host::new(&sample, &[&good]);
+    host.refresh().unwrap();
+    host.remote.mirrors = [&away, &stalls, &lies, &old, &good].map(Server::uri).into();
+    let trusted = host.refresh().unwrap();
+    assert_eq!((trusted.mirror(), trusted.version()), (good.uri().as_str(), 2));
+
+    host.remote.mirrors = [&stalls, &lies, &old].map(Server::uri).into();
+    let error = host.refresh().unwrap_err();
+    assert!(error.hint().is_some());
+    let text = error.to_string();
+    for (server, reason) in [
+        (&stalls, "it does not give its signed metadata"),
+        (&lies, "is not signed by the keys that this host knows"),
+        (&old, "older than what this host has seen"),
+    ] {
+        let line = text.lines().find(|line| line.contains(&server.uri())).unwrap();
+        assert!(line.contains(reason), "{line}");
+    }
+    host.remote.mirrors.clear();
+    assert!(matches!(host.refresh(), Err(RemoteError::NoMirror)));
+}
+
+#[test]
+fn a_folder_is_a_mirror_too() {
+    let sample = Sample::made_at(now());
+    sample.publish(&[deb("a", "1")], now()).unwrap();
+    let mut host = Host::new(&sample, &[]);
+    host.remote.mirrors = vec![format!("file://{}/", sample.folder().display())];
+    assert_eq!(host.read("a_1_amd64.deb").unwrap(), deb("a", "1"));
+}
+
+#[test]
+fn a_clock_before_the_making_of_the_host_is_refused_before_anybody_is_asked() {
+    let sample = Sample::made_at(now());
+    sample.publish(&[deb("a", "1")], now()).unwrap();
+    let server = mirror(&sample);
+    let mut host = Host::new(&sample, &[&server]);
+    host.remote.made = now() + DAY;
+    let error = host.refresh().unwrap_err();
+    assert!(matches!(error, RemoteError::Clock { .. }), "{error}");
+    assert!(error.hint().unwrap().contains("set the clock"));
+    assert!(server.requests().is_empty());
+}
+
+#[test]
+fn a_clock_that_went_back_since_the_last_look_is_refused() {
+    let sample = Sample::made_at(now());
+    sample.publish(&[deb("a", "1")], now()).unwrap();
+    let server = mirror(&sample);
+    let host = Host::new(&sample, &[&server]);
+    host.refresh().unwrap();
+    fs::write(host.memory("latest_known_time.json"), "\"2126-01-01T00:00:00Z\"").unwrap();
+    assert_eq!(host.refusal(), Refusal::ClockWentBack);
+    fs::remove_file(host.memory("latest_known_time.json")).unwrap(); // as the hint says
+    host.refresh().unwrap();
+}
+
+#[test]
+fn a_repository_that_begins_anew_is_believed_once_its_keys_were_rotated() {
+    let sample = Sample::made_at(now());
+    for version in ["1", "2", "3"] {
+        sample.publish(&[deb("a", version)], now()).unwrap();
+    }
+    let server = mirror(&sample);
+    let host = Host::new(&sample, &[&server]);
+    host.refresh().unwrap();
+    fs::remove_dir_all(sample.folder()).unwrap(); // the disk broke
+    sample.publish(&[deb("a", "3")], now()).unwrap();
+    copy(&sample, &server);
+    assert_eq!(host.refusal(), Refusal::Older);
+    for role in [Role::Timestamp, Role::Snapshot, Role::Targets] {
+        sample.keys().rotate(role, now(), Replaced::Retires).unwrap();
+    }
+    sample.publish(&[], now()).unwrap();
+    copy(&sample, &server);
+    assert!(host.read("a_3_amd64.deb").is_ok());
+}
+
+#[test]
+fn two_that_refresh_at_once_both_end_with_the_newest_memory() {
+    let sample = Sample::made_at(now());
+    sample.publish(&[deb("a", "1")], now()).unwrap();
+    let server = mirror(&sample);
+    let host = Host::new(&sample, &[&server]);
+    std::thread::scope(|scope| {
+        let runs: Vec<_> =
+            (0..4).map(|_| scope.spawn(|| host.refresh().unwrap().version())).collect();
+        assert!(runs.into_iter().all(|run| run.join().unwrap() == 1));
+    });
+    let left: Vec<_> =
+        fs::read_dir(host.scratch.path()).unwrap().map(|it| it.unwrap().file_name()).collect();
+    let mut left: Vec<_> = left.iter().filter_map(|name| name.to_str()).collect();
+    left.sort_unstable();
+    assert_eq!(left, ["memory", "memory.lock"]);
+}
