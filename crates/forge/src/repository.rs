@@ -4,6 +4,7 @@ mod publish;
 mod refresh;
 mod serve;
 mod show;
+mod verify;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -23,6 +24,7 @@ pub(crate) enum Command {
     Refresh(refresh::Refresh),
     Show(show::Show),
     Serve(serve::Serve),
+    Verify(verify::Verify),
     Advisories(advisories::Advisories),
 }
 
@@ -52,6 +54,7 @@ impl Command {
             Self::Refresh(command) => command.run(context, out),
             Self::Show(command) => command.run(context, out),
             Self::Serve(command) => command.run(context, out),
+            Self::Verify(command) => command.run(context, out),
             Self::Advisories(command) => command.run(context, out),
         }
     }

@@ -13,6 +13,7 @@ mod serve;
 #[path = "../../../packages/tests/archive/server.rs"]
 mod server;
 mod sources;
+mod verify;
 
 use std::fs;
 

@@ -46,7 +46,7 @@ impl Product {
         product
     }
 
-    fn forge(&self, words: &[&str], more: &[&str]) -> Printed {
+    pub fn forge(&self, words: &[&str], more: &[&str]) -> Printed {
         let keys = self.keys.path().join("keys");
         self.checkout.forge(&[words, &["--keys", keys.to_str().unwrap()], more].concat())
     }
