@@ -38,8 +38,8 @@ pub struct Remote {
     pub suite: String,
     /// The metadata of a root, of any number, that is believed without proof: all trust comes from it.
     pub root: Vec<u8>,
-    /// The folder with the newest metadata that was seen; made when it is missing. Without it, a host believes
-    /// metadata that is older than what it has seen.
+    /// The folder that remembers the newest metadata that was seen, and has nothing else in it; made when it is missing.
+    /// Without it, a host believes metadata that is older than what it has seen.
     pub memory: PathBuf,
     /// When what is running was made, seconds since 1970: a clock that stands before that is wrong.
     pub made: u64,
@@ -67,9 +67,11 @@ impl Remote {
     pub fn refresh(&self, fetcher: &Arc<Fetcher>) -> Result<Trusted, RemoteError> {
         self.check_clock()?;
         let _lock = self.lock()?;
+        file::remove_unfinished(&self.memory)?;
+        let seen = self.memory.join("seen");
         let mut outcome = Err(RemoteError::NoMirror);
-        file::replace_folder(&self.memory, |folder| {
-            copy_files(&self.memory, folder)?;
+        file::replace_folder(&seen, |folder| {
+            copy_files(&seen, folder)?;
             outcome = self.ask(fetcher, folder);
             Ok::<_, RemoteError>(())
         })?;
@@ -88,10 +90,8 @@ impl Remote {
 
     /// Keeps others from reading the same memory, for as long as the result lives.
     fn lock(&self) -> Result<File, RemoteError> {
-        let mut path = self.memory.clone().into_os_string();
-        path.push(".lock");
-        let path = PathBuf::from(path);
-        file::create_dir_all(path.parent().unwrap_or(Path::new(".")))?;
+        file::create_dir_all(&self.memory)?;
+        let path = self.memory.join("lock");
         let lock = File::create(&path).map_err(FileError::at("open", &path))?;
         lock.lock().map_err(FileError::at("lock", path))?;
         Ok(lock)

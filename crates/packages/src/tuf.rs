@@ -3,7 +3,7 @@
 //!
 //! The files are canonical JSON, so that the same content gives the same bytes. They are written here and not by
 //! the crate `tough`, whose editor keeps targets in a hash map and so writes them in another order each
-//! time; `tough` reads them in the tests.
+//! time; `tough` reads them in `remote`.
 //!
 //! Source: The Update Framework Specification 1.0.34, sections 4 (formats) and 3.1.2.2 (what lies where).
 

@@ -162,7 +162,7 @@ impl Refusal {
             }
             Self::Root => "give the host the root metadata of the repository, a file N.root.json",
             Self::ClockWentBack => {
-                "set the clock; if it stood too late the last time, remove `latest_known_time.json` from the memory of the repository"
+                "set the clock; if it stood too late the last time, remove `seen/latest_known_time.json` from the folder in which the repository is remembered"
             }
             Self::Other => "take another mirror, and tell the publisher",
         }

@@ -44,7 +44,7 @@ fn copy(sample: &Sample, server: &Server) {
 
 /// A host that was made with the first root of a publisher.
 struct Host {
-    scratch: tempfile::TempDir,
+    _scratch: tempfile::TempDir,
     remote: Remote,
     fetcher: Arc<Fetcher>,
 }
@@ -65,7 +65,7 @@ impl Host {
             memory: scratch.path().join("memory"),
             made: now() - 365 * DAY,
         };
-        Self { scratch, remote, fetcher: Arc::new(Fetcher::new(cache, options).unwrap()) }
+        Self { _scratch: scratch, remote, fetcher: Arc::new(Fetcher::new(cache, options).unwrap()) }
     }
 
     fn refresh(&self) -> Result<Trusted, RemoteError> {
@@ -94,7 +94,7 @@ impl Host {
     }
 
     fn memory(&self, name: &str) -> PathBuf {
-        self.remote.memory.join(name)
+        self.remote.memory.join("seen").join(name)
     }
 }
 
@@ -361,19 +361,22 @@ fn a_repository_that_begins_anew_is_believed_once_its_keys_were_rotated() {
 }
 
 #[test]
-fn two_that_refresh_at_once_both_end_with_the_newest_memory() {
+fn four_that_refresh_at_once_leave_one_memory_and_what_a_killed_one_left_goes() {
     let sample = Sample::made_at(now());
     sample.publish(&[deb("a", "1")], now()).unwrap();
     let server = mirror(&sample);
     let host = Host::new(&sample, &[&server]);
+    let left = host.remote.memory.join(".seen.1-0.part");
+    fs::create_dir_all(&left).unwrap();
+    fs::write(left.join("root.json"), "{").unwrap();
     std::thread::scope(|scope| {
-        let runs: Vec<_> =
-            (0..4).map(|_| scope.spawn(|| host.refresh().unwrap().version())).collect();
+        let run = || host.refresh().unwrap().version();
+        let runs: Vec<_> = (0..4).map(|_| scope.spawn(run)).collect();
         assert!(runs.into_iter().all(|run| run.join().unwrap() == 1));
     });
-    let left: Vec<_> =
-        fs::read_dir(host.scratch.path()).unwrap().map(|it| it.unwrap().file_name()).collect();
-    let mut left: Vec<_> = left.iter().filter_map(|name| name.to_str()).collect();
-    left.sort_unstable();
-    assert_eq!(left, ["memory", "memory.lock"]);
+    let names = fs::read_dir(&host.remote.memory).unwrap();
+    let mut names: Vec<_> =
+        names.map(|it| it.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort_unstable();
+    assert_eq!(names, ["lock", "seen"]);
 }
