@@ -23,6 +23,13 @@ fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
 }
 
+/// A repository with this version of `a`.
+fn published(version: &str) -> Sample {
+    let sample = Sample::made_at(now());
+    sample.publish(&[deb("a", version)], now()).unwrap();
+    sample
+}
+
 /// A path below the metadata of the suite.
 fn tuf(name: &str) -> String {
     format!("dists/{SUITE}/tuf/{name}")
@@ -121,8 +128,7 @@ fn a_host_finds_packages_through_the_index_under_their_digests() {
 
 #[test]
 fn keys_that_were_rotated_while_a_host_was_off_are_followed_from_the_first_root() {
-    let sample = Sample::made_at(now());
-    sample.publish(&[deb("a", "1")], now()).unwrap();
+    let sample = published("1");
     let server = mirror(&sample);
     let (awake, asleep) = (Host::new(&sample, &[&server]), Host::new(&sample, &[&server]));
     asleep.refresh().unwrap();
@@ -140,8 +146,7 @@ fn keys_that_were_rotated_while_a_host_was_off_are_followed_from_the_first_root(
 
 #[test]
 fn a_root_that_was_replaced_is_believed_no_more() {
-    let sample = Sample::made_at(now());
-    sample.publish(&[deb("a", "1")], now()).unwrap();
+    let sample = published("1");
     let server = mirror(&sample);
     let host = Host::new(&sample, &[&server]);
     sample.keys().rotate(Role::Root, now(), Replaced::Retires).unwrap();
@@ -155,8 +160,7 @@ fn a_root_that_was_replaced_is_believed_no_more() {
 
 #[test]
 fn a_chain_of_roots_with_a_gap_or_of_strangers_leads_nowhere() {
-    let sample = Sample::made_at(now());
-    sample.publish(&[deb("a", "1")], now()).unwrap();
+    let sample = published("1");
     sample.keys().rotate(Role::Root, now(), Replaced::Retires).unwrap();
     sample.keys().rotate(Role::Timestamp, now(), Replaced::Retires).unwrap();
     sample.publish(&[], now()).unwrap();
@@ -164,8 +168,7 @@ fn a_chain_of_roots_with_a_gap_or_of_strangers_leads_nowhere() {
     server.remove(&tuf("2.root.json"));
     assert_eq!(Host::new(&sample, &[&server]).refusal(), Refusal::Unsigned);
 
-    let stranger = Sample::made_at(now());
-    stranger.publish(&[deb("a", "1")], now()).unwrap();
+    let stranger = published("1");
     assert_eq!(Host::new(&sample, &[&mirror(&stranger)]).refusal(), Refusal::Unsigned);
     let mut host = Host::new(&sample, &[&server]);
     host.remote.root = b"{}".to_vec();
@@ -174,8 +177,7 @@ fn a_chain_of_roots_with_a_gap_or_of_strangers_leads_nowhere() {
 
 #[test]
 fn a_mirror_that_does_not_say_whether_there_is_a_next_root_is_not_believed() {
-    let sample = Sample::made_at(now());
-    sample.publish(&[deb("a", "1")], now()).unwrap();
+    let sample = published("1");
     let server = mirror(&sample);
     #[rustfmt::skip]
     let cases = [
@@ -196,8 +198,7 @@ fn a_mirror_that_does_not_say_whether_there_is_a_next_root_is_not_believed() {
 
 #[test]
 fn a_repository_of_last_month_that_is_played_again_is_refused_by_who_has_seen_a_newer_one() {
-    let sample = Sample::made_at(now());
-    sample.publish(&[deb("a", "1")], now()).unwrap();
+    let sample = published("1");
     let (server, old) = (mirror(&sample), mirror(&sample));
     sample.publish(&[deb("a", "2")], now()).unwrap();
     copy(&sample, &server);
@@ -211,8 +212,7 @@ fn a_repository_of_last_month_that_is_played_again_is_refused_by_who_has_seen_a_
 
 #[test]
 fn what_was_verified_is_remembered_though_the_rest_failed() {
-    let sample = Sample::made_at(now());
-    sample.publish(&[deb("a", "1")], now()).unwrap();
+    let sample = published("1");
     let (server, old) = (mirror(&sample), mirror(&sample));
     sample.publish(&[deb("a", "2")], now()).unwrap();
     copy(&sample, &server);
@@ -233,8 +233,7 @@ fn a_repository_that_was_not_renewed_is_refused() {
 
 #[test]
 fn files_of_two_publications_do_not_go_together() {
-    let sample = Sample::made_at(now());
-    sample.publish(&[deb("a", "1")], now()).unwrap();
+    let sample = published("1");
     let first = sample.tree();
     sample.publish(&[deb("a", "2")], now()).unwrap();
     for role in ["snapshot", "targets"] {
@@ -246,8 +245,7 @@ fn files_of_two_publications_do_not_go_together() {
 
 #[test]
 fn a_page_in_place_of_metadata_is_named_as_such() {
-    let sample = Sample::made_at(now());
-    sample.publish(&[deb("a", "1")], now()).unwrap();
+    let sample = published("1");
     let server = Server::start();
     for name in ["2.root.json", "timestamp.json"] {
         server.put(&tuf(name), "<!DOCTYPE html><title>Log in</title>");
@@ -274,12 +272,10 @@ fn a_package_that_was_swapped_for_another_genuine_one_is_refused() {
 
 #[test]
 fn the_next_mirror_is_asked_when_one_is_away_stalls_lies_or_is_old() {
-    let sample = Sample::made_at(now());
-    sample.publish(&[deb("a", "1")], now()).unwrap();
+    let sample = published("1");
     let (old, stalls) = (mirror(&sample), mirror(&sample));
     sample.publish(&[deb("a", "2")], now()).unwrap();
-    let (good, stranger, away) = (mirror(&sample), Sample::made_at(now()), Server::start());
-    stranger.publish(&[deb("a", "3")], now()).unwrap();
+    let (good, stranger, away) = (mirror(&sample), published("3"), Server::start());
     let lies = mirror(&stranger);
     stalls.fault(&tuf("timestamp.json"), Fault::Stall(10));
     let mut host = Host::new(&sample, &[&good]);
@@ -306,8 +302,7 @@ fn the_next_mirror_is_asked_when_one_is_away_stalls_lies_or_is_old() {
 
 #[test]
 fn a_folder_is_a_mirror_too() {
-    let sample = Sample::made_at(now());
-    sample.publish(&[deb("a", "1")], now()).unwrap();
+    let sample = published("1");
     let mut host = Host::new(&sample, &[]);
     host.remote.mirrors = vec![format!("file://{}/", sample.folder().display())];
     assert_eq!(host.read("a_1_amd64.deb").unwrap(), deb("a", "1"));
@@ -315,8 +310,7 @@ fn a_folder_is_a_mirror_too() {
 
 #[test]
 fn a_clock_before_the_making_of_the_host_is_refused_before_anybody_is_asked() {
-    let sample = Sample::made_at(now());
-    sample.publish(&[deb("a", "1")], now()).unwrap();
+    let sample = published("1");
     let server = mirror(&sample);
     let mut host = Host::new(&sample, &[&server]);
     host.remote.made = now() + DAY;
@@ -328,8 +322,7 @@ fn a_clock_before_the_making_of_the_host_is_refused_before_anybody_is_asked() {
 
 #[test]
 fn a_clock_that_went_back_since_the_last_look_is_refused() {
-    let sample = Sample::made_at(now());
-    sample.publish(&[deb("a", "1")], now()).unwrap();
+    let sample = published("1");
     let server = mirror(&sample);
     let host = Host::new(&sample, &[&server]);
     host.refresh().unwrap();
@@ -362,8 +355,7 @@ fn a_repository_that_begins_anew_is_believed_once_its_keys_were_rotated() {
 
 #[test]
 fn four_that_refresh_at_once_leave_one_memory_and_what_a_killed_one_left_goes() {
-    let sample = Sample::made_at(now());
-    sample.publish(&[deb("a", "1")], now()).unwrap();
+    let sample = published("1");
     let server = mirror(&sample);
     let host = Host::new(&sample, &[&server]);
     let left = host.remote.memory.join(".seen.1-0.part");
