@@ -1,7 +1,7 @@
 //! `forge repo verify`: what a host would say about a repository.
 
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use base::file::{self, FileError};
@@ -22,7 +22,8 @@ use crate::key::{self, KeysFolder};
 /// makes the command fail after all were looked at.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Verify {
-    /// URI of a folder with `dists` and `targets`; several are mirrors of each other [default: the repository's folder]
+    /// URI or path of a folder with `dists` and `targets`; several are mirrors of each other [default: the
+    /// repository's folder]
     #[arg(value_name = "URI")]
     mirrors: Vec<String>,
     #[command(flatten)]
@@ -116,12 +117,18 @@ impl Verify {
     }
 
     fn mirrors(&self, context: &Context) -> Result<Vec<String>, FileError> {
-        if !self.mirrors.is_empty() {
-            return Ok(self.mirrors.clone());
+        let uri = |folder: &Path| {
+            let folder = folder.canonicalize().map_err(FileError::at("find", folder))?;
+            Ok(format!("file://{}", folder.display()))
+        };
+        let named = |mirror: &String| match mirror.contains("://") {
+            true => Ok(mirror.clone()),
+            false => uri(Path::new(mirror)),
+        };
+        match self.mirrors.is_empty() {
+            true => Ok(vec![uri(&self.folder.path(context))?]),
+            false => self.mirrors.iter().map(named).collect(),
         }
-        let folder = self.folder.path(context);
-        let folder = folder.canonicalize().map_err(FileError::at("find", folder))?;
-        Ok(vec![format!("file://{}", folder.display())])
     }
 
     fn look(

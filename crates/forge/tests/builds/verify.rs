@@ -52,7 +52,7 @@ fn an_older_repository_is_refused_by_who_remembers_a_newer_one() {
     product.forge(&["repo", "publish"], &[]).good();
     let memory = product.checkout.path("memory");
     let memory = ["--memory", memory.to_str().unwrap()];
-    product.forge(&["repo", "verify", &uri(&old)], &[]).good();
+    product.forge(&["repo", "verify", old.to_str().unwrap()], &[]).good();
     product.forge(&["repo", "verify"], &memory).good();
     let error = product.forge(&["repo", "verify", &uri(&old)], &memory).error();
     assert!(error.contains("its metadata is older than what this host has seen"), "{error}");
