@@ -19,6 +19,7 @@
 //! (consistent snapshots).
 
 mod edition;
+mod fields;
 mod indexes;
 mod layout;
 mod pool;
@@ -30,6 +31,7 @@ use std::path::{Path, PathBuf};
 use base::Explain;
 use base::file::{self, FileError};
 use base::progress::{Progress, Unit};
+use formats::relation::BadRelation;
 
 use crate::deb::DebError;
 use crate::keys::{KeyError, Keys};
@@ -174,6 +176,28 @@ pub enum PublishError {
         /// The field.
         field: &'static str,
     },
+    /// What a package says about itself is longer than any index should have it.
+    #[error(
+        "the control file of {package} is {length} bytes long, and at most {longest} are published"
+    )]
+    TooLong {
+        /// The package's file.
+        package: String,
+        /// Its bytes.
+        length: usize,
+        /// How many it may have.
+        longest: usize,
+    },
+    /// What a package says about others cannot be read.
+    #[error("the field {field} of {package} is broken")]
+    Relation {
+        /// The package's file.
+        package: String,
+        /// The field.
+        field: &'static str,
+        /// Why it is.
+        source: BadRelation,
+    },
     /// A package is for machines that the repository is not for, or says so in an odd way.
     #[error("{package} is for the architecture {architecture}")]
     Architecture {
@@ -215,6 +239,11 @@ impl Explain for PublishError {
                 Some("raise `revision` in the package's recipe: what is published stays".into())
             }
             Self::OneName { .. } => Some("an epoch alone is not enough: raise the version".into()),
+            Self::TooLong { .. } => Some("shorten the longest of its fields".into()),
+            Self::Relation { .. } => Some(
+                "correct the field where the package was made: apt would read nothing of the index"
+                    .into(),
+            ),
             Self::Injected { .. } | Self::Architecture { .. } | Self::Name { .. } => {
                 Some("do not install it; see where it came from".into())
             }

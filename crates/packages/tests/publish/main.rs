@@ -140,6 +140,23 @@ fn a_folder_of_others_and_a_repository_without_its_metadata_are_left_alone() {
 }
 
 #[test]
+fn a_package_that_apt_could_not_read_in_an_index_is_refused() {
+    let sample = Sample::new();
+    let long = format!("X-Long: {}\n", "x".repeat(256 << 10));
+    #[rustfmt::skip]
+    let cases = [
+        ("Breaks: b (<< 1\n",     "the field Breaks of "),
+        ("Depends: b [amd64]\n",  "`amd64` is not understood"),
+        (long.as_str(),           "and at most 262144 are published"),
+    ];
+    for (field, message) in cases {
+        let text = refused(sample.publish(&[deb_with("a", "1", field, &[])], NOW));
+        assert!(text.contains(message), "{text}");
+        assert!(!sample.folder().join("dists").exists());
+    }
+}
+
+#[test]
 fn keys_in_the_repository_are_refused() {
     let sample = Sample::new();
     let keys = sample.folder().join("keys");
