@@ -22,6 +22,7 @@ mod edition;
 mod fields;
 mod indexes;
 mod layout;
+mod links;
 mod pool;
 mod present;
 
@@ -131,6 +132,9 @@ pub enum PublishError {
     /// There is neither a publication to renew nor a package to publish.
     #[error("nothing was published to {} yet, and there is nothing to publish now", .0.display())]
     Nothing(PathBuf),
+    /// A link is where the repository has a file or folder of its own.
+    #[error("{} is a symbolic link: what is published would lie elsewhere", .0.display())]
+    Link(PathBuf),
     /// Another publication is being made.
     #[error("somebody else is publishing to {}", .0.display())]
     Busy(PathBuf),
@@ -229,6 +233,7 @@ impl Explain for PublishError {
             Self::Nothing(_) => {
                 Some("name an image, or --all; or the right folder: --folder".into())
             }
+            Self::Link(_) => Some("remove it, or put what it leads to in its place".into()),
             Self::Busy(_) => Some("wait until they have ended".into()),
             Self::Damaged { .. } => Some(
                 "give the keys that it was published with (--keys), or publish to a new folder"
@@ -261,6 +266,7 @@ pub fn publish(request: &Request<'_>, progress: &dyn Progress) -> Result<Publish
     let layout = Layout::new(folder, suite);
     layout.expect_ours(keys)?;
     let _lock = lock(&layout)?;
+    links::refuse(&layout)?;
     keys.check(now)?;
     let present = Present::load(&layout, keys)?;
     if now < present.published {
@@ -319,7 +325,7 @@ fn count<T>(items: &[T]) -> Option<u64> {
 fn lock(layout: &Layout) -> Result<File, PublishError> {
     file::create_dir_all(layout.root())?;
     let path = layout.lock();
-    let lock = File::create(&path).map_err(FileError::at("open", &path))?;
+    let lock = links::open(&path)?;
     match lock.try_lock() {
         Ok(()) => Ok(lock),
         Err(TryLockError::WouldBlock) => Err(PublishError::Busy(layout.root().to_owned())),
