@@ -261,6 +261,12 @@ pub(crate) enum Shortcoming {
     Setgid,
     /// The same with some of root's.
     Capabilities,
+    /// Everybody may write to it.
+    WorldWritable,
+    /// It belongs to a number that may be anybody's.
+    ForeignOwner,
+    /// It has an extended attribute beside its capabilities.
+    Attribute,
     /// A recipe accepts a shortcoming that is not there.
     IdleWaiver,
     /// A recipe accepts by a pattern what has to be accepted file by file.
