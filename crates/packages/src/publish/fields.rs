@@ -75,7 +75,8 @@ mod tests {
 
     #[test]
     fn every_field_that_names_packages_is_read() {
-        let all = "Pre-Depends Depends Recommends Suggests Enhances Conflicts Breaks Replaces Provides";
+        let all =
+            "Pre-Depends Depends Recommends Suggests Enhances Conflicts Breaks Replaces Provides";
         for field in all.split(' ') {
             let good = "b (>= 1~) | c:any, d,\n e";
             assert_eq!(checked(&format!("{field}: {good}\n")), Ok(()), "{field}");
