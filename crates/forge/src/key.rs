@@ -115,19 +115,23 @@ impl Command {
     /// If keys cannot be made, read or replaced.
     pub(crate) fn run(self, context: &Context, out: &mut dyn Write) -> Result<(), Failure> {
         let now = clock();
-        let (keys, json) = match self {
-            Self::New { folder } => (Keys::create(&folder.path(context)?, now)?, false),
-            Self::Show { folder, json } => (folder.open(context)?, json),
+        let (keys, json, next) = match self {
+            Self::New { folder } => (Keys::create(&folder.path(context)?, now)?, false, None),
+            Self::Show { folder, json } => (folder.open(context)?, json, None),
             Self::Rotate(Rotate { role, compromised, folder }) => {
                 let replaced =
                     if compromised { Replaced::IsCompromised } else { Replaced::Retires };
-                (folder.open(context)?.rotate(role, now, replaced)?, false)
+                (folder.open(context)?.rotate(role, now, replaced)?, false, Some(PUBLISH))
             }
         };
         let printed = if json { print_json(&keys, now, out) } else { print(&keys, now, out) };
+        let printed = printed.and_then(|()| next.map_or(Ok(()), |next| writeln!(out, "{next}")));
         Ok(printed.map_err(FileError::at("write to", "standard output"))?)
     }
 }
+
+/// What comes after a rotation.
+const PUBLISH: &str = "next: `forge repo publish` puts the new key to use";
 
 fn print(keys: &Keys, now: u64, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "{}, root {}", keys.folder().display(), keys.root_version())?;
@@ -155,9 +159,42 @@ fn print_json(keys: &Keys, now: u64, out: &mut dyn Write) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::ffi::OsStr;
     use std::os::unix::fs::symlink;
 
+    use clap::Parser;
+
     use super::*;
+    use crate::context::Options;
+
+    /// `forge key` with some words after it.
+    #[derive(clap::Parser)]
+    struct Line {
+        #[command(flatten)]
+        options: Options,
+        #[command(subcommand)]
+        command: Command,
+    }
+
+    #[test]
+    fn a_rotation_ends_with_what_comes_next() {
+        let scratch = tempfile::tempdir().unwrap();
+        let (keys, cache) = (scratch.path().join("keys"), scratch.path().join("cache"));
+        let printed = |words: &str| {
+            let words = std::iter::once("key").chain(words.split(' ')).map(OsStr::new);
+            let folders =
+                ["--keys".as_ref(), keys.as_os_str(), "--cache".as_ref(), cache.as_os_str()];
+            let line = Line::try_parse_from(words.chain(folders)).unwrap();
+            let mut out = Vec::new();
+            line.command.run(&Context::open(line.options).unwrap(), &mut out).unwrap();
+            String::from_utf8(out).unwrap()
+        };
+        let last = |words: &str| printed(words).lines().last().unwrap().to_owned();
+        assert!(last("new").contains("timestamp"));
+        assert!(last("rotate timestamp").contains("`forge repo publish`"));
+        assert!(last("rotate openpgp --compromised").contains("`forge repo publish`"));
+        assert!(last("show").contains("timestamp"));
+    }
 
     #[test]
     fn a_folder_in_the_checkout_is_recognised_by_whatever_way_it_is_named() {

@@ -29,7 +29,7 @@ pub(crate) use paths::{HostPath, Pattern, canonical};
 pub(crate) use reviewed::{Reviewed, script_digest};
 pub(crate) use snippets::{Reading, Snippets};
 pub(crate) use words::{
-    LinkTarget, Mode, Preset, Reason, Script, ScriptKey, Shortcoming, TmpfilesLine, Waiver,
+    Day, LinkTarget, Mode, Preset, Reason, Script, ScriptKey, Shortcoming, TmpfilesLine, Waiver,
 };
 
 /// The suite that packages come from unless their recipe says otherwise; it includes the updates
@@ -229,12 +229,14 @@ pub(crate) enum Contradiction {
     WithAndWithout { package: PackageName },
     #[error("the part {part} is of {of}, which the recipe does not cover")]
     PartOfOther { part: PackageName, of: PackageName },
+    #[error("a waiver of {path} was decided on {on}, which is yet to come")]
+    WaiverToCome { path: String, on: Day },
 }
 
 impl Explain for Contradiction {}
 
-/// What the keys of one recipe say about each other.
-fn contradiction(name: &PackageName, declared: &Declaration) -> Option<Contradiction> {
+/// What the keys of one recipe say about each other, and about a day after `today`.
+fn contradiction(name: &PackageName, declared: &Declaration, today: Day) -> Option<Contradiction> {
     let own = declared.packages.as_ref().is_some_and(Vec::is_empty);
     let packages = declared.packages.as_deref().unwrap_or(std::slice::from_ref(name));
     suite(declared)
@@ -272,6 +274,13 @@ fn contradiction(name: &PackageName, declared: &Declaration) -> Option<Contradic
         .or_else(|| {
             let unit = declared.presets.keys().find(|unit| !words::is_unit(unit))?.clone();
             Some(Contradiction::NotAUnit { unit })
+        })
+        .or_else(|| {
+            let all = declared.waive.iter();
+            let mut all =
+                all.flat_map(|(path, waivers)| waivers.iter().map(move |it| (path, it.on)));
+            let (path, on) = all.find(|(_, on)| *on > today)?;
+            Some(Contradiction::WaiverToCome { path: path.as_str().to_owned(), on })
         })
 }
 

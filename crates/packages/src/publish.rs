@@ -19,8 +19,10 @@
 //! (consistent snapshots).
 
 mod edition;
+mod fields;
 mod indexes;
 mod layout;
+mod links;
 mod pool;
 mod present;
 
@@ -30,6 +32,7 @@ use std::path::{Path, PathBuf};
 use base::Explain;
 use base::file::{self, FileError};
 use base::progress::{Progress, Unit};
+use formats::relation::BadRelation;
 
 use crate::deb::DebError;
 use crate::keys::{KeyError, Keys};
@@ -129,6 +132,9 @@ pub enum PublishError {
     /// There is neither a publication to renew nor a package to publish.
     #[error("nothing was published to {} yet, and there is nothing to publish now", .0.display())]
     Nothing(PathBuf),
+    /// A link is where the repository has a file or folder of its own.
+    #[error("{} is a symbolic link: what is published would lie elsewhere", .0.display())]
+    Link(PathBuf),
     /// Another publication is being made.
     #[error("somebody else is publishing to {}", .0.display())]
     Busy(PathBuf),
@@ -174,6 +180,28 @@ pub enum PublishError {
         /// The field.
         field: &'static str,
     },
+    /// What a package says about itself is longer than any index should have it.
+    #[error(
+        "the control file of {package} is {length} bytes long, and at most {longest} are published"
+    )]
+    TooLong {
+        /// The package's file.
+        package: String,
+        /// Its bytes.
+        length: usize,
+        /// How many it may have.
+        longest: usize,
+    },
+    /// What a package says about others cannot be read.
+    #[error("the field {field} of {package} is broken")]
+    Relation {
+        /// The package's file.
+        package: String,
+        /// The field.
+        field: &'static str,
+        /// Why it is.
+        source: BadRelation,
+    },
     /// A package is for machines that the repository is not for, or says so in an odd way.
     #[error("{package} is for the architecture {architecture}")]
     Architecture {
@@ -205,6 +233,7 @@ impl Explain for PublishError {
             Self::Nothing(_) => {
                 Some("name an image, or --all; or the right folder: --folder".into())
             }
+            Self::Link(_) => Some("remove it, or put what it leads to in its place".into()),
             Self::Busy(_) => Some("wait until they have ended".into()),
             Self::Damaged { .. } => Some(
                 "give the keys that it was published with (--keys), or publish to a new folder"
@@ -215,6 +244,11 @@ impl Explain for PublishError {
                 Some("raise `revision` in the package's recipe: what is published stays".into())
             }
             Self::OneName { .. } => Some("an epoch alone is not enough: raise the version".into()),
+            Self::TooLong { .. } => Some("shorten the longest of its fields".into()),
+            Self::Relation { .. } => Some(
+                "correct the field where the package was made: apt would read nothing of the index"
+                    .into(),
+            ),
             Self::Injected { .. } | Self::Architecture { .. } | Self::Name { .. } => {
                 Some("do not install it; see where it came from".into())
             }
@@ -232,6 +266,7 @@ pub fn publish(request: &Request<'_>, progress: &dyn Progress) -> Result<Publish
     let layout = Layout::new(folder, suite);
     layout.expect_ours(keys)?;
     let _lock = lock(&layout)?;
+    links::refuse(&layout)?;
     keys.check(now)?;
     let present = Present::load(&layout, keys)?;
     if now < present.published {
@@ -290,7 +325,7 @@ fn count<T>(items: &[T]) -> Option<u64> {
 fn lock(layout: &Layout) -> Result<File, PublishError> {
     file::create_dir_all(layout.root())?;
     let path = layout.lock();
-    let lock = File::create(&path).map_err(FileError::at("open", &path))?;
+    let lock = links::open(&path)?;
     match lock.try_lock() {
         Ok(()) => Ok(lock),
         Err(TryLockError::WouldBlock) => Err(PublishError::Busy(layout.root().to_owned())),

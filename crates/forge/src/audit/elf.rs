@@ -1,6 +1,7 @@
 //! `forge audit elf`: how every program and library of an image's packages is hardened, measured on the
 //! files themselves, and whether os/policy/elf.toml allows what falls short.
 
+mod exposed;
 mod fortify;
 mod hardening;
 mod policy;
@@ -35,7 +36,7 @@ const POLICY: &str = "os/policy/elf.toml";
 
 /// Measure how programs and libraries are hardened, of an image or of all that recipes cover
 ///
-/// Every ELF file of every package is read, and every file that runs with more rights than its caller.
+/// Every ELF file of every package is read, and of every file who may change it and with which rights it runs.
 /// It fails if something falls short that neither a recipe waives nor os/policy/elf.toml allows.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Elf {
@@ -88,6 +89,8 @@ enum What {
     /// It begins like an ELF file, but is none.
     Unreadable(String),
     Privileged(Privilege),
+    /// Others than root could change or claim it.
+    Exposed(Shortcoming, Option<String>),
 }
 
 /// An image does not pass.
@@ -118,7 +121,8 @@ impl Explain for FallsShort {
         }
         Some(format!(
             "build the package from source with our flags, [build] in its recipe, or accept it with a \
-             reason, [waive]: `forge audit elf` lists the files; folders of libraries and privileged programs are in {POLICY}"
+             reason, [waive]: `forge audit elf` lists the files; [modes] in its recipe changes permissions; \
+             folders of libraries and privileged programs are in {POLICY}"
         ))
     }
 }
@@ -207,6 +211,7 @@ fn measure(package: &PackageName, path: &Path) -> Result<Subject, DebError> {
             files.push(Measured { package: package.to_string(), path, what });
         };
         privileges(entry).for_each(|privilege| add(What::Privileged(privilege)));
+        exposed::exposures(entry).for_each(|(what, detail)| add(What::Exposed(what, detail)));
         if entry.kind == Kind::File {
             let bytes = program(content).map_err(FileError::at("read", path))?;
             match Hardening::read(&bytes) {

@@ -16,7 +16,8 @@ use super::account::{AccountName, AccountNumber};
 use super::reasons::{self, NoReason};
 use super::reviewed::Reviewed;
 use super::snippets::Snippets;
-use super::{Contradiction, Defaults, Part, Recipe, contradiction};
+use super::{Contradiction, Day, Defaults, Part, Recipe, contradiction};
+use crate::key;
 
 /// All recipes, by name.
 #[derive(Clone, Debug)]
@@ -57,6 +58,9 @@ impl Explain for RecipeError {
         match self {
             Self::Contradiction { source: Contradiction::SuiteWithoutReason { .. }, .. } => {
                 Some("add `suite_reason = \"…\"`".into())
+            }
+            Self::Contradiction { source: Contradiction::WaiverToCome { .. }, .. } => {
+                Some("give the day on which it was decided, or set this machine's clock".into())
             }
             Self::CoveredTwice { package, .. } => {
                 Some(format!("name {package} in `packages` of one of them only"))
@@ -253,7 +257,7 @@ fn load_one(folder: &Path, shared: &Shared) -> Result<Recipe, RecipeError> {
         return Err(RecipeError::NoRecipe(folder.to_owned()));
     }
     let declared = read_reasoned(&path, &file::read_text(&path)?)?;
-    if let Some(source) = contradiction(&name, &declared) {
+    if let Some(source) = contradiction(&name, &declared, Day::last_begun(key::clock())) {
         return Err(RecipeError::Contradiction { path, source });
     }
     let mut recipe = Recipe {

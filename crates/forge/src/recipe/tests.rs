@@ -252,3 +252,24 @@ fn at_least_600_packages_of_debian_are_covered_and_all_are_in_the_lock() {
     let missing: Vec<_> = covered.difference(locked).collect();
     assert!(missing.is_empty(), "{missing:?}");
 }
+
+#[test]
+fn a_waiver_cannot_be_decided_on_a_day_that_is_yet_to_come() {
+    let declared = |day: &str| -> Declaration {
+        let waiver = format!("{{ finding = \"not-pie\", reason = \"a test\", on = {day} }}");
+        toml::from_str(&format!("summary = \"x\"\n[waive]\n\"/usr/bin/x\" = [{waiver}]\n")).unwrap()
+    };
+    let today = declared("2026-11-27").waive.into_values().next().unwrap()[0].on;
+    let name = "x".parse().unwrap();
+    for (day, refused) in [("2026-11-27", false), ("2026-11-28", true), ("2027-01-01", true)] {
+        let found = contradiction(&name, &declared(day), today);
+        assert_eq!(found.is_some(), refused, "{day}: {found:?}");
+    }
+    let recipe = "summary = \"x\"\n[waive]\n\"/usr/bin/x\" = [{ finding = \"not-pie\", \
+                  reason = \"a test\", on = 9999-12-31 }]\n";
+    let text = complaint(&[("bash/recipe.toml", recipe)]);
+    assert!(
+        text.contains("a waiver of /usr/bin/x was decided on 9999-12-31, which is yet to come")
+    );
+    assert!(text.contains("hint: give the day on which it was decided"), "{text}");
+}

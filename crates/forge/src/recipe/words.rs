@@ -4,6 +4,9 @@ use std::fmt;
 use std::str::FromStr;
 
 use formats::PackageName;
+use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::Offset;
 use serde::{Deserialize, Serialize};
 
 /// A text for people, in one line, that is not empty.
@@ -261,6 +264,12 @@ pub(crate) enum Shortcoming {
     Setgid,
     /// The same with some of root's.
     Capabilities,
+    /// Everybody may write to it.
+    WorldWritable,
+    /// It belongs to a number that may be anybody's.
+    ForeignOwner,
+    /// It has an extended attribute beside its capabilities.
+    Attribute,
     /// A recipe accepts a shortcoming that is not there.
     IdleWaiver,
     /// A recipe accepts by a pattern what has to be accepted file by file.
@@ -284,7 +293,41 @@ pub(crate) struct Waiver {
     /// Why it is accepted.
     pub(crate) reason: Reason,
     /// When that was decided.
-    pub(crate) on: toml::value::Datetime,
+    pub(crate) on: Day,
+}
+
+/// A day, as TOML has them without quotes: `2026-11-27`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(try_from = "toml::value::Datetime")]
+pub(crate) struct Day(Date);
+
+/// The value is no day, or more than one.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not a day such as 2026-11-27")]
+pub(crate) struct BadDay(String);
+
+impl Day {
+    /// The day that has begun last on earth at `now`, in seconds since 1970: it begins 14 hours before UTC's.
+    pub(crate) fn last_begun(now: u64) -> Self {
+        let time = i64::try_from(now).ok().and_then(|now| Timestamp::from_second(now).ok());
+        Self(Offset::constant(14).to_datetime(time.unwrap_or(Timestamp::MAX)).date())
+    }
+}
+
+impl TryFrom<toml::value::Datetime> for Day {
+    type Error = BadDay;
+
+    fn try_from(value: toml::value::Datetime) -> Result<Self, BadDay> {
+        let text = value.to_string();
+        let day = value.time.is_none().then(|| text.parse().ok()).flatten();
+        day.map(Self).ok_or(BadDay(text))
+    }
+}
+
+impl fmt::Display for Day {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
 }
 
 #[cfg(test)]
@@ -329,6 +372,31 @@ mod tests {
         ];
         for (text, good) in cases {
             assert_eq!(TmpfilesLine::try_from(text.to_owned()).is_ok(), good, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn days_are_read_without_a_time() {
+        #[rustfmt::skip]
+        let cases = [
+            ("2026-11-27",           true),
+            ("2028-02-29",           true),
+            ("2026-11-27T10:00:00Z", false),
+            ("2026-11-27T10:00:00",  false),
+            ("10:00:00",             false),
+        ];
+        for (text, good) in cases {
+            let day = Day::try_from(text.parse::<toml::value::Datetime>().unwrap());
+            let expected = if good { Ok(text.to_owned()) } else { Err(BadDay(text.to_owned())) };
+            assert_eq!(day.map(|day| day.to_string()), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_day_begins_first_in_the_east() {
+        // Fri, 27 Nov 2026 09:59:59 and 10:00 UTC.
+        for (now, day) in [(1_795_773_599, "2026-11-27"), (1_795_773_600, "2026-11-28")] {
+            assert_eq!(Day::last_begun(now).to_string(), day);
         }
     }
 

@@ -9,16 +9,12 @@ use std::path::{Path, PathBuf};
 use base::digest::Hasher;
 use base::file::{self, FileError, Staged};
 
-use super::PublishError;
 use super::layout::{self, ARCHITECTURE, Layout};
+use super::{PublishError, fields};
 use crate::control::Control;
 use crate::deb::{Deb, Kind, Limits};
 use crate::index::stays_below;
 use crate::tuf::{Hashes, Target};
-
-/// What an index says about a package and no package says about itself.
-const INDEX_FIELDS: [&str; 7] =
-    ["Filename", "Size", "MD5sum", "SHA1", "SHA256", "SHA512", "Description-md5"];
 
 /// A package that is to be published.
 pub(super) struct Package {
@@ -39,10 +35,7 @@ impl Package {
         let deb = Deb::open(from)?;
         let control = deb.control().clone();
         let package = || from.display().to_string();
-        let injected = INDEX_FIELDS.into_iter().find(|field| control.get(field).is_some());
-        if let Some(field) = injected {
-            return Err(PublishError::Injected { package: package(), field });
-        }
+        fields::check(from, &control)?;
         let architecture = control.architecture().to_owned();
         if ![ARCHITECTURE, "all"].contains(&architecture.as_str()) {
             return Err(PublishError::Architecture { package: package(), architecture });

@@ -140,6 +140,47 @@ fn a_folder_of_others_and_a_repository_without_its_metadata_are_left_alone() {
 }
 
 #[test]
+fn links_where_the_repository_has_none_are_refused_and_nothing_is_written_through_them() {
+    let suite = format!("dists/{SUITE}");
+    for place in
+        [".lock", "pool", "pool/main/a", "pool/main/a/a/a_1_amd64.deb", "targets", "dists", &suite]
+    {
+        let sample = Sample::new();
+        sample.publish(&[deb("a", "1")], NOW).unwrap();
+        let (path, elsewhere) = (sample.folder().join(place), sample.path("elsewhere"));
+        fs::rename(&path, &elsewhere).unwrap();
+        if elsewhere.is_file() {
+            fs::write(&elsewhere, "somebody's").unwrap();
+        }
+        std::os::unix::fs::symlink(&elsewhere, &path).unwrap();
+        let text = refused(sample.publish(&[deb("a", "1"), deb("a", "2")], NOW + 1));
+        assert!(text.contains(&format!("{place} is a symbolic link")), "{text}");
+        assert!(path.is_symlink(), "{place}");
+        if elsewhere.is_file() {
+            assert_eq!(fs::read_to_string(&elsewhere).unwrap(), "somebody's", "{place}");
+        }
+        assert!(!sample.folder().join("pool/main/a/a/a_2_amd64.deb").exists(), "{place}");
+    }
+}
+
+#[test]
+fn a_package_that_apt_could_not_read_in_an_index_is_refused() {
+    let sample = Sample::new();
+    let long = format!("X-Long: {}\n", "x".repeat(256 << 10));
+    #[rustfmt::skip]
+    let cases = [
+        ("Breaks: b (<< 1\n",     "the field Breaks of "),
+        ("Depends: b [amd64]\n",  "`amd64` is not understood"),
+        (long.as_str(),           "and at most 262144 are published"),
+    ];
+    for (field, message) in cases {
+        let text = refused(sample.publish(&[deb_with("a", "1", field, &[])], NOW));
+        assert!(text.contains(message), "{text}");
+        assert!(!sample.folder().join("dists").exists());
+    }
+}
+
+#[test]
 fn keys_in_the_repository_are_refused() {
     let sample = Sample::new();
     let keys = sample.folder().join("keys");

@@ -47,7 +47,7 @@ pub(super) struct Finding {
     pub(super) package: String,
     pub(super) path: String,
     pub(super) finding: Shortcoming,
-    /// The folder that is searched, why a file cannot be read, what a waiver is for.
+    /// The folder that is searched, why a file cannot be read, who may change it, what a waiver is for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) detail: Option<String>,
 }
@@ -286,6 +286,7 @@ fn findings(policy: &Policy, file: &Measured) -> Vec<Finding> {
     };
     match &file.what {
         What::Unreadable(why) => vec![finding(Shortcoming::Unreadable, Some(why))],
+        What::Exposed(what, detail) => vec![finding(*what, detail.as_deref())],
         What::Privileged(privilege) => {
             let mut allowed = policy.privileged.iter();
             let allowed = allowed

@@ -92,6 +92,19 @@ fn what_falls_short_is_found_unless_recipe_or_policy_say_why() {
 }
 
 #[test]
+fn a_file_that_everybody_may_write_to_is_found_and_can_be_waived() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = package(folder.path(), "", &[("usr/share/open", 0o666, b"text")]);
+    let subject = measure(&demo_name(), &path).unwrap();
+    let shown = lines(&report_of(&subject, "", ""));
+    let line = "demo /usr/share/open world-writable 0666";
+    assert!(shown.contains(&line.to_owned()), "{shown:?}");
+
+    let waived = BROKEN.replace("bin/broken", "share/open").replace("unreadable", "world-writable");
+    assert_eq!(report_of(&subject, &waived, "").findings, []);
+}
+
+#[test]
 fn a_waiver_that_accepts_nothing_is_found() {
     let recipe = BROKEN.replace("/usr/bin/broken", "/usr/bin/script");
     let shown = lines(&report(&recipe, BECOMES));
