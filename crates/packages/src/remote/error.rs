@@ -161,7 +161,9 @@ impl Refusal {
             Self::Mixed => {
                 "the mirror is in the middle of an update: try again later, or take another"
             }
-            Self::Root => "give the host the root metadata of the repository, a file N.root.json",
+            Self::Root => {
+                "give the host the root metadata of the repository, a file N.root.json; if it was good before, what it remembers is damaged: remove that folder"
+            }
             Self::ClockWentBack => {
                 "set the clock; if it stood too late the last time, remove `seen/latest_known_time.json` from the folder in which the repository is remembered"
             }
