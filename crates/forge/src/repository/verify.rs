@@ -80,21 +80,23 @@ impl Verify {
     ///
     /// If a mirror cannot be read, or gives what a host would not believe.
     pub(crate) fn run(self, context: &Context, out: &mut dyn Write) -> Result<(), Failure> {
-        let scratch = tempfile::tempdir().map_err(FileError::at("create", std::env::temp_dir()))?;
-        let options = FetchOptions { proxy: context.proxy.clone(), ..FetchOptions::default() };
-        let fetcher = Arc::new(Fetcher::new(Cache::new(scratch.path().join("files")), options)?);
-        let mut remote = Remote {
-            mirrors: Vec::new(),
-            suite: SUITE.into(),
-            root: self.root(context)?,
-            memory: self.memory.clone().unwrap_or_else(|| scratch.path().join("memory")),
-            made: 0,
-        };
+        let root = self.root(context)?;
         let mirrors = self.mirrors(context)?;
         let (mut seen, mut errors) = (Vec::new(), Vec::new());
         for mirror in &mirrors {
-            remote.mirrors = vec![mirror.clone()];
-            match self.look(&remote, &fetcher, context) {
+            // A folder for each: what one mirror gave must not stand in for what the next one lacks.
+            let scratch = tempfile::tempdir();
+            let scratch = scratch.map_err(FileError::at("create", std::env::temp_dir()))?;
+            let cache = Cache::new(scratch.path().join("files"));
+            let options = FetchOptions { proxy: context.proxy.clone(), ..FetchOptions::default() };
+            let remote = Remote {
+                mirrors: vec![mirror.clone()],
+                suite: SUITE.into(),
+                root: root.clone(),
+                memory: self.memory.clone().unwrap_or_else(|| scratch.path().join("memory")),
+                made: 0,
+            };
+            match self.look(&remote, &Arc::new(Fetcher::new(cache, options)?), context) {
                 Ok(one) => seen.push(one),
                 Err(error) => errors.push(error),
             }

@@ -34,7 +34,7 @@ fn each_mirror_that_a_host_would_refuse_is_named_and_the_others_are_shown() {
     let [lacks, lies] = ["lacks", "lies"].map(|name| mirror(&product, name));
     fs::remove_dir_all(lacks.join("pool")).unwrap();
     fs::write(lies.join("dists/preon-trixie/tuf/1.targets.json"), "{}").unwrap();
-    let words = ["repo", "verify", "--packages", &uri(&lacks), &uri(&lies), &uri(&folder)];
+    let words = ["repo", "verify", "--packages", &uri(&folder), &uri(&lacks), &uri(&lies)];
     let bad = product.forge(&words, &[]);
     let expected = format!("{}: publication 1, root 1, until ", uri(&folder));
     assert!(bad.out.starts_with(&expected) && bad.out.lines().count() == 1, "{}", bad.out);
@@ -50,9 +50,11 @@ fn an_older_repository_is_refused_by_who_remembers_a_newer_one() {
     let product = Product::new();
     let old = mirror(&product, "old");
     product.forge(&["repo", "publish"], &[]).good();
+    let new = product.checkout.path("out/repository");
     let memory = product.checkout.path("memory");
     let memory = ["--memory", memory.to_str().unwrap()];
-    product.forge(&["repo", "verify", old.to_str().unwrap()], &[]).good();
+    // Who remembers nothing looks at each by itself.
+    product.forge(&["repo", "verify", &uri(&new), old.to_str().unwrap()], &[]).good();
     product.forge(&["repo", "verify"], &memory).good();
     let error = product.forge(&["repo", "verify", &uri(&old)], &memory).error();
     assert!(error.contains("its metadata is older than what this host has seen"), "{error}");
