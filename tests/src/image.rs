@@ -41,6 +41,9 @@ pub struct Manifest {
     pub layers: Vec<Layer>,
     /// What is installed.
     pub packages: Vec<Package>,
+    /// Packages that are to be built from source and are Debian's builds.
+    #[serde(default)]
+    pub not_rebuilt: Vec<String>,
     /// What decided the bytes beside them, by name.
     pub tools: BTreeMap<String, String>,
 }
