@@ -26,10 +26,7 @@ use crate::index::{self, Index};
 pub use error::{Detail, Refusal, RemoteError};
 use transport::FetchTransport;
 
-/// The largest index that is read, in bytes of text.
-const INDEX_LIMIT: u64 = 256 << 20;
-
-/// A repository that is not on this machine's disk, and what is known of it beforehand.
+/// A repository, wherever it is, and what is known of it beforehand.
 #[derive(Clone, Debug)]
 pub struct Remote {
     /// Where it is, best first: URIs of the folder that has `dists` and `targets`.
@@ -197,8 +194,8 @@ impl Trusted {
         let file = File::open(&path).map_err(FileError::at("read", &path))?;
         let mut text = String::new();
         let not_text = |_| RemoteError::NotText(self.suite.clone());
-        let unpacked = zstd::Decoder::new(file).map_err(not_text)?;
-        unpacked.take(INDEX_LIMIT).read_to_string(&mut text).map_err(not_text)?;
+        let mut unpacked = zstd::Decoder::new(file).map_err(not_text)?;
+        unpacked.read_to_string(&mut text).map_err(not_text)?;
         Ok(Index::parse(&self.suite, text)?)
     }
 

@@ -53,7 +53,7 @@ struct SomeBad {
 }
 
 fn lines(errors: &[RemoteError]) -> String {
-    errors.iter().map(|error| format!("\n  {error}")).collect()
+    errors.iter().map(|error| format!("\n  {}", error.in_one_line())).collect()
 }
 
 impl Explain for SomeBad {

@@ -41,7 +41,7 @@ fn each_mirror_that_a_host_would_refuse_is_named_and_the_others_are_shown() {
     let error = bad.error();
     assert!(error.starts_with("error: 2 of 3 mirrors cannot be used\n"), "{error}");
     assert!(error.contains(&format!("  {}/targets/", uri(&lacks))), "{error}");
-    let lie = format!("  {}: its files do not belong together", uri(&lies));
+    let lie = format!("  {}: its files do not belong together: ", uri(&lies));
     assert!(error.contains(&lie), "{error}");
 }
 

@@ -106,18 +106,20 @@ pub enum Refusal {
 }
 
 fn list(errors: &[RemoteError]) -> String {
-    errors.iter().map(|error| format!("\n  {}", one_line(error))).collect()
+    errors.iter().map(|error| format!("\n  {}", error.in_one_line())).collect()
 }
 
-/// An error with its causes.
-fn one_line(error: &RemoteError) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
+impl RemoteError {
+    /// What failed and why in one line, for lists of several.
+    pub fn in_one_line(&self) -> String {
+        let mut text = self.to_string();
+        let mut cause = self.source();
+        while let Some(error) = cause {
+            text = format!("{text}: {error}");
+            cause = error.source();
+        }
+        text
     }
-    text
 }
 
 impl Explain for RemoteError {
