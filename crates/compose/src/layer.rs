@@ -148,6 +148,7 @@ pub fn make(tree: &Tree, order: Order<'_>, progress: &dyn Progress) -> Result<Ma
             root_hash,
             compression: order.compression.algorithm.to_string(),
             cluster_bytes: order.compression.cluster_bytes,
+            inputs: order.identity,
         },
         erofs: erofs_path,
         verity: verity_path,

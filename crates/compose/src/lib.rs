@@ -256,6 +256,7 @@ fn listed(gathered: Gathered, layer: &str) -> Result<manifest::Package, ComposeE
         architecture: control.architecture().to_owned(),
         suite,
         rebuilt: control.get(BUILD_FLAGS).is_some(),
+        automatic: true, // who composes does not know what was asked for
         installed_bytes: bytes,
         layer: layer.to_owned(),
         deb: digest,

@@ -28,7 +28,7 @@ use crate::tools::ToolRoot;
 use crate::workshop::KernelShop;
 
 /// Rises when the compose crate would make other bytes of the same request.
-const METHOD: &[u8] = b"compose 6";
+const METHOD: &[u8] = b"compose 7";
 
 /// A composed layer in the cache, with what the manifest says beside it.
 #[derive(Debug, Serialize, Deserialize)]

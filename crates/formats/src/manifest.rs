@@ -32,8 +32,26 @@ pub struct Manifest {
     /// release.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub not_rebuilt: BTreeSet<PackageName>,
+    /// The packages that stay at one version whatever the repository has.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub pins: BTreeMap<PackageName, Version>,
+    /// How a host made it of another generation; nothing says so in the first one of an image.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub change: Option<Change>,
     /// The tools that shaped the layers' bytes, and their versions.
     pub tools: BTreeMap<String, String>,
+}
+
+/// How a generation came about.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Change {
+    /// The number of the generation that was changed.
+    pub from: u64,
+    /// When, seconds since 1970.
+    pub at: u64,
+    /// What was asked for, as on the command line: `install git`.
+    pub asked: String,
 }
 
 /// The kernel of a generation.
@@ -68,6 +86,8 @@ pub struct Layer {
     pub compression: String,
     /// How many bytes are compressed together.
     pub cluster_bytes: u32,
+    /// A digest of all that it was composed of, the layers beneath included.
+    pub inputs: Digest,
 }
 
 /// One installed package.
@@ -91,6 +111,9 @@ pub struct Package {
     /// Whether it was built from source with the project's flags; otherwise it is Debian's build.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub rebuilt: bool,
+    /// Whether it is only there because another package needs it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub automatic: bool,
     /// What its files take unpacked and uncompressed.
     pub installed_bytes: u64,
     /// The name of the layer that holds its files.
@@ -206,6 +229,7 @@ mod tests {
             root_hash: Digest::of(b"root"),
             compression: "zstd,12".into(),
             cluster_bytes: 65536,
+            inputs: Digest::of(b"inputs"),
         }
     }
 
@@ -231,11 +255,14 @@ mod tests {
                 architecture: "amd64".into(),
                 suite: "trixie".into(),
                 rebuilt: true,
+                automatic: true,
                 installed_bytes: 1,
                 layer: "base".into(),
                 deb: Digest::of(b"deb"),
             }],
             not_rebuilt: BTreeSet::new(),
+            pins: [("bash".parse().unwrap(), version("5.2-1+0preon1"))].into(),
+            change: Some(Change { from: 1, at: 2, asked: "install bash".into() }),
             tools: [("mkfs.erofs".into(), "1.8.6".into())].into(),
         }
     }

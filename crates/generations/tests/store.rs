@@ -28,6 +28,7 @@ fn layer(folder: &Path, name: &str) -> (Layer, LayerFiles) {
         root_hash: Digest::of(b"root"),
         compression: "lz4".into(),
         cluster_bytes: 4096,
+        inputs: Digest::of(b"inputs"),
     };
     (layer, LayerFiles { erofs: erofs_path, verity: verity_path })
 }
@@ -46,6 +47,8 @@ fn manifest(layers: Vec<Layer>) -> Manifest {
         layers,
         packages: Vec::new(),
         not_rebuilt: [].into(),
+        pins: [].into(),
+        change: None,
         tools: [].into(),
     }
 }

@@ -9,6 +9,7 @@ use base::digest::Hasher;
 use base::file::{self, FileError};
 use base::progress::{Metered, Progress, Unit};
 use base::{ByteSize, Digest, Explain, Failure};
+use formats::PackageName;
 use formats::guid::Guid;
 use formats::manifest::{self, Manifest};
 use formats::uki;
@@ -114,12 +115,26 @@ fn parts(context: &Context, tools: &ToolRoot, name: &str) -> Result<Parts, Failu
         build_id: top.build_id.clone(),
         kernel: ukis[0].kernel.clone(), // `Kernels` has one or more
         layers: layers.iter().map(|layer| layer.layer.clone()).collect(),
-        packages: top.packages.clone(),
+        packages: installed(&definition, top),
         not_rebuilt: top.not_rebuilt.clone(),
+        pins: BTreeMap::new(),
+        change: None,
         tools: top.tools.clone(),
     };
     let loader = file::read(&tools.file("usr/lib/systemd/boot/efi/systemd-bootx64.efi"))?;
     Ok(Parts { manifest, layers, ukis, loader })
+}
+
+/// The packages of an image: those that its definition does not ask for are there for others.
+fn installed(definition: &ImageDefinition, top: &Layer) -> Vec<manifest::Package> {
+    let kernels: Vec<_> = definition.kernels.iter().map(kernel::package::name).collect();
+    let asked = |name: &PackageName| {
+        definition.packages.contains(name) || kernels.iter().any(|kernel| kernel == name.as_str())
+    };
+    let packages = top.packages.iter().cloned();
+    let marked =
+        packages.map(|package| manifest::Package { automatic: !asked(&package.name), ..package });
+    marked.collect()
 }
 
 /// The unified kernel image of one kernel of an image.

@@ -26,6 +26,7 @@ fn parts(folder: &Path) -> Parts {
         root_hash,
         compression: "lz4".into(),
         cluster_bytes: 65536,
+        inputs: Digest::of(b"inputs"),
     };
     let bytes = b"uki".to_vec();
     let kernel =
@@ -39,6 +40,8 @@ fn parts(folder: &Path) -> Parts {
         layers: vec![layer.clone()],
         packages: Vec::new(),
         not_rebuilt: BTreeSet::new(),
+        pins: BTreeMap::new(),
+        change: None,
         tools: BTreeMap::new(),
     };
     let layer = Layer {
