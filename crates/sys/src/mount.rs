@@ -10,9 +10,12 @@ use std::path::{Path, PathBuf};
 use base::Explain;
 use base::file::FileError;
 use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MountPropagationFlags, MoveMountFlags,
-    UnmountFlags,
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MountPropagationFlags, UnmountFlags,
 };
+
+mod detached;
+
+pub use detached::Detached;
 
 /// What a mount does not allow, whatever the files on it say.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -114,6 +117,15 @@ impl<'a> Filesystem<'a> {
     ///
     /// [`MountError`] with what the kernel had to say.
     pub fn mount(&self, target: &Path) -> Result<(), MountError> {
+        self.detached(target)?.attach()
+    }
+
+    /// Makes the mount, for `target`, without showing it there yet.
+    ///
+    /// # Errors
+    ///
+    /// [`MountError`] with what the kernel had to say.
+    pub fn detached(&self, target: &Path) -> Result<Detached, MountError> {
         let failed = |explanation: String, source: io::Error| MountError {
             kind: self.to_string(),
             target: target.to_owned(),
@@ -122,10 +134,13 @@ impl<'a> Filesystem<'a> {
         };
         let context = rustix::mount::fsopen(self.kind, FsOpenFlags::FSOPEN_CLOEXEC)
             .map_err(|errno| failed(String::new(), errno.into()))?;
-        self.attach(&context, target).map_err(|source| failed(complaints(context), source))
+        match self.make(&context) {
+            Ok(mount) => Ok(Detached { mount, kind: self.to_string(), target: target.to_owned() }),
+            Err(source) => Err(failed(complaints(context), source)),
+        }
     }
 
-    fn attach(&self, context: &OwnedFd, target: &Path) -> io::Result<()> {
+    fn make(&self, context: &OwnedFd) -> io::Result<OwnedFd> {
         use rustix::mount as kernel;
         kernel::fsconfig_set_string(
             context,
@@ -140,10 +155,7 @@ impl<'a> Filesystem<'a> {
         }
         kernel::fsconfig_create(context)?;
         let flags = FsMountFlags::FSMOUNT_CLOEXEC;
-        let mount = kernel::fsmount(context.as_fd(), flags, self.limits.attributes())?;
-        let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
-        kernel::move_mount(mount.as_fd(), "", rustix::fs::CWD, target, flags)?;
-        Ok(())
+        Ok(kernel::fsmount(context.as_fd(), flags, self.limits.attributes())?)
     }
 }
 
@@ -227,6 +239,20 @@ pub fn unmount(target: &Path) -> Result<(), FileError> {
 pub fn detach(target: &Path) -> Result<(), FileError> {
     rustix::mount::unmount(target, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW)
         .map_err(|errno| FileError::at("detach the mount at", target)(errno.into()))
+}
+
+/// Whether something is mounted right at `path`; not if there is no such path.
+///
+/// # Errors
+///
+/// [`FileError`] naming `path`.
+pub fn is_mounted(path: &Path) -> Result<bool, FileError> {
+    use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags};
+    match rustix::fs::statx(CWD, path, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::TYPE) {
+        Ok(found) => Ok(found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT)),
+        Err(rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR) => Ok(false),
+        Err(errno) => Err(FileError::at("look for a mount at", path)(errno.into())),
+    }
 }
 
 /// Keeps mounts below `target` from showing up in other mount namespaces, and theirs in ours.
