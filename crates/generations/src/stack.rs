@@ -6,6 +6,7 @@
 //! [`Stack::mount`].
 
 mod layer;
+pub mod live;
 pub mod root;
 
 use std::fs::DirBuilder;
@@ -156,17 +157,22 @@ impl Stack {
     }
 }
 
+/// What `/usr` does not allow.
+const USR: Limits = Limits { read_only: true, no_devices: true, ..Limits::NONE };
+
 /// Stacks mounted layers, lowest first, at `target`.
 fn mount_usr(layers: &[&Path], target: &Path) -> Result<(), Cause> {
-    let limits = Limits { read_only: true, no_devices: true, ..Limits::NONE };
-    if let [only] = layers {
-        return Ok(mount::bind(only, target, limits)?);
+    match layers {
+        [only] => Ok(mount::bind(only, target, USR)?),
+        _ => Ok(overlay(layers).mount(target)?),
     }
-    let overlay = Filesystem::new("overlay").limits(limits);
+}
+
+/// Two mounted layers or more, lowest first, as one.
+fn overlay<'a>(layers: &[&'a Path]) -> Filesystem<'a> {
+    let overlay = Filesystem::new("overlay").limits(USR);
     // The kernel wants the uppermost first.
-    let overlay =
-        layers.iter().rev().fold(overlay, |overlay, layer| overlay.option("lowerdir+", *layer));
-    Ok(overlay.mount(target)?)
+    layers.iter().rev().fold(overlay, |overlay, layer| overlay.option("lowerdir+", *layer))
 }
 
 /// Lays the host's own `/etc` over the defaults in `/usr`.

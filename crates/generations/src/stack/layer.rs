@@ -16,6 +16,9 @@ use crate::store::Store;
 /// the last read left out (docs/boot.md, "Time").
 const READ_AHEAD: ByteSize = ByteSize(512 * 1024);
 
+/// The folder below `run` with the mounts of single layers.
+pub(super) const FOLDER: &str = "layers";
+
 /// A layer that is mounted.
 #[derive(Debug)]
 pub(super) struct OpenLayer {
@@ -26,6 +29,16 @@ pub(super) struct OpenLayer {
 }
 
 impl OpenLayer {
+    /// What the layer is called where it is mounted, whether it is or not.
+    pub(super) fn named(layer: &Layer, run: &Path) -> Self {
+        Self {
+            name: layer.name.clone(),
+            digest: layer.erofs,
+            mounted: run.join(FOLDER).join(layer.erofs.to_string()),
+            device: format!("preon-{}", layer.erofs),
+        }
+    }
+
     /// Mounts a layer of the store below `run`.
     ///
     /// Its devices go away by themselves when it is unmounted.
@@ -35,12 +48,7 @@ impl OpenLayer {
         layer: &Layer,
         run: &Path,
     ) -> Result<Self, StackError> {
-        let open = Self {
-            name: layer.name.clone(),
-            digest: layer.erofs,
-            mounted: run.join("layers").join(layer.erofs.to_string()),
-            device: format!("preon-{}", layer.erofs),
-        };
+        let open = Self::named(layer, run);
         match open.verify(mapper, store, layer) {
             Ok(()) => Ok(open),
             Err(cause) => {

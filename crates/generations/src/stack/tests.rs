@@ -9,15 +9,15 @@ use sys::namespace::with_private_mounts;
 use super::*;
 
 /// A fresh filesystem with the folders that a stack needs; it goes away with the namespace.
-struct Host {
+pub(super) struct Host {
     folder: tempfile::TempDir,
-    root: PathBuf,
-    run: PathBuf,
+    pub(super) root: PathBuf,
+    pub(super) run: PathBuf,
     data: PathBuf,
 }
 
 impl Host {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         Filesystem::new("tmpfs").mount(dir.path()).unwrap();
         let make = |name: &str| folder(&dir.path().join(name), 0o755).unwrap();
@@ -28,6 +28,15 @@ impl Host {
 
     fn places(&self) -> Places<'_> {
         Places { root: &self.root, run: &self.run, data: &self.data }
+    }
+
+    /// A filesystem that stands for a layer, mounted where layers are, with the file `bin/NAME`.
+    pub(super) fn mounted_layer(&self, name: &str) -> PathBuf {
+        let layer = folder(&self.run.join("layers").join(name), 0o700).unwrap();
+        Filesystem::new("tmpfs").mount(&layer).unwrap();
+        base::file::replace(&layer.join("bin").join(name), name.as_bytes()).unwrap();
+        mount::restrict(&layer, USR).unwrap();
+        layer
     }
 
     /// A folder that stands for a mounted layer, with these files.

@@ -84,6 +84,10 @@ impl Detached {
 mod tests {
     use std::fs::{self, File};
     use std::io::Read;
+    use std::sync::mpsc::channel;
+
+    use rustix::mount::MountPropagationFlags;
+    use rustix::thread::UnshareFlags;
 
     use super::*;
     use crate::mount::{Filesystem, Limits, detach, is_mounted};
@@ -119,6 +123,41 @@ mod tests {
             open.read_to_string(&mut text).unwrap();
             assert_eq!(text, "old");
             assert_eq!(count(), before);
+            detach(dir.path()).unwrap();
+        });
+    }
+
+    #[test]
+    fn a_service_with_mounts_of_its_own_sees_the_new_one_too() {
+        with_private_mounts(|| {
+            let dir = tempfile::tempdir().unwrap();
+            mounted(dir.path(), "");
+            let shared = MountPropagationFlags::SHARED | MountPropagationFlags::REC;
+            rustix::mount::mount_change(dir.path(), shared).unwrap();
+            let (source, target) = (dir.path().join("source"), dir.path().join("target"));
+            mounted(&source, "new");
+            mounted(&target, "old");
+            std::thread::scope(|scope| {
+                let (ready, wait_ready) = channel();
+                let (go, wait_go) = channel();
+                let file = target.join("file");
+                let service = scope.spawn(move || {
+                    // As systemd does for a service with `PrivateTmp=`.
+                    // SAFETY: `unshare_unsafe` is unsafe only for CLONE_FILES, which is not asked for.
+                    unsafe { rustix::thread::unshare_unsafe(UnshareFlags::NEWNS) }.unwrap();
+                    let slave = MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC;
+                    rustix::mount::mount_change("/", slave).unwrap();
+                    let before = count();
+                    ready.send(()).unwrap();
+                    wait_go.recv().unwrap();
+                    assert_eq!(fs::read_to_string(file).unwrap(), "new");
+                    assert_eq!(count(), before);
+                });
+                wait_ready.recv().unwrap();
+                Detached::copy_of(&source, &target).unwrap().replace().unwrap();
+                go.send(()).unwrap();
+                service.join().unwrap();
+            });
             detach(dir.path()).unwrap();
         });
     }

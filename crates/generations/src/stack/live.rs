@@ -1,0 +1,151 @@
+//! Another generation at `/usr` of the running host, at once: for those that only add to what runs.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use base::file::FileError;
+use formats::manifest::Manifest;
+use sys::mount::Detached;
+use sys::{Mapper, mount};
+
+use super::layer::{self, OpenLayer};
+use super::{Cause, StackError, overlay};
+use crate::store::Store;
+
+/// Shows the generation of `manifest` at `usr` instead of the one that is seen there. Layers that are mounted below
+/// `run` already are used again; those that it does not have are mounted no more.
+///
+/// Programs that run keep the files that they have open.
+///
+/// # Errors
+///
+/// [`StackError`]; what was seen before is still seen then, and no layer is mounted that was not before.
+pub fn restack(
+    store: &Store,
+    manifest: &Manifest,
+    run: &Path,
+    usr: &Path,
+) -> Result<(), StackError> {
+    let other = |cause: Cause| StackError::Other(Box::new(cause));
+    let named = manifest.layers.iter().map(|layer| OpenLayer::named(layer, run).mounted);
+    let paths: Vec<PathBuf> = named.collect();
+    let before = mounted(run).map_err(|error| other(error.into()))?;
+    let fill = || {
+        let mapper = Mapper::open().map_err(|error| other(error.into()))?;
+        for (layer, path) in manifest.layers.iter().zip(&paths) {
+            if !before.contains(path) {
+                OpenLayer::mount(&mapper, store, layer, run)?;
+            }
+        }
+        Ok(())
+    };
+    let done = fill().and_then(|()| show(&paths, usr).map_err(other));
+    let keep = if done.is_ok() { paths.into_iter().collect() } else { before };
+    forget(run, &keep).map_err(|error| other(error.into())).and(done)
+}
+
+/// Shows mounted layers, lowest first, instead of what is mounted at `usr`.
+fn show(layers: &[PathBuf], usr: &Path) -> Result<(), Cause> {
+    let layers: Vec<&Path> = layers.iter().map(PathBuf::as_path).collect();
+    let next = match layers[..] {
+        [only] => Detached::copy_of(only, usr)?,
+        _ => overlay(&layers).detached(usr)?,
+    };
+    Ok(next.replace()?)
+}
+
+/// The layers that are mounted below `run`.
+fn mounted(run: &Path) -> Result<BTreeSet<PathBuf>, FileError> {
+    let folder = run.join(layer::FOLDER);
+    let mut found = BTreeSet::new();
+    for entry in folder.read_dir().map_err(FileError::at("read", &folder))? {
+        let path = entry.map_err(FileError::at("read", &folder))?.path();
+        if mount::is_mounted(&path)? {
+            found.insert(path);
+        }
+    }
+    Ok(found)
+}
+
+/// Unmounts all layers below `run` but these. Who still uses one of them keeps it until then; its devices go away
+/// with it.
+fn forget(run: &Path, keep: &BTreeSet<PathBuf>) -> Result<(), FileError> {
+    for path in mounted(run)?.difference(keep) {
+        mount::detach(path)?;
+        std::fs::remove_dir(path).map_err(FileError::at("remove", path))?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use sys::namespace::with_private_mounts;
+
+    use super::super::tests::Host;
+    use super::*;
+
+    /// A host that shows these layers.
+    fn host(layers: &[&str]) -> (Host, PathBuf) {
+        let host = Host::new();
+        let all = layers.iter().map(|name| host.mounted_layer(name)).collect::<Vec<_>>();
+        let all: Vec<_> = all.iter().map(PathBuf::as_path).collect();
+        let usr = host.root.join("usr");
+        super::super::mount_usr(&all, &usr).unwrap();
+        (host, usr)
+    }
+
+    fn count() -> usize {
+        fs::read_to_string("/proc/thread-self/mountinfo").unwrap().lines().count()
+    }
+
+    #[test]
+    fn ten_additions_in_a_row_leave_one_mount_each_and_open_files_keep_working() {
+        with_private_mounts(|| {
+            let (host, usr) = host(&["base"]);
+            let mut open = fs::File::open(usr.join("bin/base")).unwrap();
+            let mut layers = vec![host.run.join("layers/base")];
+            let before = count();
+            for number in 1..=10 {
+                layers.push(host.mounted_layer(&format!("delta{number}")));
+                show(&layers, &usr).unwrap();
+                assert!(usr.join(format!("bin/delta{number}")).exists());
+                assert!(usr.join("bin/base").exists());
+                assert_eq!(count(), before + number, "only the layer itself is one more");
+            }
+            let mut text = String::new();
+            std::io::Read::read_to_string(&mut open, &mut text).unwrap();
+            assert_eq!(text, "base");
+            let refused = fs::write(usr.join("bin/x"), "x").unwrap_err();
+            assert_eq!(refused.kind(), std::io::ErrorKind::ReadOnlyFilesystem);
+        });
+    }
+
+    #[test]
+    fn a_single_layer_takes_the_place_of_several_and_the_others_are_forgotten() {
+        with_private_mounts(|| {
+            let (host, usr) = host(&["base", "delta"]);
+            let base = host.run.join("layers/base");
+            let before = count();
+            show(std::slice::from_ref(&base), &usr).unwrap();
+            assert!(usr.join("bin/base").exists() && !usr.join("bin/delta").exists());
+            forget(&host.run, &[base.clone()].into()).unwrap();
+            assert_eq!(mounted(&host.run).unwrap(), [base].into());
+            assert!(!host.run.join("layers/delta").exists());
+            assert_eq!(count(), before - 1);
+        });
+    }
+
+    #[test]
+    fn what_cannot_be_stacked_leaves_what_is_seen() {
+        with_private_mounts(|| {
+            let (host, usr) = host(&["base"]);
+            let before = count();
+            let layers = [host.run.join("layers/base"), host.run.join("layers/missing")];
+            show(&layers, &usr).unwrap_err();
+            assert_eq!(count(), before);
+            assert!(usr.join("bin/base").exists());
+        });
+    }
+}
