@@ -1,10 +1,11 @@
 //! Words that every crate shares: an error with a hint, sizes, digests, files that are replaced
-//! whole or not at all, children, progress.
+//! whole or not at all, children, progress, output.
 
 pub mod child;
 pub mod digest;
 pub mod explain;
 pub mod file;
+pub mod output;
 pub mod progress;
 pub mod size;
 

@@ -107,7 +107,7 @@ impl Forge {
 }
 
 fn main() -> ExitCode {
-    let mut out = output::Output(std::io::stdout().lock());
+    let mut out = base::output::Output(std::io::stdout().lock());
     match Forge::parse().run(&mut out) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {

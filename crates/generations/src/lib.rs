@@ -4,6 +4,7 @@
 //! Works without the daemon: the initrd, the daemon and the build machine use the same code.
 
 pub mod check;
+pub mod running;
 pub mod stack;
 pub mod stage;
 pub mod store;
@@ -19,6 +20,9 @@ pub const RUN: &str = "/run/preon";
 pub const DATA: &str = "/run/preon/data";
 /// Where a running host's store is.
 pub const STORE: &str = "/run/preon/data/preon";
+
+/// The file that names the generation that a host runs.
+pub const RUNNING: &str = "/run/preon/running";
 
 /// A link to the device of the EFI system partition that the boot loader came from; missing where
 /// there is none. `efi.mount` in `os/packages/preon-base` follows it.

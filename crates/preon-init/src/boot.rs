@@ -8,7 +8,7 @@ use std::path::Path;
 use base::file::{self, FileError};
 use base::{ByteSize, Digest, Explain, Failure};
 use generations::stack::{self, Places};
-use generations::{Stack, Store};
+use generations::{Stack, Store, running};
 use sys::{Filesystem, Limits, block, capability, efi, ext4, mount, root};
 
 use crate::command_line::CommandLine;
@@ -77,6 +77,8 @@ pub(crate) fn run(words: &CommandLine) -> Result<Infallible, Failure> {
     log::info(&format!("attempt {attempts} to boot {generation}"));
     store.check(generation)?;
     let stack = Stack::mount(&store, &manifest, Places { root: sysroot, run: &run, data: &data })?;
+
+    running::write(&below(generations::RUNNING), generation)?;
 
     enter(sysroot)?;
     if !capability::kernel_loads_modules() {

@@ -1,0 +1,147 @@
+//! A host in a folder, for tests of commands: with generation 1 of two packages, which runs.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use base::{Digest, explain};
+use clap::Parser;
+use formats::manifest::{Change, FORMAT, Kernel, Layer, Manifest, Package};
+use generations::store::LayerFiles;
+use generations::{Generation, Store, running};
+
+use crate::Preon;
+
+const DATA: &[u8] = &[1; 8192];
+const TREE: &[u8] = &[2; 8192];
+
+const STATUS: &str = "Package: bash\nStatus: install ok installed\nVersion: 5.2-1\nDepends: libc6 (>= 2.41)\n\
+                      Description: a shell\n\nPackage: libc6\nVersion: 2.41-1\nDescription: C\n\n";
+
+pub(crate) struct Trial {
+    root: tempfile::TempDir,
+}
+
+impl Trial {
+    pub(crate) fn new() -> Self {
+        let trial = Self { root: tempfile::tempdir().unwrap() };
+        let store = Store::create(&trial.below(generations::STORE)).unwrap();
+        let first = store.stage(&manifest("build1"), &[trial.layer()]).unwrap();
+        store.want(first).unwrap();
+        trial.runs(first.0);
+        let info = trial.below("/usr/lib/preon/dpkg/info");
+        fs::create_dir_all(&info).unwrap();
+        fs::write(info.with_file_name("status"), STATUS).unwrap();
+        fs::write(info.join("bash.list"), "/.\n/usr\n/usr/bin\n/usr/bin/bash\n").unwrap();
+        let list = "/.\n/usr\n/usr/lib\n/usr/lib/libc.so.6\n";
+        fs::write(info.join("libc6:amd64.list"), list).unwrap();
+        trial
+    }
+
+    fn below(&self, path: &str) -> PathBuf {
+        self.root.path().join(path.trim_start_matches('/'))
+    }
+
+    /// The two files of the only layer, outside of the store.
+    fn layer(&self) -> LayerFiles {
+        let files = LayerFiles { erofs: self.below("/erofs"), verity: self.below("/verity") };
+        fs::write(&files.erofs, DATA).unwrap();
+        fs::write(&files.verity, TREE).unwrap();
+        files
+    }
+
+    pub(crate) fn store(&self) -> Store {
+        Store::open(&self.below(generations::STORE)).unwrap()
+    }
+
+    /// Adds generation 2: without libc6, with another bash.
+    pub(crate) fn stage_second(&self) {
+        let mut manifest = manifest("build2");
+        manifest.packages.pop();
+        manifest.packages[0].version = "5.3-1+0preon1".parse().unwrap();
+        manifest.change = Some(Change { from: 1, at: 60, asked: "remove libc6".into() });
+        self.store().stage(&manifest, &[self.layer()]).unwrap();
+    }
+
+    /// Says that generation `number` runs.
+    pub(crate) fn runs(&self, number: u64) {
+        let path = self.below(generations::RUNNING);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        running::write(&path, Generation(number)).unwrap();
+    }
+
+    pub(crate) fn lose_layers(&self) {
+        for layer in self.layers() {
+            fs::remove_file(layer).unwrap();
+        }
+    }
+
+    pub(crate) fn damage_layers(&self) {
+        for layer in self.layers() {
+            fs::write(layer, [3; 8192]).unwrap();
+        }
+    }
+
+    fn layers(&self) -> Vec<PathBuf> {
+        let folder = self.below(generations::STORE).join("layers");
+        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect()
+    }
+
+    /// What the command prints; what it says on failure.
+    pub(crate) fn run(&self, words: &[&str]) -> Result<String, String> {
+        self.run_at(self.root.path(), words)
+    }
+
+    pub(crate) fn run_at(&self, root: impl AsRef<Path>, words: &[&str]) -> Result<String, String> {
+        let root = root.as_ref().to_str().unwrap();
+        let line = ["preon", "--root", root].into_iter().chain(words.iter().copied());
+        let mut out = Vec::new();
+        match Preon::try_parse_from(line).unwrap().run(&mut out) {
+            Ok(()) => Ok(String::from_utf8(out).unwrap()),
+            Err(failure) => Err(explain::render(failure.as_ref())),
+        }
+    }
+}
+
+fn manifest(build: &str) -> Manifest {
+    let package = |name: &str, version: &str, automatic| Package {
+        name: name.parse().unwrap(),
+        version: format!("{version}+0preon1").parse().unwrap(),
+        debian_version: version.parse().unwrap(),
+        source: name.into(),
+        source_version: version.parse().unwrap(),
+        architecture: "amd64".into(),
+        suite: "trixie".into(),
+        rebuilt: false,
+        automatic,
+        installed_bytes: 1000,
+        layer: "base".into(),
+        deb: Digest::of(name.as_bytes()),
+    };
+    Manifest {
+        format: FORMAT,
+        image: "minimal".into(),
+        version: "0.1".into(),
+        build_id: build.into(),
+        kernel: Kernel {
+            release: "6.12-preon".into(),
+            version: "6.12-1".into(),
+            uki: Digest::of(b"uki"),
+        },
+        layers: vec![Layer {
+            name: "base".into(),
+            erofs: Digest::of(DATA),
+            erofs_bytes: DATA.len() as u64,
+            verity: Digest::of(TREE),
+            verity_bytes: TREE.len() as u64,
+            root_hash: Digest::of(b"root"),
+            compression: "lz4".into(),
+            cluster_bytes: 4096,
+            inputs: Digest::of(b"inputs"),
+        }],
+        packages: vec![package("bash", "5.2-1", false), package("libc6", "2.41-1", true)],
+        not_rebuilt: [].into(),
+        pins: [].into(),
+        change: None,
+        tools: [].into(),
+    }
+}
