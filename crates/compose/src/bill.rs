@@ -16,7 +16,7 @@ use base::Digest;
 use base::digest::Hasher;
 use formats::PackageName;
 use packages::control::Control;
-use packages::copyright::{self, Licences};
+use packages::copyright::Licences;
 use packages::fixes::{BadFixes, DOCUMENTATION_FIELD, Fixes, ORIGIN_FIELD};
 
 use crate::integrate::os_release::Product;
@@ -36,8 +36,8 @@ pub struct Part {
     pub digest: Digest,
     /// The suite that Debian's package came from; `preon` for our own.
     pub suite: String,
-    /// The text of its copyright file, if it has one of its own.
-    pub copyright: Option<String>,
+    /// Its licences, if it has a copyright file of its own.
+    pub licences: Option<Licences>,
     /// Its plain files; none where the bill stays with packages.
     pub files: Vec<File>,
 }
@@ -85,8 +85,7 @@ impl Bill {
         let mut packages = Vec::new();
         for part in &parts {
             let fixes = Fixes::of_control(&part.control)?;
-            let licences = part.copyright.as_deref().map(copyright::licences);
-            packages.push(Package { part: part.clone(), licences, fixes });
+            packages.push(Package { part: part.clone(), licences: part.licences.clone(), fixes });
         }
         let by_name: BTreeMap<_, _> =
             packages.iter().map(|it| (it.name().clone(), it.clone())).collect();

@@ -9,6 +9,7 @@ use base::file::FileError;
 use goblin::elf::dynamic::{DT_NEEDED, DT_RPATH, DT_RUNPATH, DT_SONAME, DT_STRSZ, DT_STRTAB};
 use goblin::elf::header::{ELFMAG, EM_X86_64, ET_DYN, ET_EXEC};
 use goblin::elf::program_header::{PT_DYNAMIC, PT_INTERP, PT_LOAD};
+use serde::{Deserialize, Serialize};
 
 use crate::tree::Content;
 
@@ -16,12 +17,17 @@ use crate::tree::Content;
 const MOST_BYTES: u64 = 16 << 20;
 
 /// How a 64-bit x86 program or library is linked.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Linkage {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) interpreter: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) soname: Option<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) needed: Vec<String>,
     /// Folders to search before all others: `DT_RUNPATH`, or else `DT_RPATH`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) search: Vec<String>,
 }
 
@@ -133,7 +139,7 @@ mod tests {
             search: vec!["$ORIGIN/x".into(), "/usr/lib/y".into()],
         };
         let bytes = sample::elf(&expected);
-        assert_eq!(linkage(&Content::Bytes(bytes)).unwrap(), Some(expected));
+        assert_eq!(linkage(&Content::of_bytes(bytes)).unwrap(), Some(expected));
     }
 
     #[test]
@@ -141,13 +147,13 @@ mod tests {
         let whole = sample::elf(&Linkage { soname: Some("liba.so".into()), ..Linkage::default() });
         for length in 0..whole.len() {
             // Never a panic, never an error.
-            let _ = linkage(&Content::Bytes(whole[..length].to_vec())).unwrap();
+            let _ = linkage(&Content::of_bytes(&whole[..length])).unwrap();
         }
-        assert_eq!(linkage(&Content::Bytes(b"#!/bin/sh\n".to_vec())).unwrap(), None);
+        assert_eq!(linkage(&Content::of_bytes("#!/bin/sh\n")).unwrap(), None);
         for at in 0..64 {
             let mut broken = whole.clone();
             broken[at] ^= 0xff;
-            let _ = linkage(&Content::Bytes(broken)).unwrap();
+            let _ = linkage(&Content::of_bytes(broken)).unwrap();
         }
     }
 }

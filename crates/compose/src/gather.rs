@@ -9,10 +9,12 @@ use base::progress::{Progress, Unit};
 use base::{Digest, Explain};
 use formats::PackageName;
 use packages::control::Control;
+use packages::copyright::{self, Licences};
 use packages::deb::{self, Deb, DebError, Entry, Flaw, Limits};
 
 use crate::path::{BadPath, UsrPath};
-use crate::tree::{Conflict, Kind, Node, Origin, Spool, SpoolError, Tree};
+use crate::shown::{self, Parts};
+use crate::tree::{Conflict, Content, Kind, Node, Origin, Spool, SpoolError, Tree};
 
 /// A curated package to compose.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,6 +40,8 @@ pub struct Gathered {
     pub paths: Vec<UsrPath>,
     /// Bytes of its files; a file with several names counts once.
     pub bytes: u64,
+    /// Its licences; `None` where it has no copyright file of its own.
+    pub licences: Option<Licences>,
 }
 
 /// Packages cannot be put into one tree.
@@ -131,10 +135,52 @@ pub fn gather(
             suite: input.suite.clone(),
             paths,
             bytes,
+            licences: None,
         });
         task.advance(1);
     }
+    for package in &mut gathered {
+        package.licences = licences(&tree, package.control.name())?;
+    }
     if conflicts.is_empty() { Ok((tree, gathered)) } else { Err(GatherError::Conflicts(conflicts)) }
+}
+
+/// Adds packages that are seen already to those that were gathered.
+///
+/// # Errors
+///
+/// [`GatherError`]; all conflicts are reported at once.
+pub(crate) fn add_shown(
+    (tree, gathered): (&mut Tree, &mut Vec<Gathered>),
+    shown: &[shown::Package],
+) -> Result<(), GatherError> {
+    let mut conflicts = Vec::new();
+    for package in shown {
+        conflicts.extend(package.add_to(tree).err().into_iter().flatten());
+        let Parts { control, digest, suite, bytes, licences, nodes } = &*package.0;
+        gathered.push(Gathered {
+            control: control.clone(),
+            digest: *digest,
+            suite: suite.clone(),
+            paths: nodes.iter().map(|(path, _)| path.clone()).collect(),
+            bytes: *bytes,
+            licences: licences.clone(),
+        });
+    }
+    gathered.sort_by(|one, other| one.control.name().cmp(other.control.name()));
+    let twice = gathered.windows(2).find(|two| two[0].control.name() == two[1].control.name());
+    match twice {
+        Some(two) => Err(GatherError::Twice(two[0].control.name().clone())),
+        None if conflicts.is_empty() => Ok(()),
+        None => Err(GatherError::Conflicts(conflicts)),
+    }
+}
+
+/// What the copyright file of the package `name` says; its text stays where it is.
+fn licences(tree: &Tree, name: &PackageName) -> Result<Option<Licences>, FileError> {
+    let node = tree.get(&format!("usr/share/doc/{name}/copyright"));
+    let text = node.and_then(Node::content).map(Content::text).transpose()?;
+    Ok(text.map(|text| copyright::licences(&text).without_texts()))
 }
 
 fn open(input: &Input) -> Result<Deb, GatherError> {

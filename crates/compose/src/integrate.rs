@@ -13,6 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use base::Explain;
 use base::file::FileError;
+use serde::{Deserialize, Serialize};
 
 use crate::finding::Finding;
 use crate::gather::Gathered;
@@ -27,7 +28,8 @@ use status::StatusError;
 use users::{Accounts, UsersError};
 
 /// What an image adds to its packages.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Image {
     /// Whether units are to run: name → enabled. These win over all packages' presets.
     pub presets: BTreeMap<String, bool>,

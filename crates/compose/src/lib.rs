@@ -6,13 +6,16 @@
 pub mod bill;
 mod delta;
 mod elf;
+mod facts;
 pub mod finding;
 pub mod gather;
+mod inputs;
 pub mod integrate;
 pub mod layer;
 pub mod path;
 #[cfg(test)]
 mod sample;
+pub mod shown;
 pub mod tree;
 mod unit;
 mod words;
@@ -20,7 +23,6 @@ mod words;
 use std::path::PathBuf;
 
 use base::child::Program;
-use base::digest::Hasher;
 use base::file::{self, FileError};
 use base::progress::Progress;
 use base::{Digest, Explain};
@@ -30,14 +32,17 @@ use packages::control::BUILD_FLAGS;
 
 pub use finding::Finding;
 pub use gather::Input;
+pub use inputs::inputs_digest;
 pub use integrate::Image;
 pub use integrate::os_release::Product;
 pub use layer::{Algorithm, BadAlgorithm, Compression};
+pub use shown::Shown;
 
 use bill::place::PlaceError;
 use gather::{GatherError, Gathered};
 use integrate::IntegrateError;
 use layer::{LayerError, Order};
+use shown::IndexError;
 use tree::{Spool, Tree};
 
 /// All that a layer is made of.
@@ -45,10 +50,12 @@ use tree::{Spool, Tree};
 pub struct Request {
     /// The layer's name, and its files'.
     pub name: String,
-    /// What the layer beneath is made of; the layer then holds only what differs.
-    pub base: Option<Box<Request>>,
-    /// The curated packages, in any order: all that are seen in the end, those of `base` included.
+    /// What lies beneath; the layer then holds only what differs.
+    pub base: Option<Base>,
+    /// The curated packages, in any order: all that are to be seen in the end, those of `base` included.
     pub packages: Vec<Input>,
+    /// Packages that are to be seen, too, and whose files are seen already: need not be unpacked.
+    pub shown: Vec<shown::Package>,
     /// What the image adds to them.
     pub image: Image,
     /// What the product says about itself.
@@ -57,6 +64,24 @@ pub struct Request {
     pub epoch: u64,
     /// How to compress.
     pub compression: Compression,
+}
+
+/// The layers beneath another one.
+#[derive(Clone, Debug)]
+pub enum Base {
+    /// Those that this request describes.
+    Composed(Box<Request>),
+    /// Those that a host shows.
+    Shown(Shown, Beneath),
+}
+
+/// What a manifest says about layers that are seen.
+#[derive(Clone, Debug)]
+pub struct Beneath {
+    /// What the uppermost was composed of: [`manifest::Layer::inputs`].
+    pub inputs: Digest,
+    /// The packages in them.
+    pub packages: Vec<manifest::Package>,
 }
 
 /// Where and with what to make it; nothing here changes the bytes.
@@ -98,6 +123,9 @@ pub enum ComposeError {
     /// What it is made of cannot be put into it.
     #[error("cannot write the bill of materials")]
     Bill(#[from] PlaceError),
+    /// What it is made of cannot be written down.
+    #[error("cannot write the index")]
+    Index(#[from] IndexError),
     /// The layer cannot be written.
     #[error("cannot write the layer")]
     Layer(#[from] LayerError),
@@ -124,6 +152,7 @@ impl Explain for ComposeError {
             Self::Gather(error) => error.hint(),
             Self::Integrate(error) => error.hint(),
             Self::Bill(error) => error.hint(),
+            Self::Index(error) => error.hint(),
             Self::Layer(error) => error.hint(),
             Self::SourceVersion { .. } => None,
         }
@@ -145,8 +174,13 @@ pub fn compose(
     file::create_dir_all(&workshop.folder)?;
     let mut spool = Spool::create(&workshop.folder)?;
     let Whole { mut tree, gathered, findings } = whole(request, &mut spool, progress)?;
-    if let Some(base) = &request.base {
-        tree = delta::over(&whole(base, &mut spool, progress)?.tree, &tree)?;
+    let base = match &request.base {
+        None => None,
+        Some(Base::Composed(base)) => Some(whole(base, &mut spool, progress)?.tree),
+        Some(Base::Shown(shown, _)) => Some(shown.tree().map_err(GatherError::Conflicts)?),
+    };
+    if let Some(base) = base {
+        tree = delta::over(&base, &tree)?;
     }
     let order = Order {
         name: &request.name,
@@ -182,63 +216,29 @@ fn whole(
     spool: &mut Spool,
     progress: &dyn Progress,
 ) -> Result<Whole, ComposeError> {
-    let (mut tree, gathered) = gather::gather(&request.packages, spool, progress)?;
+    let (mut tree, mut gathered) = gather::gather(&request.packages, spool, progress)?;
+    gather::add_shown((&mut tree, &mut gathered), &request.shown)?;
+    let texts = shown::package_texts(&tree, &gathered)?;
     let findings = integrate::integrate(&mut tree, &gathered, &request.image, &request.product)?;
     bill::place::place(&mut tree, &gathered, request)?;
+    shown::place(&mut tree, texts, request)?;
     Ok(Whole { tree, gathered, findings })
 }
 
 /// The name of the lowest layer that the package lies in.
 fn home(package: Digest, request: &Request) -> &str {
-    match &request.base {
-        Some(base) if base.packages.iter().any(|input| input.digest == package) => {
-            home(package, base)
+    let beneath = match &request.base {
+        None => None,
+        Some(Base::Composed(base)) => {
+            let there = base.packages.iter().any(|input| input.digest == package);
+            there.then(|| home(package, base))
         }
-        _ => &request.name,
-    }
-}
-
-/// A digest of all that decides the layer's bytes, but for this code and mkfs.erofs: a cache
-/// must add digests of those.
-pub fn inputs_digest(request: &Request) -> Digest {
-    let Request { name, base, packages, image, product, epoch, compression } = request;
-    let mut hasher = Hasher::default();
-    let mut digests: Vec<_> = packages.iter().map(|input| input.digest).collect();
-    digests.sort_unstable();
-    hasher.field(name.as_bytes()).field(&count(digests.len()));
-    for digest in digests {
-        hasher.field(digest.as_bytes());
-    }
-    let Image { presets, etc, missing_libraries } = image;
-    hasher.field(&count(presets.len()));
-    for (unit, on) in presets {
-        hasher.field(unit.as_bytes()).field(&[u8::from(*on)]);
-    }
-    hasher.field(&count(etc.len()));
-    for (path, text) in etc {
-        hasher.field(path.as_bytes()).field(text.as_bytes());
-    }
-    hasher.field(&count(missing_libraries.len()));
-    for library in missing_libraries {
-        hasher.field(library.as_bytes());
-    }
-    for fact in [&product.version, &product.build_id, &product.image] {
-        hasher.field(fact.as_bytes());
-    }
-    hasher.field(&count(product.not_rebuilt.len()));
-    for package in &product.not_rebuilt {
-        hasher.field(package.as_str().as_bytes());
-    }
-    hasher.field(compression.algorithm.as_str().as_bytes());
-    hasher.field(&compression.cluster_bytes.to_le_bytes()).field(&epoch.to_le_bytes());
-    if let Some(base) = base {
-        hasher.field(b"over").field(inputs_digest(base).as_bytes());
-    }
-    hasher.finish()
-}
-
-fn count(length: usize) -> [u8; 8] {
-    (length as u64).to_le_bytes()
+        Some(Base::Shown(_, beneath)) => {
+            let mut packages = beneath.packages.iter();
+            packages.find(|it| it.deb == package).map(|it| it.layer.as_str())
+        }
+    };
+    beneath.unwrap_or(&request.name)
 }
 
 fn listed(gathered: Gathered, layer: &str) -> Result<manifest::Package, ComposeError> {

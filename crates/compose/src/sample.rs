@@ -48,3 +48,21 @@ pub(crate) fn mkfs() -> Program {
                   exec dd of=\"$output\" bs=4096 conv=sync iflag=fullblock status=none";
     Program::from_words(["/bin/sh", "-c", script])
 }
+
+/// Unpacks a layer that [`mkfs`] made over what is in the folder `usr`, as overlayfs would show both.
+pub(crate) fn lay_over(layer: &Path, usr: &Path) {
+    let mut archive = tar::Archive::new(std::fs::File::open(layer).unwrap());
+    for entry in archive.entries().unwrap() {
+        let mut entry = entry.unwrap();
+        let place = usr.join(entry.path().unwrap());
+        let is_folder = entry.header().entry_type() == tar::EntryType::Directory;
+        match place.symlink_metadata() {
+            Ok(there) if there.is_dir() && !is_folder => std::fs::remove_dir_all(&place).unwrap(),
+            Ok(there) if !there.is_dir() => std::fs::remove_file(&place).unwrap(),
+            _ => {}
+        }
+        if entry.header().entry_type() != tar::EntryType::Char {
+            entry.unpack_in(usr).unwrap();
+        }
+    }
+}

@@ -27,6 +27,7 @@ fn request(folder: &Path) -> Request {
         name: "base".into(),
         base: None,
         packages,
+        shown: Vec::new(),
         image: Image {
             presets: [("a.service".to_owned(), true)].into(),
             etc: [("/etc/hostname".to_owned(), "preon\n".to_owned())].into(),
@@ -147,7 +148,11 @@ fn over_a_base_only_what_differs_is_in_the_layer() {
     let dir = tempfile::tempdir().unwrap();
     let base = request(dir.path());
     let c = package(dir.path(), "c", &[("usr/bin/c", "c"), ("usr/share/preon/etc/c", "c")]);
-    let mut above = Request { name: "above".into(), base: Some(Box::new(base.clone())), ..base };
+    let mut above = Request {
+        name: "above".into(),
+        base: Some(Base::Composed(Box::new(base.clone()))),
+        ..base
+    };
     above.packages.push(c);
     let composed = make(&above, dir.path()).unwrap();
     let files = files(&composed.erofs);
@@ -183,7 +188,7 @@ fn whatever_changes_the_bytes_changes_the_digest_of_the_inputs() {
         |it| it.epoch += 1,
         |it| it.compression.algorithm = algorithm("zstd,11"),
         |it| it.compression.cluster_bytes += 1,
-        |it| it.base = Some(Box::new(it.clone())),
+        |it| it.base = Some(Base::Composed(Box::new(it.clone()))),
     ];
     for (at, change) in changes.into_iter().enumerate() {
         let mut changed = first.clone();

@@ -10,8 +10,8 @@ use std::sync::Arc;
 use base::Explain;
 use formats::PackageName;
 
-pub(crate) use content::SpoolError;
-pub use content::{Content, Piece, Reader, Spool};
+pub use content::{Content, Reader, Spool};
+pub(crate) use content::{Known, SpoolError};
 
 use crate::path::UsrPath;
 
@@ -150,7 +150,7 @@ impl Node {
 
     /// A small file that belongs to root and that all may read.
     pub fn file(bytes: impl Into<Vec<u8>>, origin: Origin) -> Self {
-        Self::new(Kind::File(Arc::new(Content::Bytes(bytes.into()))), origin)
+        Self::new(Kind::File(Arc::new(Content::of_bytes(bytes))), origin)
     }
 
     /// A symbolic link to `target`.

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use base::digest::Hasher;
 use base::file::{self, FileError};
 use base::{Digest, Explain, Failure};
-use compose::{Algorithm, Compression, Finding, Image, Input, Product, Request, Workshop};
+use compose::{Algorithm, Base, Compression, Finding, Image, Input, Product, Request, Workshop};
 use formats::PackageName;
 use formats::manifest;
 use serde::{Deserialize, Serialize};
@@ -26,9 +26,6 @@ use crate::recipe::{ImageDefinition, Preset};
 use crate::supply::Supply;
 use crate::tools::ToolRoot;
 use crate::workshop::KernelShop;
-
-/// Rises when the compose crate would make other bytes of the same request.
-const METHOD: &[u8] = b"compose 7";
 
 /// A composed layer in the cache, with what the manifest says beside it.
 #[derive(Debug, Serialize, Deserialize)]
@@ -169,7 +166,7 @@ pub(crate) fn described(context: &Context, name: &str) -> Result<Described, Fail
     let epoch = Supply::open(context)?.lock.epoch();
     let mut request = request(name, &definition, &curated, epoch);
     if let Some(over) = &definition.over {
-        request.base = Some(Box::new(described(context, over)?.request));
+        request.base = Some(Base::Composed(Box::new(described(context, over)?.request)));
     }
     Ok(Described { definition, request })
 }
@@ -189,7 +186,10 @@ pub(crate) fn layers(
     let mut layers = Vec::new();
     while let Some(request) = next {
         layers.insert(0, layer(context, tools, request)?);
-        next = request.base.as_deref();
+        next = match &request.base {
+            Some(Base::Composed(base)) => Some(&**base),
+            _ => None, // nothing is seen yet where images are built
+        };
     }
     Ok(layers)
 }
@@ -244,7 +244,7 @@ pub(crate) fn alone(
 /// The layer that `request` describes.
 fn layer(context: &Context, tools: &ToolRoot, request: &Request) -> Result<Layer, Failure> {
     let mut hasher = Hasher::default();
-    hasher.field(METHOD).field(tools.identity().as_bytes());
+    hasher.field(tools.identity().as_bytes());
     hasher.field(compose::inputs_digest(request).as_bytes());
     let key = hasher.finish();
     let kept = context.cache.path(Kind::Layers, &key);
@@ -299,10 +299,11 @@ fn request(name: &str, definition: &ImageDefinition, curated: &CuratedSet, epoch
         suite: suite.clone(),
     };
     let presets = &definition.presets;
-    let mut request = Request {
+    let request = Request {
         name: name.to_owned(),
         base: None,
         packages: packages.iter().map(input).collect(),
+        shown: Vec::new(),
         image: Image {
             presets: presets.iter().map(|(u, p)| (u.clone(), *p == Preset::Enable)).collect(),
             etc: definition.etc.iter().map(|(p, t)| (p.as_str().to_owned(), t.clone())).collect(),
@@ -320,11 +321,7 @@ fn request(name: &str, definition: &ImageDefinition, curated: &CuratedSet, epoch
             cluster_bytes: definition.cluster_bytes.get(),
         },
     };
-    // What the build is called follows from all else that it is made of.
-    let mut hasher = Hasher::default();
-    hasher.field(METHOD).field(compose::inputs_digest(&request).as_bytes());
-    request.product.build_id = hasher.finish().short();
-    request
+    request.named()
 }
 
 #[cfg(test)]

@@ -10,11 +10,12 @@ use std::fmt;
 
 use base::Digest;
 use formats::deb822::{self, Field, Paragraph};
+use serde::{Deserialize, Serialize};
 
 use crate::licence;
 
 /// The licences of a package.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Licences {
     /// An expression of SPDX: all of it holds.
     pub expression: String,
@@ -23,12 +24,21 @@ pub struct Licences {
 }
 
 /// A licence that SPDX does not know.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Extracted {
     /// What the copyright file calls it.
     pub name: String,
     /// Its text.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub text: String,
+}
+
+impl Licences {
+    /// The same without the texts of licences, for where the copyright file is at hand.
+    pub fn without_texts(mut self) -> Self {
+        self.extracted.values_mut().for_each(|licence| licence.text.clear());
+        self
+    }
 }
 
 /// What [`Licences`] calls a copyright file that no program can read.

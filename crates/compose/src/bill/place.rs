@@ -1,14 +1,13 @@
 //! The bill of materials and the list of fixed flaws on the host, below `/usr/lib/preon`.
 
 use base::Explain;
-use base::file::FileError;
 use packages::fixes::BadFixes;
 
 use super::{Bill, Part, sources, spdx};
 use crate::Request;
 use crate::gather::Gathered;
 use crate::path::UsrPath;
-use crate::tree::{Conflict, Content, Node, Origin, Tree};
+use crate::tree::{Conflict, Node, Origin, Tree};
 
 /// The bill cannot be placed.
 #[derive(Debug, thiserror::Error)]
@@ -16,9 +15,6 @@ pub enum PlaceError {
     /// A package's list of fixes is broken.
     #[error(transparent)]
     Fixes(#[from] BadFixes),
-    /// A copyright file cannot be read.
-    #[error(transparent)]
-    File(#[from] FileError),
     /// Somebody else has its place.
     #[error(transparent)]
     Conflict(#[from] Conflict),
@@ -28,7 +24,6 @@ impl Explain for PlaceError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Fixes(error) => error.hint(),
-            Self::File(error) => error.hint(),
             Self::Conflict(error) => error.hint(),
         }
     }
@@ -44,7 +39,7 @@ pub(crate) fn place(
     packages: &[Gathered],
     request: &Request,
 ) -> Result<(), PlaceError> {
-    let parts = packages.iter().map(|package| part(tree, package)).collect::<Result<_, _>>()?;
+    let parts = packages.iter().map(part).collect();
     let bill = Bill::new(&request.product, request.epoch, parts)?;
     let all = [
         ("usr/lib/preon/sbom.spdx.json", spdx::document(&bill, spdx::Detail::Host)),
@@ -56,10 +51,7 @@ pub(crate) fn place(
     Ok(())
 }
 
-fn part(tree: &Tree, package: &Gathered) -> Result<Part, FileError> {
-    let Gathered { control, digest, suite, .. } = package;
-    let node = tree.get(&format!("usr/share/doc/{}/copyright", control.name()));
-    let copyright = node.and_then(Node::content).map(Content::text).transpose()?;
-    let (control, suite) = (control.clone(), suite.clone());
-    Ok(Part { control, digest: *digest, suite, copyright, files: Vec::new() })
+fn part(package: &Gathered) -> Part {
+    let Gathered { control, digest, suite, licences, .. } = package.clone();
+    Part { control, digest, suite, licences, files: Vec::new() }
 }

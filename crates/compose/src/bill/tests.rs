@@ -15,7 +15,7 @@ fn part(control: &str, copyright: Option<&str>, files: &[&str]) -> Part {
         control: Control::parse(control).unwrap(),
         digest: Digest::of(control.as_bytes()),
         suite: if control.contains("Preon-Origin") { "trixie-security" } else { "preon" }.into(),
-        copyright: copyright.map(str::to_owned),
+        licences: copyright.map(packages::copyright::licences),
         files: files.iter().map(file).collect(),
     }
 }

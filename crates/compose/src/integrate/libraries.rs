@@ -6,7 +6,7 @@ use base::Explain;
 use base::file::FileError;
 use formats::ldcache::{self, CacheError, Library};
 
-use crate::elf::{self, Linkage};
+use crate::elf::Linkage;
 use crate::path::{ETC, UsrPath};
 use crate::tree::{Conflict, Kind, Node, Origin, Tree};
 
@@ -85,8 +85,8 @@ impl Libraries {
         let mut linked = BTreeMap::new();
         for (path, node) in tree.iter() {
             let Kind::File(content) = &node.kind else { continue };
-            if let Some(linkage) = elf::linkage(content)? {
-                linked.insert(path.clone(), linkage);
+            if let Some(linkage) = &content.facts()?.linkage {
+                linked.insert(path.clone(), linkage.clone());
             }
         }
         Ok(Self { linked, folders: folders(tree)? })

@@ -6,12 +6,14 @@ use std::collections::BTreeSet;
 
 use base::Explain;
 use formats::PackageName;
+use serde::{Deserialize, Serialize};
 
 use crate::path::UsrPath;
 use crate::tree::{Conflict, Node, Origin, Tree};
 
 /// What the product says about itself.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Product {
     /// `VERSION_ID`: lower-case letters, digits and `._-`.
     pub version: String,

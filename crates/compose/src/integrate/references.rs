@@ -151,22 +151,7 @@ fn interpreters(tree: &Tree) -> Result<Vec<Finding>, FileError> {
         if node.mode & 0o111 == 0 {
             continue;
         }
-        let start = content.range(0, 256)?;
-        let Some(line) =
-            start.strip_prefix(b"#!").and_then(|rest| rest.split(|b| *b == b'\n').next())
-        else {
-            continue;
-        };
-        let line = String::from_utf8_lossy(line);
-        let mut words = line.split_ascii_whitespace();
-        let interpreter = match (words.next(), words.next()) {
-            (Some("/usr/bin/env" | "/bin/env"), Some(name)) if !name.contains('/') => {
-                format!("/usr/bin/{name}")
-            }
-            (Some("/usr/bin/env" | "/bin/env"), Some(path)) => path.to_owned(),
-            (Some(path), _) => path.to_owned(),
-            (None, _) => continue,
-        };
+        let Some(interpreter) = content.facts()?.interpreter.clone() else { continue };
         if tree.resolve(&interpreter).is_none() {
             findings.push(Finding::NoInterpreter { program: path.on_host(), interpreter });
         }

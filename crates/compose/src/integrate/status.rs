@@ -112,6 +112,7 @@ mod tests {
             suite: "trixie".into(),
             paths: paths.iter().map(|path| UsrPath::new(path).unwrap()).collect(),
             bytes: 0,
+            licences: None,
         }
     }
 

@@ -1,26 +1,39 @@
-//! What files hold: bytes in memory, or a piece of a file beside the output that has no name.
+//! What files hold: bytes in memory, a piece of a file beside the output that has no name, or a file that is seen.
 
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
+use base::Digest;
 use base::file::FileError;
+
+use crate::facts::Facts;
 
 /// The content of a file.
 #[derive(Clone, Debug)]
-pub enum Content {
-    /// It is small and was made here.
+pub struct Content {
+    source: Source,
+    digest: OnceLock<Digest>,
+    facts: OnceLock<Facts>,
+}
+
+/// Where the bytes are.
+#[derive(Clone, Debug)]
+enum Source {
+    /// Here: it is small and was made here.
     Bytes(Vec<u8>),
-    /// It lies in a [`Spool`].
+    /// In a [`Spool`].
     Spooled(Piece),
+    /// In a file that a layer beneath shows.
+    Shown { path: PathBuf, length: u64 },
 }
 
 /// A piece of a spool.
 #[derive(Clone, Debug)]
-pub struct Piece {
+struct Piece {
     store: Arc<Store>,
     offset: u64,
     length: u64,
@@ -33,11 +46,32 @@ struct Store {
 }
 
 impl Content {
+    fn new(source: Source) -> Self {
+        Self { source, digest: OnceLock::new(), facts: OnceLock::new() }
+    }
+
+    /// Bytes in memory.
+    pub fn of_bytes(bytes: impl Into<Vec<u8>>) -> Self {
+        Self::new(Source::Bytes(bytes.into()))
+    }
+
+    /// What the file at `path` holds, of which this is known already.
+    pub(crate) fn shown(path: PathBuf, known: Known) -> Self {
+        let Known { length, digest, facts } = known;
+        let content = Self::new(Source::Shown { path, length });
+        Self {
+            digest: digest.map_or_else(OnceLock::new, OnceLock::from),
+            facts: facts.into(),
+            ..content
+        }
+    }
+
     /// How many bytes it has.
     pub fn len(&self) -> u64 {
-        match self {
-            Self::Bytes(bytes) => bytes.len() as u64,
-            Self::Spooled(piece) => piece.length,
+        match &self.source {
+            Source::Bytes(bytes) => bytes.len() as u64,
+            Source::Spooled(piece) => piece.length,
+            Source::Shown { length, .. } => *length,
         }
     }
 
@@ -72,22 +106,65 @@ impl Content {
     pub fn range(&self, offset: u64, length: u64) -> Result<Vec<u8>, FileError> {
         let start = offset.min(self.len());
         let length = length.min(self.len() - start);
-        match self {
-            Self::Bytes(all) => Ok(all[start as usize..(start + length) as usize].to_vec()),
-            Self::Spooled(piece) => {
-                let mut bytes = vec![0; length as usize];
+        let mut bytes = vec![0; length as usize];
+        match &self.source {
+            Source::Bytes(all) => bytes.copy_from_slice(&all[start as usize..][..length as usize]),
+            Source::Spooled(piece) => {
                 let Store { file, path } = &*piece.store;
                 file.read_exact_at(&mut bytes, piece.offset + start)
                     .map_err(FileError::at("read", path))?;
-                Ok(bytes)
+            }
+            Source::Shown { path, .. } => {
+                let file = File::open(path).map_err(FileError::at("read", path))?;
+                file.read_exact_at(&mut bytes, start).map_err(FileError::at("read", path))?;
             }
         }
+        Ok(bytes)
     }
 
     /// Reads it from its start.
     pub fn reader(&self) -> Reader<'_> {
-        Reader { content: self, at: 0 }
+        Reader { content: self, at: 0, open: None }
     }
+
+    /// The digest of its bytes; worked out once.
+    ///
+    /// # Errors
+    ///
+    /// [`io::Error`] if it cannot be read.
+    pub(crate) fn digest(&self) -> io::Result<Digest> {
+        if let Some(known) = self.digest.get() {
+            return Ok(*known);
+        }
+        let digest = Digest::of_reader(self.reader())?;
+        Ok(*self.digest.get_or_init(|| digest))
+    }
+
+    /// Whether its digest is known without reading it.
+    pub(crate) fn has_digest(&self) -> bool {
+        self.digest.get().is_some()
+    }
+
+    /// What composing wants to know of it; worked out once.
+    ///
+    /// # Errors
+    ///
+    /// [`FileError`] naming the spool or the file.
+    pub(crate) fn facts(&self) -> Result<&Facts, FileError> {
+        if let Some(known) = self.facts.get() {
+            return Ok(known);
+        }
+        let facts = Facts::of(self)?;
+        Ok(self.facts.get_or_init(|| facts))
+    }
+}
+
+/// What is known of a file without reading it.
+#[derive(Clone, Debug)]
+pub(crate) struct Known {
+    pub(crate) length: u64,
+    pub(crate) digest: Option<Digest>,
+    pub(crate) facts: Facts,
 }
 
 /// Reads a [`Content`] from its start.
@@ -95,16 +172,24 @@ impl Content {
 pub struct Reader<'a> {
     content: &'a Content,
     at: u64,
+    open: Option<File>,
 }
 
 impl Read for Reader<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let left = self.content.len() - self.at;
         let length = usize::try_from(left).unwrap_or(usize::MAX).min(buffer.len());
-        let count = match self.content {
-            Content::Bytes(all) => (&all[self.at as usize..]).read(buffer)?,
-            Content::Spooled(piece) => {
+        let count = match &self.content.source {
+            Source::Bytes(all) => (&all[self.at as usize..]).read(buffer)?,
+            Source::Spooled(piece) => {
                 piece.store.file.read_at(&mut buffer[..length], piece.offset + self.at)?
+            }
+            Source::Shown { path, .. } => {
+                let file = match self.open.take() {
+                    Some(file) => file,
+                    None => File::open(path)?,
+                };
+                self.open.insert(file).read_at(&mut buffer[..length], self.at)?
             }
         };
         if count == 0 && length > 0 {
@@ -166,7 +251,8 @@ impl Spool {
             self.end += count as u64;
         }
         let length = self.end - offset;
-        Ok(Content::Spooled(Piece { store: Arc::clone(&self.store), offset, length }))
+        let piece = Piece { store: Arc::clone(&self.store), offset, length };
+        Ok(Content::new(Source::Spooled(piece)))
     }
 }
 
@@ -180,7 +266,11 @@ mod tests {
         let mut spool = Spool::create(dir.path()).unwrap();
         spool.take(&mut &b"before"[..]).unwrap();
         let spooled = spool.take(&mut &b"0123456789"[..]).unwrap();
-        for content in [spooled, Content::Bytes(b"0123456789".to_vec())] {
+        let path = dir.path().join("shown");
+        std::fs::write(&path, "0123456789").unwrap();
+        let known = Known { length: 10, digest: None, facts: Facts::default() };
+        let shown = Content::shown(path, known);
+        for content in [spooled, shown, Content::of_bytes("0123456789")] {
             assert_eq!(content.len(), 10);
             assert_eq!(content.bytes().unwrap(), b"0123456789");
             assert_eq!(content.range(8, 5).unwrap(), b"89");
@@ -188,6 +278,7 @@ mod tests {
             let mut bytes = Vec::new();
             content.reader().read_to_end(&mut bytes).unwrap();
             assert_eq!(bytes, b"0123456789");
+            assert_eq!(content.digest().unwrap(), Digest::of(b"0123456789"));
         }
     }
 

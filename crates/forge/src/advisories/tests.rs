@@ -13,7 +13,7 @@ fn part(control: &str) -> Part {
         control: Control::parse(control).unwrap(),
         digest: Digest::of(control.as_bytes()),
         suite: "trixie".into(),
-        copyright: None,
+        licences: None,
         files: Vec::new(),
     }
 }

@@ -34,6 +34,7 @@ fn incompressible(folder: &Path) -> Request {
     Request {
         name: "demo".into(),
         base: None,
+        shown: Vec::new(),
         packages: vec![input],
         image: Image::default(),
         product: Product {

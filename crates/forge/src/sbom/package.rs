@@ -6,6 +6,7 @@ use base::Digest;
 use base::file::FileError;
 use compose::Input;
 use compose::bill::{File, Part};
+use packages::copyright;
 use packages::deb::{Deb, DebError, Kind, Limits};
 use sha1::{Digest as _, Sha1};
 
@@ -17,7 +18,7 @@ use sha1::{Digest as _, Sha1};
 pub(super) fn read(input: &Input) -> Result<Part, DebError> {
     let deb = Deb::open(&input.deb)?;
     let own = format!("usr/share/doc/{}/copyright", deb.control().name());
-    let mut copyright = None;
+    let mut licences = None;
     let mut files: BTreeMap<String, File> = BTreeMap::new();
     deb.visit(Limits::default(), |entry, content| {
         let path = format!("/{}", entry.path);
@@ -26,7 +27,7 @@ pub(super) fn read(input: &Input) -> Result<Part, DebError> {
                 let mut bytes = Vec::new();
                 content.read_to_end(&mut bytes).map_err(FileError::at("read", &input.deb))?;
                 if entry.path == own {
-                    copyright = Some(String::from_utf8_lossy(&bytes).into_owned());
+                    licences = Some(copyright::licences(&String::from_utf8_lossy(&bytes)));
                 }
                 files.insert(path.clone(), file(path, &bytes));
             }
@@ -43,7 +44,7 @@ pub(super) fn read(input: &Input) -> Result<Part, DebError> {
         control: deb.control().clone(),
         digest: input.digest,
         suite: input.suite.clone(),
-        copyright,
+        licences,
         files: files.into_values().collect(),
     })
 }
