@@ -62,11 +62,24 @@ pub(crate) enum Origin {
     },
     /// What was built from the source of a package of Debian, beside the recipe.
     Rebuilt(RebuiltPackage),
-    /// The recipe's own files only.
+    /// The recipe's own files, and a program of ours.
     Own {
         /// The version that it gets.
         version: Version,
+        /// The program, if it has one.
+        program: Option<OwnProgram>,
     },
+}
+
+/// A program of ours, as it was built.
+#[derive(Clone, Debug)]
+pub(crate) struct OwnProgram {
+    /// What it is called in `/usr/bin`.
+    pub(crate) name: &'static str,
+    /// The file.
+    pub(crate) path: PathBuf,
+    /// Its digest.
+    pub(crate) digest: Digest,
 }
 
 /// A curated package in the cache.
@@ -382,7 +395,11 @@ fn key(input: &Input, recipe: &Recipe, recipes: &Recipes) -> Digest {
         Origin::Rebuilt(RebuiltPackage { digest, flags, .. }) => {
             hasher.field(b"rebuilt").field(digest.as_bytes()).field(flags.as_bytes())
         }
-        Origin::Own { version } => hasher.field(b"own").field(version.as_str().as_bytes()),
+        Origin::Own { version, program } => {
+            let program = program.as_ref().map(|program| program.digest);
+            hasher.field(b"own").field(version.as_str().as_bytes());
+            hasher.field(program.as_ref().map_or(b"", |digest| digest.as_bytes()))
+        }
     };
     // The only thing that is taken from other recipes: the numbers of groups.
     for group in recipe.declared.users.iter().filter_map(|user| user.group.as_ref()) {
@@ -404,7 +421,7 @@ fn recorded(path: &Path, record_path: &Path) -> Option<Record> {
 fn curate(input: &Input, recipe: &Recipe, recipes: &Recipes) -> Result<(Vec<u8>, Record), Problem> {
     let mut review = Review::default();
     let (mut tree, control) = match &input.origin {
-        Origin::Own { version } => (Tree::default(), own_control(recipe, version)?),
+        Origin::Own { version, program } => own(recipe, version, program.as_ref())?,
         Origin::Debian { deb, digest } | Origin::Rebuilt(RebuiltPackage { deb, digest, .. }) => {
             let mut deb = Deb::open(deb)?;
             deb.control_mut().remove_all(control::OURS);
@@ -453,15 +470,25 @@ fn version(of: &Version, recipe: &Recipe, control: Option<&Control>) -> Version 
     of.with_preon(revision.saturating_mul(2) - u32::from(!is_built))
 }
 
-/// The control file of a package of our own.
-fn own_control(recipe: &Recipe, version: &Version) -> Result<Control, BadControl> {
+/// A package of our own, without what the recipe's folder adds.
+fn own(
+    recipe: &Recipe,
+    version: &Version,
+    program: Option<&OwnProgram>,
+) -> Result<(Tree, Control), Problem> {
     let Recipe { name, declared, .. } = recipe;
     let version = self::version(version, recipe, None);
-    Control::parse(&format!(
+    let mut control = Control::parse(&format!(
         "Package: {name}\nVersion: {version}\nArchitecture: amd64\nMaintainer: Preon OS\n\
          Description: {}\n",
         declared.summary
-    ))
+    ))?;
+    relations::add_needs(&mut control, recipe)?;
+    let mut tree = Tree::default();
+    if let Some(OwnProgram { name, path, .. }) = program {
+        tree.put_file(format!("/usr/bin/{name}"), true, file::read(path)?);
+    }
+    Ok((tree, control))
 }
 
 #[cfg(test)]

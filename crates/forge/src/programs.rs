@@ -11,6 +11,8 @@ use base::file::{self, FileError};
 use base::progress::Unit;
 use base::{Digest, Explain, Failure};
 
+use serde::Deserialize;
+
 use crate::cache::Kind;
 use crate::context::Context;
 use crate::sandbox::{Bind, Inside};
@@ -43,30 +45,66 @@ impl Explain for ProgramError {
     }
 }
 
-/// The path of `preon-init`, a static program; built now unless the cache has it.
+/// A program of ours that images have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Program {
+    /// PID 1 of the initrd: static, for nothing is beside it.
+    PreonInit,
+    /// The operator's program.
+    Preon,
+}
+
+impl Program {
+    /// What it is called, as the crate that it is made of.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::PreonInit => "preon-init",
+            Self::Preon => "preon",
+        }
+    }
+
+    /// The other crates of ours that it is made of.
+    fn crates(self) -> &'static [&'static str] {
+        match self {
+            Self::PreonInit => &["base", "formats", "sys", "generations"],
+            Self::Preon => {
+                &["base", "formats", "sys", "generations", "packages", "compose", "host"]
+            }
+        }
+    }
+
+    fn rust_flags(self) -> &'static str {
+        match self {
+            Self::PreonInit => "-C target-feature=+crt-static",
+            Self::Preon => "",
+        }
+    }
+}
+
+/// The path of a program of ours; built now unless the cache has it.
 ///
 /// # Errors
 ///
 /// [`ProgramError`], or what the build root fails with.
-pub(crate) fn preon_init(context: &Context) -> Result<PathBuf, Failure> {
-    const NAME: &str = "preon-init";
-    const CRATES: [&str; 5] = ["base", "formats", "sys", "generations", NAME];
+pub(crate) fn built(context: &Context, program: Program) -> Result<PathBuf, Failure> {
+    let name = program.name();
     let root = ToolRoot::open(context, "build")?;
-    let key = key(context, &root, &CRATES)?;
+    let key = key(context, &root, program)?;
     let folder = context.cache.folder(Kind::Programs, &key, |folder| {
-        let task = context.progress.begin("compiling preon-init", None, Unit::Nothing);
-        fetch(context, NAME)?;
+        let task = context.progress.begin(&format!("compiling {name}"), None, Unit::Nothing);
+        fetch(context, name)?;
         let target = folder.join("target");
         file::create_dir_all(&target)?;
-        compile(context, &root, &target, NAME)?;
-        let built = target.join(TARGET).join("image").join(NAME);
-        let place = folder.join(NAME);
+        compile(context, &root, &target, program)?;
+        let built = target.join(TARGET).join("image").join(name);
+        let place = folder.join(name);
         fs::rename(&built, &place).map_err(FileError::at("move", &built))?;
         fs::remove_dir_all(&target).map_err(FileError::at("remove", &target))?;
         drop(task);
         Ok(())
     })?;
-    Ok(folder.join(NAME))
+    Ok(folder.join(name))
 }
 
 fn fetch(context: &Context, name: &'static str) -> Result<(), ProgramError> {
@@ -83,8 +121,9 @@ fn compile(
     context: &Context,
     root: &ToolRoot,
     target: &Path,
-    name: &'static str,
+    program: Program,
 ) -> Result<(), Failure> {
+    let name = program.name();
     let binds = [
         Bind::read_only(&context.root, "/build/src"),
         Bind::read_only(&sysroot()?, "/build/rust"),
@@ -95,7 +134,7 @@ fn compile(
         ("CARGO_HOME", "/build/cargo"),
         ("CARGO_TARGET_DIR", "/build/target"),
         ("PATH", "/build/rust/bin:/usr/bin"),
-        ("RUSTFLAGS", "-C target-feature=+crt-static"),
+        ("RUSTFLAGS", program.rust_flags()),
     ];
     let inside = Inside { binds: &binds, environment: &environment, folder: "/build/src" };
     let mut cargo = root.command("/build/rust/bin/cargo", &inside);
@@ -110,15 +149,16 @@ fn compile(
 }
 
 /// Everything that the bytes of a program follow from.
-fn key(context: &Context, root: &ToolRoot, crates: &[&str]) -> Result<Digest, Failure> {
+fn key(context: &Context, root: &ToolRoot, program: Program) -> Result<Digest, Failure> {
     let mut hasher = Hasher::default();
     hasher.field(METHOD).field(root.identity().as_bytes());
+    hasher.field(program.rust_flags().as_bytes());
     let version = child::run(Command::new("rustc").arg("-vV"));
     hasher.field(&version.map_err(|source| ProgramError::Rust { source })?);
     for path in ["Cargo.toml", "Cargo.lock"] {
         hasher.field(&file::read(&context.root.join(path))?);
     }
-    for name in crates {
+    for name in program.crates().iter().copied().chain([program.name()]) {
         hash_folder(&context.root.join("crates").join(name), &mut hasher)?;
     }
     Ok(hasher.finish())

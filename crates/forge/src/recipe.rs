@@ -21,6 +21,8 @@ use base::{Digest, Explain};
 use formats::PackageName;
 use serde::Deserialize;
 
+use crate::programs::Program;
+
 pub(crate) use account::{AccountName, AccountPath, Group, User};
 pub(crate) use build::{Build, Method};
 pub(crate) use folder::{Content, RecipeError, Recipes, files_below};
@@ -43,8 +45,10 @@ pub(crate) struct Declaration {
     /// One line for people.
     pub(crate) summary: Reason,
     /// The binary packages it covers; the one that is named like the folder, if it is left out.
-    /// Empty: a package of our own, made of `files/` only.
+    /// Empty: a package of our own, made of `files/` and `program` only.
     packages: Option<Vec<PackageName>>,
+    /// The program that a package of our own holds, in `/usr/bin`.
+    pub(crate) program: Option<Program>,
     /// Rises when the recipe would make other bytes; the N of `+0preonN` rises with it.
     #[serde(default = "first_revision")]
     pub(crate) revision: u32,
@@ -223,6 +227,8 @@ pub(crate) enum Contradiction {
     NotAUnit { unit: String },
     #[error("a package of our own has no Debian package to say `{key}` about")]
     OwnPackage { key: &'static str },
+    #[error("only a package of our own has a `program`: packages = []")]
+    ProgramOfOther,
     #[error("`revision` is 0; it counts from 1")]
     RevisionZero,
     #[error("{package} is both left out and wanted: [without] and [with]")]
@@ -241,6 +247,10 @@ fn contradiction(name: &PackageName, declared: &Declaration, today: Day) -> Opti
     let packages = declared.packages.as_deref().unwrap_or(std::slice::from_ref(name));
     suite(declared)
         .or_else(|| own.then(|| about_debian(declared)).flatten())
+        .or_else(|| {
+            let other = declared.program.is_some() && !own;
+            other.then_some(Contradiction::ProgramOfOther)
+        })
         .or_else(|| {
             let package = first_repeated(packages)?.clone();
             Some(Contradiction::PackageTwice { package })
@@ -301,7 +311,6 @@ fn about_debian(declared: &Declaration) -> Option<Contradiction> {
         ("keep", !declared.keep.is_empty()),
         ("scripts", !declared.scripts.is_empty()),
         ("without", !declared.without.is_empty()),
-        ("with", !declared.with.is_empty()),
         ("modes", !declared.modes.is_empty()),
         ("part", !declared.parts.is_empty()),
         ("suite", declared.suite != DEFAULT_SUITE),

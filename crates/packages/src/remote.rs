@@ -183,20 +183,22 @@ impl Trusted {
         Ok(Wanted { uri, size: target.length, digest })
     }
 
+    /// How to fetch the index of all packages, which [`read_index`] reads.
+    ///
+    /// # Errors
+    ///
+    /// [`RemoteError::NotListed`].
+    pub fn index_file(&self) -> Result<Wanted, RemoteError> {
+        self.wanted(&format!("{}_main_binary-amd64_Packages.zst", self.suite))
+    }
+
     /// Fetches the index of all packages.
     ///
     /// # Errors
     ///
     /// [`RemoteError`]: it is not listed, cannot be fetched, or is malformed.
     pub fn index(&self, fetcher: &Fetcher) -> Result<Index, RemoteError> {
-        let name = format!("{}_main_binary-amd64_Packages.zst", self.suite);
-        let path = fetcher.fetch(&self.wanted(&name)?, &Silent)?;
-        let file = File::open(&path).map_err(FileError::at("read", &path))?;
-        let mut text = String::new();
-        let not_text = |_| RemoteError::NotText(self.suite.clone());
-        let mut unpacked = zstd::Decoder::new(file).map_err(not_text)?;
-        unpacked.read_to_string(&mut text).map_err(not_text)?;
-        Ok(Index::parse(&self.suite, text)?)
+        read_index(&self.suite, &fetcher.fetch(&self.index_file()?, &Silent)?)
     }
 
     /// How to fetch the package whose file the index calls `filename` (`pool/main/b/bash/bash_….deb`).
@@ -207,6 +209,20 @@ impl Trusted {
     pub fn package(&self, filename: &str) -> Result<Wanted, RemoteError> {
         self.wanted(filename.rsplit('/').next().unwrap_or(filename))
     }
+}
+
+/// Reads the compressed index of the packages of `suite` at `path`.
+///
+/// # Errors
+///
+/// [`RemoteError`]: it cannot be read, or is malformed.
+pub fn read_index(suite: &str, path: &Path) -> Result<Index, RemoteError> {
+    let file = File::open(path).map_err(FileError::at("read", path))?;
+    let mut text = String::new();
+    let not_text = |_| RemoteError::NotText(suite.to_owned());
+    let mut unpacked = zstd::Decoder::new(file).map_err(not_text)?;
+    unpacked.read_to_string(&mut text).map_err(not_text)?;
+    Ok(Index::parse(suite, text)?)
 }
 
 /// Copies the files of a folder, if it is there, to another one.

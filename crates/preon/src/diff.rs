@@ -8,8 +8,8 @@ use formats::manifest::Manifest;
 use formats::{PackageName, Version};
 use serde::Serialize;
 
-use crate::host::Host;
 use crate::print;
+use host::Host;
 
 /// Compare the packages of two generations
 #[derive(Debug, clap::Args)]

@@ -7,8 +7,8 @@ use base::Failure;
 use base::file::{self, FileError};
 use serde::Serialize;
 
-use crate::host::{self, Host};
 use crate::print;
+use host::Host;
 
 /// List the files of an installed package, or say which package a file is of
 #[derive(Debug, clap::Args)]

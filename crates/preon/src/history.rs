@@ -6,8 +6,8 @@ use base::{ByteSize, Failure};
 use formats::manifest::{Change, Layer};
 use serde::Serialize;
 
-use crate::host::Host;
 use crate::print;
+use host::Host;
 
 /// List the generations, oldest first, and how each came about
 #[derive(Debug, clap::Args)]

@@ -8,8 +8,8 @@ use formats::deb822;
 use formats::manifest::Package;
 use serde::Serialize;
 
-use crate::host::{self, Host};
 use crate::print;
+use host::Host;
 
 /// Show what an installed package is
 #[derive(Debug, clap::Args)]

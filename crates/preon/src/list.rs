@@ -5,8 +5,8 @@ use std::io::Write;
 use base::{ByteSize, Failure};
 use formats::manifest::Package;
 
-use crate::host::Host;
 use crate::print;
+use host::Host;
 
 /// List the installed packages
 #[derive(Debug, clap::Args)]

@@ -6,25 +6,28 @@ mod completion;
 mod diff;
 mod files;
 mod history;
-mod host;
 mod info;
 mod list;
 mod man;
 mod print;
+mod refresh;
+mod repo;
 mod rollback;
+mod search;
 mod status;
 #[cfg(test)]
 mod trial;
 mod verify;
 
 use std::io::Write;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use base::output::Output;
 use base::{Failure, explain};
 use clap::Parser;
 
-use crate::host::{Host, Options};
+use host::{Host, Root};
 
 /// Look after a Preon OS host: its packages and its generations.
 ///
@@ -38,6 +41,17 @@ struct Preon {
     command: Command,
 }
 
+/// Which host.
+#[derive(Clone, Debug, clap::Args)]
+struct Options {
+    /// Act on the host's files, without the management daemon. This version has no daemon yet and always does so
+    #[arg(long, global = true)]
+    offline: bool,
+    /// Act on the host whose root is FOLDER, for rescue
+    #[arg(long, global = true, value_name = "FOLDER", default_value = "/")]
+    root: PathBuf,
+}
+
 #[derive(Debug, clap::Subcommand)]
 enum Command {
     Status(status::Status),
@@ -48,13 +62,19 @@ enum Command {
     List(list::List),
     Info(info::Info),
     Files(files::Files),
+    Search(search::Search),
+    Refresh(refresh::Refresh),
+    /// Say where packages come from
+    #[command(subcommand)]
+    Repo(repo::Command),
     Completion(completion::Completion),
     Man(man::Man),
 }
 
 impl Preon {
     fn run(self, out: &mut dyn Write) -> Result<(), Failure> {
-        let host = || Host::open(&self.options);
+        let root = Root(self.options.root);
+        let host = || Host::open(&root);
         match self.command {
             Command::Status(command) => command.run(&host()?, out),
             Command::History(command) => command.run(&host()?, out),
@@ -64,6 +84,9 @@ impl Preon {
             Command::List(command) => command.run(&host()?, out),
             Command::Info(command) => command.run(&host()?, out),
             Command::Files(command) => command.run(&host()?, out),
+            Command::Search(command) => command.run(&root, out),
+            Command::Refresh(command) => command.run(&root, out),
+            Command::Repo(command) => command.run(&root, out),
             Command::Completion(command) => command.run(out),
             Command::Man(command) => command.run(out),
         }

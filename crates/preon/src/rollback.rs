@@ -6,8 +6,8 @@ use base::{Explain, Failure};
 use generations::Generation;
 use serde_json::json;
 
-use crate::host::Host;
 use crate::print;
+use host::Host;
 
 /// Let an older generation boot next; nothing that runs changes before
 ///

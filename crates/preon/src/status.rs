@@ -5,8 +5,8 @@ use std::io::Write;
 use base::{ByteSize, Failure};
 use serde::Serialize;
 
-use crate::host::Host;
 use crate::print;
+use host::Host;
 
 /// Say which generation runs and which one boots next
 #[derive(Debug, clap::Args)]

@@ -49,6 +49,13 @@ impl Trial {
         files
     }
 
+    /// The path of a new file outside of the host's folders.
+    pub(crate) fn file(&self, name: &str, text: &str) -> String {
+        let path = self.below(name);
+        fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    }
+
     pub(crate) fn store(&self) -> Store {
         Store::open(&self.below(generations::STORE)).unwrap()
     }

@@ -6,8 +6,8 @@ use base::Failure;
 use generations::Generation;
 use serde_json::json;
 
-use crate::host::Host;
 use crate::print;
+use host::Host;
 
 /// Read every byte of a generation's layers and compare it with what the manifest says
 ///

@@ -78,7 +78,7 @@ fn built_without(debian: &Control, recipe: &Recipe, review: &mut Review) -> Resu
 }
 
 /// Adds what the recipe says is needed beside what Debian names. Every package that it covers needs that.
-fn add_needs(control: &mut Control, recipe: &Recipe) -> Result<(), Problem> {
+pub(super) fn add_needs(control: &mut Control, recipe: &Recipe) -> Result<(), Problem> {
     for name in recipe.declared.with.keys() {
         let mut named = false;
         for field in NEEDS {

@@ -378,7 +378,7 @@ fn a_package_of_our_own_is_made_of_its_files() {
         ("preon-base/files/usr/lib/os-release", "NAME=\"Preon OS\"\n"),
     ]);
     let (name, version) = ("preon-base".parse().unwrap(), "2026.11".parse().unwrap());
-    bench.inputs.push(Input { name, origin: Origin::Own { version } });
+    bench.inputs.push(Input { name, origin: Origin::Own { version, program: None } });
     let curated = bench.run().unwrap().remove(0);
     assert_eq!(files(&curated), ["644 0:0 usr/lib/os-release: NAME=\"Preon OS\";"]);
     let control = control(&curated);

@@ -25,7 +25,7 @@ use crate::kernel::build::Kernel;
 use crate::kernel::config::{BadConfig, Config};
 use crate::kernel::{self, Built, Flavour};
 use crate::layer::{self, Layer};
-use crate::programs;
+use crate::programs::{self, Program};
 use crate::recipe::ImageDefinition;
 use crate::tools::ToolRoot;
 use crate::workshop::KernelShop;
@@ -146,7 +146,7 @@ fn uki(
 ) -> Result<Uki, Failure> {
     let Built { kernel, version, .. } = kernel::kernel(&KernelShop::new(context), flavour)?;
     let version = version.without_preon().to_string();
-    let init = file::read(&programs::preon_init(context)?)?;
+    let init = file::read(&programs::built(context, Program::PreonInit)?)?;
     let initrd = initrd::make(&init).map_err(FileError::at("pack", "preon-init"))?;
     let release = kernel.release()?;
     let command_line = command_line(context, definition, (flavour, &kernel))?;

@@ -3,14 +3,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use base::{Explain, Failure};
+use base::file::FileError;
+use base::{Digest, Explain, Failure};
 use formats::PackageName;
 
 use super::needed::needed;
 use crate::cache::Kind;
 use crate::context::Context;
-use crate::curate::{self, Curated, Origin};
+use crate::curate::{self, Curated, Origin, OwnProgram};
 use crate::package;
+use crate::programs::{self, Program};
 use crate::recipe::{ImageDefinition, Recipe, Recipes};
 use crate::supply::{Purpose, Supply, SupplyError};
 
@@ -140,7 +142,9 @@ pub(crate) fn curate_all(
     }
     for name in packages.iter().filter(|name| is_own(name)).cloned() {
         let version = formats::Version::try_from(env!("CARGO_PKG_VERSION").to_owned())?;
-        inputs.push(curate::Input { name, origin: Origin::Own { version } });
+        let program = recipes.for_package(&name).and_then(|recipe| recipe.declared.program);
+        let program = program.map(|program| own_program(context, program)).transpose()?;
+        inputs.push(curate::Input { name, origin: Origin::Own { version, program } });
     }
     let cache = context.cache.kind(Kind::Curated);
     let curated = curate::curate_all(&inputs, recipes, &cache, context.progress.as_ref())?;
@@ -152,6 +156,13 @@ pub(crate) fn curate_all(
         (package, suite)
     });
     Ok(CuratedSet { packages: with_suite.collect(), not_rebuilt })
+}
+
+/// A program of ours, built now unless the cache has it.
+fn own_program(context: &Context, program: Program) -> Result<OwnProgram, Failure> {
+    let path = programs::built(context, program)?;
+    let digest = Digest::of_file(&path).map_err(FileError::at("read", &path))?;
+    Ok(OwnProgram { name: program.name(), path, digest })
 }
 
 /// What each package of Debian is made from, with its suite.

@@ -1,4 +1,8 @@
-//! The host that a command is about: the one it runs on, or one whose disk is mounted somewhere.
+//! What a host does to itself: where its packages come from, how it changes, whether it is well.
+//!
+//! `preon` uses it directly as long as there is no daemon; the daemon will use nothing else.
+
+pub mod repositories;
 
 use std::path::{Path, PathBuf};
 
@@ -7,34 +11,43 @@ use base::{Explain, Failure};
 use formats::manifest::{Manifest, Package};
 use generations::{Generation, Store, StoreError, running};
 
-/// Which host.
-#[derive(Clone, Debug, clap::Args)]
-pub(crate) struct Options {
-    /// Act on the host's files, without the management daemon. This version has no daemon yet and always does so
-    #[arg(long, global = true)]
-    pub(crate) offline: bool,
-    /// Act on the host whose root is FOLDER, for rescue
-    #[arg(long, global = true, value_name = "FOLDER", default_value = "/")]
-    pub(crate) root: PathBuf,
+/// The root folder of a host: `/` on the host itself, another one for rescue.
+#[derive(Clone, Debug)]
+pub struct Root(pub PathBuf);
+
+impl Root {
+    /// Where `path` of the host is.
+    pub fn below(&self, path: &str) -> PathBuf {
+        self.0.join(path.trim_start_matches('/'))
+    }
 }
 
-/// A host.
+/// A host: the one that this program runs on, or one whose disk is mounted somewhere.
 #[derive(Debug)]
-pub(crate) struct Host {
-    pub(crate) store: Store,
+pub struct Host {
+    /// Its root folder.
+    pub root: Root,
+    /// Its layers and generations.
+    pub store: Store,
     /// Its `/usr`.
-    pub(crate) usr: PathBuf,
+    pub usr: PathBuf,
     /// The generation that it runs; `None` if it does not run.
-    pub(crate) running: Option<Generation>,
+    pub running: Option<Generation>,
 }
 
 /// A host cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum HostError {
+pub enum HostError {
+    /// Only root may look at it.
     #[error("the store at {} cannot be read", folder.display())]
-    Closed { folder: PathBuf },
+    Closed {
+        /// The store.
+        folder: PathBuf,
+    },
+    /// The store does not answer.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// A file cannot be read.
     #[error(transparent)]
     File(#[from] FileError),
 }
@@ -55,13 +68,14 @@ impl Host {
     /// # Errors
     ///
     /// [`HostError`].
-    pub(crate) fn open(options: &Options) -> Result<Self, HostError> {
-        let below = |path: &str| options.root.join(path.trim_start_matches('/'));
+    pub fn open(root: &Root) -> Result<Self, HostError> {
+        let below = |path| root.below(path);
         let folder = below(generations::STORE);
         if is_closed(&folder) {
             return Err(HostError::Closed { folder });
         }
         Ok(Self {
+            root: root.clone(),
             store: Store::open(&folder)?,
             usr: below("/usr"),
             running: running::read(&below(generations::RUNNING))?,
@@ -73,7 +87,7 @@ impl Host {
     /// # Errors
     ///
     /// [`StoreError`].
-    pub(crate) fn current(&self) -> Result<Generation, StoreError> {
+    pub fn current(&self) -> Result<Generation, StoreError> {
         match self.running {
             Some(generation) => Ok(generation),
             None => Ok(self.store.wanted()?.generation),
@@ -85,7 +99,7 @@ impl Host {
     /// # Errors
     ///
     /// [`StoreError`].
-    pub(crate) fn manifest(&self, generation: Option<u64>) -> Result<Manifest, StoreError> {
+    pub fn manifest(&self, generation: Option<u64>) -> Result<Manifest, StoreError> {
         let generation = match generation {
             Some(number) => Generation(number),
             None => self.current()?,
@@ -103,7 +117,7 @@ fn is_closed(folder: &Path) -> bool {
 /// A package is not installed.
 #[derive(Debug, thiserror::Error)]
 #[error("the package {name} is not installed")]
-pub(crate) struct NotInstalled {
+pub struct NotInstalled {
     name: String,
     nearest: Option<String>,
 }
@@ -119,7 +133,7 @@ impl Explain for NotInstalled {
 /// # Errors
 ///
 /// [`NotInstalled`].
-pub(crate) fn installed<'a>(manifest: &'a Manifest, name: &str) -> Result<&'a Package, Failure> {
+pub fn installed<'a>(manifest: &'a Manifest, name: &str) -> Result<&'a Package, Failure> {
     let names = || manifest.packages.iter().map(|package| package.name.as_str());
     if let Some(package) = manifest.packages.iter().find(|package| package.name.as_str() == name) {
         return Ok(package);

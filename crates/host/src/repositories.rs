@@ -1,0 +1,270 @@
+//! Which repositories a host knows, and what it remembers of them.
+//!
+//! ```text
+//! /etc/preon/repositories/NAME.toml         where it is
+//! /etc/preon/repositories/NAME.root.json    the metadata from which all trust in it comes
+//! /var/lib/preon/repositories/NAME/         the newest metadata that was seen, see `packages::remote`
+//! /var/lib/preon/repositories/NAME.json     what the last refresh found
+//! /var/cache/preon/archive/                 what was fetched
+//! ```
+
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::UNIX_EPOCH;
+
+use base::file::{self, FileError};
+use base::{Digest, Explain, Failure};
+use packages::cache::Cache;
+use packages::fetch::{FetchOptions, Fetcher};
+use packages::index::Index;
+use packages::remote::{self, Remote};
+use serde::{Deserialize, Serialize};
+
+use crate::Root;
+
+const CONFIGURED: &str = "/etc/preon/repositories";
+const REMEMBERED: &str = "/var/lib/preon/repositories";
+const CACHE: &str = "/var/cache/preon/archive";
+
+/// What a repository's TOML file says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Configured {
+    /// Where it is, best first: URIs of folders with `dists` and `targets`.
+    pub uris: Vec<String>,
+    /// The suite.
+    pub suite: String,
+}
+
+/// What the last refresh found.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Found {
+    /// The mirror that was believed.
+    pub mirror: String,
+    /// The number of the publication.
+    pub version: u64,
+    /// Until when it may be used, seconds since 1970.
+    pub valid_until: u64,
+    /// How many packages it has.
+    pub packages: usize,
+    /// Its index, in the cache.
+    index: Digest,
+}
+
+/// What is wrong with a repository.
+#[derive(Debug, thiserror::Error)]
+pub enum RepositoryError {
+    /// No repository can be called so.
+    #[error("`{0}` is no name for a repository")]
+    Name(String),
+    /// Another one is called so.
+    #[error("the repository {0} is there already")]
+    There(String),
+    /// None is called so.
+    #[error("there is no repository {0}")]
+    Unknown(String),
+    /// There is none at all.
+    #[error("no repository is known")]
+    None,
+    /// A file of it is not what it should be.
+    #[error("{}: {message}", path.display())]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        message: String,
+    },
+    /// It was never refreshed.
+    #[error("nothing is known yet of what the repository {0} has")]
+    NotRefreshed(String),
+    /// A file cannot be read or written.
+    #[error(transparent)]
+    File(#[from] FileError),
+}
+
+impl Explain for RepositoryError {
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Name(_) => Some("take letters, digits and hyphens".into()),
+            Self::There(name) => Some(format!("remove it first: `preon repo remove {name}`")),
+            Self::Unknown(_) => Some("`preon repo list` names all".into()),
+            Self::None => Some("add one: `preon repo add NAME URI --root-metadata FILE`".into()),
+            Self::Malformed { .. } => {
+                Some("see `uris = [\"https://…\"]` and `suite = \"…\"`".into())
+            }
+            Self::NotRefreshed(_) => Some("run `preon refresh`".into()),
+            Self::File(error) => error.hint(),
+        }
+    }
+}
+
+/// The repositories of a host.
+#[derive(Clone, Debug)]
+pub struct Repositories<'a>(pub &'a Root);
+
+impl Repositories<'_> {
+    /// The names of all, sorted.
+    pub fn names(&self) -> Result<Vec<String>, RepositoryError> {
+        let folder = self.0.below(CONFIGURED);
+        let entries = match folder.read_dir() {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries.map_err(FileError::at("read", &folder))?,
+        };
+        let mut names = Vec::new();
+        for entry in entries {
+            let name = entry.map_err(FileError::at("read", &folder))?.file_name();
+            names.extend(
+                name.to_str().and_then(|name| name.strip_suffix(".toml")).map(str::to_owned),
+            );
+        }
+        names.sort();
+        Ok(names)
+    }
+
+    /// The names of all, of which there is one at least.
+    pub fn some(&self) -> Result<Vec<String>, RepositoryError> {
+        let names = self.names()?;
+        if names.is_empty() { Err(RepositoryError::None) } else { Ok(names) }
+    }
+
+    /// What is configured for `name`.
+    pub fn configured(&self, name: &str) -> Result<Configured, RepositoryError> {
+        let path = self.place(name, "toml")?;
+        match file::read_text(&path) {
+            Ok(text) => toml::from_str(&text)
+                .map_err(|error| RepositoryError::Malformed { path, message: error.to_string() }),
+            Err(error) if error.source.kind() == ErrorKind::NotFound => {
+                Err(RepositoryError::Unknown(name.to_owned()))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Adds a repository, whose trust comes from the metadata `root`.
+    pub fn add(
+        &self,
+        name: &str,
+        configured: &Configured,
+        root: &[u8],
+    ) -> Result<(), RepositoryError> {
+        let path = self.place(name, "toml")?;
+        if path.exists() {
+            return Err(RepositoryError::There(name.to_owned()));
+        }
+        self.forget(name)?; // of one that had this name before
+        file::replace(&self.place(name, "root.json")?, root)?;
+        let text = toml::to_string(configured).unwrap_or_default(); // two lists of words always can
+        Ok(file::replace(&path, text.as_bytes())?)
+    }
+
+    /// Removes a repository with all that is remembered of it.
+    pub fn remove(&self, name: &str) -> Result<(), RepositoryError> {
+        let path = self.place(name, "toml")?;
+        if !path.exists() {
+            return Err(RepositoryError::Unknown(name.to_owned()));
+        }
+        remove(&path)?;
+        remove(&self.place(name, "root.json")?)?;
+        self.forget(name)
+    }
+
+    fn forget(&self, name: &str) -> Result<(), RepositoryError> {
+        remove(&self.found_path(name))?;
+        let memory = self.memory(name);
+        if memory.exists() {
+            file::remove_folder(&memory)?;
+        }
+        Ok(())
+    }
+
+    /// Fetches and verifies the newest metadata and index of `name`, and remembers what it found.
+    ///
+    /// # Errors
+    ///
+    /// What is remembered is as before, but for newer metadata, unless it was verified.
+    pub fn refresh(&self, name: &str) -> Result<Found, Failure> {
+        let Configured { uris, suite } = self.configured(name)?;
+        let remote = Remote {
+            mirrors: uris,
+            suite,
+            root: file::read(&self.place(name, "root.json")?)?,
+            memory: self.memory(name),
+            made: self.made(),
+        };
+        let fetcher = self.fetcher()?;
+        let trusted = remote.refresh(&fetcher)?;
+        let index = trusted.index(&fetcher)?;
+        let found = Found {
+            mirror: trusted.mirror().to_owned(),
+            version: trusted.version(),
+            valid_until: trusted.valid_until(),
+            packages: index.len(),
+            index: trusted.index_file()?.digest,
+        };
+        let json = serde_json::to_vec_pretty(&found).unwrap_or_default(); // our types always can
+        file::replace(&self.found_path(name), &json)?;
+        Ok(found)
+    }
+
+    /// What the last refresh found in `name`.
+    pub fn found(&self, name: &str) -> Result<Option<Found>, RepositoryError> {
+        let path = self.found_path(name);
+        match file::read(&path) {
+            Ok(json) => match serde_json::from_slice(&json) {
+                Ok(found) => Ok(Some(found)),
+                Err(error) => Err(RepositoryError::Malformed { path, message: error.to_string() }),
+            },
+            Err(error) if error.source.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The packages that the last refresh found in `name`; for looking only: what is installed is verified anew.
+    pub fn index(&self, name: &str) -> Result<Index, Failure> {
+        let suite = self.configured(name)?.suite;
+        let unknown = || RepositoryError::NotRefreshed(name.to_owned());
+        let found = self.found(name)?.ok_or_else(unknown)?;
+        let path = Cache::new(self.0.below(CACHE)).get(&found.index)?.ok_or_else(unknown)?;
+        Ok(remote::read_index(&suite, &path)?)
+    }
+
+    fn fetcher(&self) -> Result<Arc<Fetcher>, Failure> {
+        let cache = Cache::new(self.0.below(CACHE));
+        Ok(Arc::new(Fetcher::new(cache, FetchOptions::default())?))
+    }
+
+    /// When the system was made: the time of every file of a layer.
+    fn made(&self) -> u64 {
+        let time = fs::metadata(self.0.below("/usr/lib/os-release")).and_then(|it| it.modified());
+        let since = time.ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+        since.map_or(0, |since| since.as_secs())
+    }
+
+    fn place(&self, name: &str, ending: &str) -> Result<PathBuf, RepositoryError> {
+        let good = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+        if name.is_empty() || name.starts_with('-') || !name.bytes().all(good) {
+            return Err(RepositoryError::Name(name.to_owned()));
+        }
+        Ok(self.0.below(CONFIGURED).join(format!("{name}.{ending}")))
+    }
+
+    fn memory(&self, name: &str) -> PathBuf {
+        self.0.below(REMEMBERED).join(name)
+    }
+
+    fn found_path(&self, name: &str) -> PathBuf {
+        self.0.below(REMEMBERED).join(format!("{name}.json"))
+    }
+}
+
+/// Removes a file; none is as good.
+fn remove(path: &Path) -> Result<(), FileError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            Err(FileError::at("remove", path)(error))
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,71 @@
+//! `preon refresh`: what repositories have now.
+
+use std::io::Write;
+
+use base::Failure;
+use serde_json::json;
+
+use crate::print;
+use host::Root;
+use host::repositories::Repositories;
+
+/// Fetch and verify what the repositories have now
+///
+/// Signatures, expiry, and that nothing is older than what was seen before; of several mirrors the first one counts
+/// that can be believed.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Refresh {
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl Refresh {
+    /// Refreshes all repositories.
+    ///
+    /// # Errors
+    ///
+    /// If none is known, or one of them cannot be believed.
+    pub(crate) fn run(&self, root: &Root, out: &mut dyn Write) -> Result<(), Failure> {
+        let repositories = Repositories(root);
+        let mut all = Vec::new();
+        for name in repositories.some()? {
+            let found = repositories.refresh(&name)?;
+            all.push((name, found));
+        }
+        if self.json {
+            let row = |(name, found): &(_, _)| json!({ "name": name, "found": found });
+            return print::json(out, &all.iter().map(row).collect::<Vec<_>>());
+        }
+        let line = |(name, found): &(String, host::repositories::Found)| {
+            let until = print::moment(found.valid_until);
+            format!(
+                "{name}: publication {} with {} packages, valid until {until}, from {}\n",
+                found.version, found.packages, found.mirror
+            )
+        };
+        print::text(out, &all.iter().map(line).collect::<String>())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::trial::Trial;
+
+    #[test]
+    fn without_a_repository_there_is_nothing_to_refresh() {
+        let error = Trial::new().run(&["refresh"]).unwrap_err();
+        assert!(error.contains("no repository is known"), "{error}");
+        assert!(error.contains("hint: add one: `preon repo add "), "{error}");
+    }
+
+    #[test]
+    fn a_mirror_that_cannot_be_reached_is_named() {
+        let trial = Trial::new();
+        let root = trial.file("root.json", "{\"signed\": {\"_type\": \"root\"}}");
+        let add = ["repo", "add", "main", "file:///nonexistent", "--root-metadata", &root];
+        trial.run(&add).unwrap();
+        let error = trial.run(&["refresh"]).unwrap_err();
+        assert!(error.contains("file:///nonexistent"), "{error}");
+    }
+}
