@@ -166,9 +166,29 @@ pub fn create_folder<E: From<FileError>>(
     target: &Path,
     fill: impl FnOnce(&Path) -> Result<(), E>,
 ) -> Result<(), E> {
-    fill_folder(target, fill, |temporary| match fs::rename(temporary, target) {
-        Err(_) if target.is_dir() => Ok(()),
-        renamed => renamed,
+    fill_folder(target, fill, |temporary| {
+        flush(temporary)?;
+        match fs::rename(temporary, target) {
+            Err(_) if target.is_dir() => Ok(()),
+            renamed => renamed,
+        }
+    })
+}
+
+/// As [`create_folder`], where `fill` has brought all files to the disk itself, as [`replace`] does:
+/// nothing else that waits to be written to that disk is waited for. That `target` is there already
+/// is an error, unless it is empty.
+///
+/// # Errors
+///
+/// What `fill` fails with, or [`FileError`]; nothing is left behind then.
+pub fn create_flushed_folder<E: From<FileError>>(
+    target: &Path,
+    fill: impl FnOnce(&Path) -> Result<(), E>,
+) -> Result<(), E> {
+    fill_folder(target, fill, |temporary| {
+        File::open(temporary)?.sync_all()?;
+        fs::rename(temporary, target)
     })
 }
 
@@ -183,6 +203,7 @@ pub fn replace_folder<E: From<FileError>>(
     fill: impl FnOnce(&Path) -> Result<(), E>,
 ) -> Result<(), E> {
     fill_folder(target, fill, |temporary| {
+        flush(temporary)?;
         loop {
             let flags =
                 if target.exists() { RenameFlags::EXCHANGE } else { RenameFlags::NOREPLACE };
@@ -195,8 +216,13 @@ pub fn replace_folder<E: From<FileError>>(
     })
 }
 
-/// Fills a folder beside `target`, brings it to the disk and lets `place` put it there. What `place`
-/// leaves beside it is removed.
+/// Brings all that is in a folder to the disk at once: one flush instead of thousands.
+fn flush(folder: &Path) -> io::Result<()> {
+    Ok(rustix::fs::syncfs(File::open(folder)?)?)
+}
+
+/// Fills a folder beside `target` and lets `place` bring it to the disk and put it there. What
+/// `place` leaves beside it is removed.
 fn fill_folder<E: From<FileError>>(
     target: &Path,
     fill: impl FnOnce(&Path) -> Result<(), E>,
@@ -207,8 +233,6 @@ fn fill_folder<E: From<FileError>>(
     let result = create_dir_all(&temporary).map_err(E::from).and_then(|()| fill(&temporary));
     let result = result.and_then(|()| {
         let durable = || -> io::Result<()> {
-            // All of its files at once: one flush instead of thousands.
-            rustix::fs::syncfs(File::open(&temporary)?)?;
             place(&temporary)?;
             File::open(parent(target))?.sync_all()
         };
@@ -250,22 +274,34 @@ fn remove_tree(path: &Path) -> io::Result<()> {
 ///
 /// [`FileError`] naming what cannot be read or removed.
 pub fn remove_unfinished(folder: &Path) -> Result<(), FileError> {
+    for path in unfinished(folder)? {
+        let is_folder = path.symlink_metadata().is_ok_and(|found| found.is_dir());
+        let removed = if is_folder { remove_tree(&path) } else { fs::remove_file(&path) };
+        removed.map_err(FileError::at("remove", path))?;
+    }
+    Ok(())
+}
+
+/// What [`remove_unfinished`] would remove, in no order; nothing where there is no such folder.
+///
+/// # Errors
+///
+/// [`FileError`] naming the folder.
+pub fn unfinished(folder: &Path) -> Result<Vec<PathBuf>, FileError> {
     let entries = match fs::read_dir(folder) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         entries => entries.map_err(FileError::at("read", folder))?,
     };
+    let mut found = Vec::new();
     for entry in entries {
         let entry = entry.map_err(FileError::at("read", folder))?;
         let name = entry.file_name();
         let name = name.as_encoded_bytes();
         if name.starts_with(b".") && name.ends_with(b".part") {
-            let path = entry.path();
-            let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
-            let removed = if is_folder { remove_tree(&path) } else { fs::remove_file(&path) };
-            removed.map_err(FileError::at("remove", path))?;
+            found.push(entry.path());
         }
     }
-    Ok(())
+    Ok(found)
 }
 
 fn parent(path: &Path) -> &Path {
@@ -325,6 +361,7 @@ mod tests {
         std::mem::forget(Staged::create(&path("file")).unwrap());
         create_dir_all(&beside(&path("folder")).join("half")).unwrap();
         assert_eq!(names(dir.path()).len(), 3);
+        assert_eq!(unfinished(dir.path()).unwrap().len(), 2);
         remove_unfinished(dir.path()).unwrap();
         assert_eq!(names(dir.path()), ["file"]);
         remove_unfinished(&path("absent")).unwrap();
@@ -380,5 +417,19 @@ mod tests {
         });
         assert!(result.is_err());
         assert_eq!(names(dir.path()), [""; 0]);
+    }
+
+    #[test]
+    fn a_flushed_folder_never_takes_the_place_of_another_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let target = dir.path().join("tree");
+        let fill = |bytes: &'static [u8]| {
+            move |folder: &Path| replace(&folder.join("file"), bytes) as Result<(), FileError>
+        };
+        create_flushed_folder(&target, fill(b"first")).unwrap();
+        let error = create_flushed_folder(&target, fill(b"second")).unwrap_err();
+        assert!(error.to_string().starts_with("cannot create "), "{error}");
+        assert_eq!(fs::read(target.join("file")).unwrap(), b"first");
+        assert_eq!(names(dir.path()), ["tree"]);
     }
 }

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 
 use base::file::FileError;
 use base::{ByteSize, Digest, Explain};
-use formats::manifest::Layer;
+use formats::manifest::{Layer, Manifest};
 
-use crate::store::{Generation, Store, StoreError};
+use crate::store::{Generation, LayerFiles, Store, StoreError};
 
 /// What is wrong with a generation.
 #[derive(Debug, thiserror::Error)]
@@ -51,7 +51,12 @@ impl Explain for CheckError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Store(error) => error.hint(),
-            Self::Unreadable { source, .. } => source.hint(),
+            Self::Unreadable { source, .. } => source.hint().or_else(|| {
+                Some(
+                    "fetch the layer anew, or let another generation boot: `preon rollback N`"
+                        .into(),
+                )
+            }),
             Self::Size { .. } | Self::Digest { .. } => Some("fetch the layer anew".into()),
         }
     }
@@ -72,17 +77,31 @@ impl Store {
     ///
     /// [`CheckError`] naming the first layer that is not as it should be.
     pub fn check(&self, generation: Generation) -> Result<(), CheckError> {
-        let manifest = self.manifest(generation)?;
-        manifest.layers.iter().flat_map(|layer| self.expected(layer)).try_for_each(|file| {
-            let found =
-                fs::metadata(&file.path).map_err(|e| unreadable(file.layer, &file.path, e))?;
-            if found.len() == file.bytes {
-                return Ok(());
-            }
-            let layer = file.layer.to_owned();
-            let (found, expected) = (found.len(), file.bytes);
-            Err(CheckError::Size { layer, path: file.path, found, expected })
-        })
+        self.check_layers(&self.manifest(generation)?)
+    }
+
+    /// Checks that all files of the layers that a manifest names are there and have their lengths.
+    pub(crate) fn check_layers(&self, manifest: &Manifest) -> Result<(), CheckError> {
+        Self::check_files(manifest, |layer| self.layer_files(layer))
+    }
+
+    /// The same of files that lie where `files` says.
+    pub(crate) fn check_files(
+        manifest: &Manifest,
+        files: impl Fn(&Layer) -> LayerFiles,
+    ) -> Result<(), CheckError> {
+        manifest.layers.iter().flat_map(|layer| expected(layer, files(layer))).try_for_each(
+            |file| {
+                let found =
+                    fs::metadata(&file.path).map_err(|e| unreadable(file.layer, &file.path, e))?;
+                if found.len() == file.bytes {
+                    return Ok(());
+                }
+                let layer = file.layer.to_owned();
+                let (found, expected) = (found.len(), file.bytes);
+                Err(CheckError::Size { layer, path: file.path, found, expected })
+            },
+        )
     }
 
     /// Checks the digests of all files of a generation: reads every byte.
@@ -92,25 +111,28 @@ impl Store {
     /// [`CheckError`] naming the first layer that is not as it should be.
     pub fn check_bytes(&self, generation: Generation) -> Result<(), CheckError> {
         let manifest = self.manifest(generation)?;
-        manifest.layers.iter().flat_map(|layer| self.expected(layer)).try_for_each(|file| {
-            let found =
-                Digest::of_file(&file.path).map_err(|e| unreadable(file.layer, &file.path, e))?;
-            if found == file.digest {
-                return Ok(());
-            }
-            Err(CheckError::Digest { layer: file.layer.to_owned(), path: file.path, found })
-        })
+        manifest
+            .layers
+            .iter()
+            .flat_map(|layer| expected(layer, self.layer_files(layer)))
+            .try_for_each(|file| {
+                let found = Digest::of_file(&file.path)
+                    .map_err(|e| unreadable(file.layer, &file.path, e))?;
+                if found == file.digest {
+                    return Ok(());
+                }
+                Err(CheckError::Digest { layer: file.layer.to_owned(), path: file.path, found })
+            })
     }
+}
 
-    fn expected<'a>(&self, layer: &'a Layer) -> [Expected<'a>; 2] {
-        let files = self.layer_files(layer);
-        let name = layer.name.as_str();
-        let (erofs, verity) = (layer.erofs, layer.verity);
-        [
-            Expected { layer: name, path: files.erofs, bytes: layer.erofs_bytes, digest: erofs },
-            Expected { layer: name, path: files.verity, bytes: layer.verity_bytes, digest: verity },
-        ]
-    }
+fn expected(layer: &Layer, files: LayerFiles) -> [Expected<'_>; 2] {
+    let name = layer.name.as_str();
+    let (erofs, verity) = (layer.erofs, layer.verity);
+    [
+        Expected { layer: name, path: files.erofs, bytes: layer.erofs_bytes, digest: erofs },
+        Expected { layer: name, path: files.verity, bytes: layer.verity_bytes, digest: verity },
+    ]
 }
 
 fn unreadable(layer: &str, path: &Path, source: std::io::Error) -> CheckError {

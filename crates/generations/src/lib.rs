@@ -3,13 +3,21 @@
 //!
 //! Works without the daemon: the initrd, the daemon and the build machine use the same code.
 
+mod attempt;
 pub mod check;
+pub mod choose;
+pub mod collect;
+pub mod failure;
+pub mod lock;
 pub mod running;
 pub mod stack;
 pub mod stage;
 pub mod store;
 pub mod wanted;
 
+pub use choose::{Choice, Reason, Why};
+pub use collect::Collected;
+pub use lock::StoreLock;
 pub use stack::Stack;
 pub use store::{Generation, Store, StoreError};
 pub use wanted::Wanted;

@@ -1,15 +1,26 @@
-//! Putting a generation into the store.
+//! Putting a generation into the store: by copying on the build machine, by moving on the host.
 
-use std::fs::File;
+use std::collections::BTreeSet;
+use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use base::digest::Hasher;
 use base::file::{self, FileError, Staged};
 use base::{Digest, Explain};
-use formats::manifest::{Manifest, ManifestError};
+use formats::manifest::{Layer, Manifest, ManifestError};
 
+use crate::check::CheckError;
 use crate::store::{Generation, LayerFiles, Store, StoreError};
+
+/// A layer that is not in the store yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewLayer {
+    /// The digest of its EROFS file, by which the manifest names it.
+    pub digest: Digest,
+    /// Where its files are, on the filesystem of the store.
+    pub files: LayerFiles,
+}
 
 /// Why a generation is not in the store.
 #[derive(Debug, thiserror::Error)]
@@ -35,7 +46,16 @@ pub enum StageError {
         /// The manifest's.
         expected: Digest,
     },
-    /// A file could not be copied.
+    /// A layer is given that the manifest does not name.
+    #[error("a layer is given that the manifest does not name (sha256 {digest})")]
+    Stranger {
+        /// The digest of its EROFS file.
+        digest: Digest,
+    },
+    /// A layer is not there, or is not as long as the manifest says.
+    #[error("not all layers of the new generation are as its manifest says")]
+    Check(#[source] CheckError),
+    /// A file could not be copied or moved.
     #[error(transparent)]
     File(#[from] FileError),
     /// The store does not answer.
@@ -50,7 +70,8 @@ impl Explain for StageError {
             Self::WrongBytes { .. } => Some("fetch or build the file anew".into()),
             Self::File(error) => error.hint(),
             Self::Store(error) => error.hint(),
-            Self::Count { .. } => None,
+            Self::Check(error) => error.hint(),
+            Self::Count { .. } | Self::Stranger { .. } => None,
         }
     }
 }
@@ -79,15 +100,74 @@ impl Store {
             copy(&from.erofs, &to.erofs, layer.erofs)?;
             copy(&from.verity, &to.verity, layer.verity)?;
         }
-        let last = self.generations()?.last().map_or(0, |generation| generation.0);
-        let generation = Generation(last + 1);
-        let path = self.manifest_path(generation);
-        let (folder, name) = (path.parent().unwrap_or(&path), path.file_name().unwrap_or_default());
-        file::create_folder(folder, |folder| {
-            file::replace(&folder.join(name), manifest.to_json().as_bytes())
+        self.check_layers(manifest).map_err(StageError::Check)?;
+        let generation = self.next_generation()?;
+        let path = self.generation_folder(generation);
+        file::create_folder(&path, |folder| {
+            file::replace(&folder.join("manifest.json"), manifest.to_json().as_bytes())
         })?;
         Ok(generation)
     }
+
+    /// Moves the new layers into the store, then writes the manifest, and returns the new
+    /// generation: one more than the highest so far. Their digests were just computed by whoever
+    /// made them, so only lengths are checked, as of the layers that the store holds already.
+    ///
+    /// It does not boot before it is wanted. Lock the store before ([`Store::lock`]). A power cut
+    /// leaves the new generation whole or not at all; layers without one are removed by
+    /// [`Store::collect`].
+    ///
+    /// # Errors
+    ///
+    /// [`StageError`]; there is no new generation then. Layers are moved only once all of them are
+    /// known to be there.
+    pub fn add(&self, manifest: &Manifest, new: &[NewLayer]) -> Result<Generation, StageError> {
+        manifest.check().map_err(StageError::Manifest)?;
+        let named: BTreeSet<_> = manifest.layers.iter().map(|layer| layer.erofs).collect();
+        if let Some(stranger) = new.iter().find(|layer| !named.contains(&layer.digest)) {
+            return Err(StageError::Stranger { digest: stranger.digest });
+        }
+        let given = |layer: &Layer| new.iter().find(|new| new.digest == layer.erofs);
+        let files = |layer: &Layer| match given(layer) {
+            Some(new) => new.files.clone(),
+            None => self.layer_files(layer),
+        };
+        Self::check_files(manifest, files).map_err(StageError::Check)?;
+        for layer in &manifest.layers {
+            if let Some(new) = given(layer) {
+                let to = self.layer_files(layer);
+                place(&new.files.erofs, &to.erofs)?;
+                place(&new.files.verity, &to.verity)?;
+            }
+        }
+        let layers = self.layers_folder();
+        flush(&layers).map_err(FileError::at("write", &layers))?;
+        let generation = self.next_generation()?;
+        file::create_flushed_folder(&self.generation_folder(generation), |folder| {
+            file::replace(&folder.join("manifest.json"), manifest.to_json().as_bytes())
+        })?;
+        Ok(generation)
+    }
+
+    /// One more than any that there is or that is still spoken of.
+    fn next_generation(&self) -> Result<Generation, StoreError> {
+        let highest = self.generations()?.last().copied().unwrap_or_default();
+        let told = self.wanted().unwrap_or_default(); // nothing is wanted in a new store
+        let told = [told.generation, told.good, told.failed, told.asked, told.stand_in];
+        let highest = told.into_iter().fold(highest, Generation::max);
+        Ok(Generation(highest.0.saturating_add(1)))
+    }
+}
+
+/// Puts a file in its place, where it is whole after a power cut once its folder is flushed.
+fn place(from: &Path, to: &Path) -> Result<(), FileError> {
+    flush(from).map_err(FileError::at("write", from))?;
+    fs::rename(from, to).map_err(FileError::at("move into the store the file", from))
+}
+
+/// Brings a file, or the list of files in a folder, to the disk.
+fn flush(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()
 }
 
 /// Copies a file whose digest is known; does nothing when it is there. One that has been damaged

@@ -5,67 +5,32 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use base::Explain;
 use base::file::{self, FileError};
-use formats::manifest::{Layer, Manifest, ManifestError};
+use formats::manifest::{Layer, Manifest};
 
-use crate::wanted::{self, Wanted, WantedError};
+mod error;
+
+pub use error::StoreError;
 
 /// The number of a generation; the first is 1. A later one is higher, but none need follow another.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Generation(pub u64);
+
+impl Generation {
+    /// No generation has this number.
+    pub const NONE: Self = Self(0);
+
+    /// The generation whose folder has this name; `None` for every other name.
+    fn of_folder(name: &str) -> Option<Self> {
+        let number: u64 = name.parse().ok()?;
+        let generation = Self(number);
+        (generation != Self::NONE && number.to_string() == name).then_some(generation)
+    }
+}
 
 impl fmt::Display for Generation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "generation {}", self.0)
-    }
-}
-
-/// Why the store does not answer.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    /// There is no store.
-    #[error("there is no store at {}", folder.display())]
-    Missing {
-        /// Where it was looked for.
-        folder: PathBuf,
-    },
-    /// A generation is asked for that the store does not hold.
-    #[error("the store at {} holds no {generation}", folder.display())]
-    NoSuchGeneration {
-        /// The store.
-        folder: PathBuf,
-        /// The generation.
-        generation: Generation,
-    },
-    /// A manifest cannot be understood.
-    #[error("cannot understand {}", path.display())]
-    Manifest {
-        /// Its file.
-        path: PathBuf,
-        /// Why.
-        source: ManifestError,
-    },
-    /// It is not known which generation is wanted.
-    #[error(transparent)]
-    Wanted(#[from] WantedError),
-    /// Something else about a file.
-    #[error(transparent)]
-    File(#[from] FileError),
-}
-
-impl Explain for StoreError {
-    fn hint(&self) -> Option<String> {
-        match self {
-            Self::Missing { folder } => Some(format!(
-                "check that the filesystem at {} is the one of a host",
-                folder.display()
-            )),
-            Self::NoSuchGeneration { .. } => Some("ask for one that the store lists".into()),
-            Self::Manifest { source, .. } => source.hint(),
-            Self::Wanted(error) => error.hint(),
-            Self::File(error) => error.hint(),
-        }
     }
 }
 
@@ -75,7 +40,9 @@ impl Explain for StoreError {
 /// layers/<digest>.erofs                 the digest is that of this file
 /// layers/<digest>.verity                its hash tree
 /// generations/<number>/manifest.json
-/// wanted                                see `wanted`
+/// generations/<number>/failure          why it did not boot the last time, if it did not
+/// wanted                                see `wanted` and `choose`
+/// lock                                  see `lock`
 /// ```
 #[derive(Clone, Debug)]
 pub struct Store {
@@ -122,12 +89,12 @@ impl Store {
     ///
     /// [`StoreError::File`].
     pub fn generations(&self) -> Result<Vec<Generation>, StoreError> {
-        let folder = self.folder.join("generations");
+        let folder = self.generations_folder();
         let mut found = Vec::new();
         for entry in fs::read_dir(&folder).map_err(FileError::at("read", &folder))? {
             let name = entry.map_err(FileError::at("read", &folder))?.file_name();
             // Other names are folders that are being filled.
-            found.extend(name.to_str().and_then(|name| name.parse().ok()).map(Generation));
+            found.extend(name.to_str().and_then(Generation::of_folder));
         }
         found.sort_unstable();
         Ok(found)
@@ -153,56 +120,61 @@ impl Store {
 
     /// Where the files of a layer are.
     pub fn layer_files(&self, layer: &Layer) -> LayerFiles {
-        let named = |end| self.folder.join("layers").join(format!("{}.{end}", layer.erofs));
+        let named = |end| self.layers_folder().join(format!("{}.{end}", layer.erofs));
         LayerFiles { erofs: named("erofs"), verity: named("verity") }
     }
 
-    /// Which generation is to boot, and how often that was tried.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError::Wanted`].
-    pub fn wanted(&self) -> Result<Wanted, StoreError> {
-        Ok(wanted::read(&self.wanted_path())?)
+    /// The folder that holds all generations.
+    pub(crate) fn generations_folder(&self) -> PathBuf {
+        self.folder.join("generations")
     }
 
-    /// Makes `generation` the one that boots, with no attempt made yet.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`]; what was wanted before is wanted still.
-    pub fn want(&self, generation: Generation) -> Result<(), StoreError> {
-        self.manifest(generation)?;
-        Ok(wanted::write(&self.wanted_path(), Wanted { generation, attempts: 0 })?)
+    /// The folder that holds all layers.
+    pub(crate) fn layers_folder(&self) -> PathBuf {
+        self.folder.join("layers")
     }
 
-    /// Writes down that a boot of the wanted generation begins.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError::Wanted`].
-    pub fn count_attempt(&self) -> Result<Wanted, StoreError> {
-        let before = self.wanted()?;
-        let after = Wanted { attempts: before.attempts.saturating_add(1), ..before };
-        wanted::write(&self.wanted_path(), after)?;
-        Ok(after)
-    }
-
-    /// The generation that boots now: the wanted one.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
-    pub fn choose(&self) -> Result<(Generation, Manifest), StoreError> {
-        let generation = self.wanted()?.generation;
-        Ok((generation, self.manifest(generation)?))
+    /// The folder of one generation.
+    pub(crate) fn generation_folder(&self, generation: Generation) -> PathBuf {
+        self.generations_folder().join(generation.0.to_string())
     }
 
     pub(crate) fn manifest_path(&self, generation: Generation) -> PathBuf {
-        self.folder.join("generations").join(generation.0.to_string()).join("manifest.json")
+        self.generation_folder(generation).join("manifest.json")
     }
 
-    fn wanted_path(&self) -> PathBuf {
+    pub(crate) fn wanted_path(&self) -> PathBuf {
         self.folder.join("wanted")
+    }
+
+    pub(crate) fn lock_path(&self) -> PathBuf {
+        self.folder.join("lock")
+    }
+
+    /// The folder that holds everything.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_number_as_we_write_it_names_a_generation() {
+        #[rustfmt::skip]
+        let cases = [
+            ("1",           Some(1)),
+            ("12",          Some(12)),
+            ("0",           None), // none
+            ("01",          None),
+            ("+1",          None),
+            (".1.7-0.part", None), // is being filled
+            ("",            None),
+        ];
+        for (name, number) in cases {
+            assert_eq!(Generation::of_folder(name), number.map(Generation), "{name}");
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! The file that says which generation boots, and how often that was tried.
+//! The file that says which generation boots, how often that was tried, and what was good before.
 //!
 //! It is written before anything else works and perhaps during a power cut, so it is never
 //! renamed, grown or truncated: it has two slots of one disk block each, and a write goes to the
@@ -7,13 +7,18 @@
 //!
 //! | bytes of a slot | |
 //! | --- | --- |
-//! | 0..8 | `PREONGEN` |
+//! | 0..8 | `PREONGN2` |
 //! | 8..16 | sequence number: of two good slots the higher counts |
-//! | 16..24 | the generation |
-//! | 24..28 | attempts |
-//! | 28..60 | SHA-256 of what is before |
+//! | 16..24 | the generation that is to boot |
+//! | 24..32 | the good one |
+//! | 32..40 | the one that was given up |
+//! | 40..48 | the one that was asked for |
+//! | 48..56 | the one that stands in |
+//! | 56..60 | attempts |
+//! | 60..64 | attempts of the one that stands in |
+//! | 64..96 | SHA-256 of what is before |
 //!
-//! Numbers are little-endian; the rest of a slot is zero and not looked at.
+//! Numbers are little-endian, 0 is no generation; the rest of a slot is zero and not looked at.
 
 use std::fs::OpenOptions;
 use std::io;
@@ -27,18 +32,35 @@ use crate::store::Generation;
 
 /// A slot is one block, so that writing it cannot tear the other one.
 const SLOT: usize = 4096;
-const MAGIC: &[u8; 8] = b"PREONGEN";
-const CHECKED: usize = 28;
+const MAGIC: &[u8; 8] = b"PREONGN2";
+const CHECKED: usize = 64;
 const USED: usize = CHECKED + 32;
 
-/// Which generation is to boot, and how many boots of it were begun since it was wanted or since
-/// one was found to be good.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Which generation is to boot, and how that went. What each number is for: [`crate::choose`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Wanted {
-    /// The generation.
+    /// What is to boot.
     pub generation: Generation,
-    /// Boots that were begun.
+    /// Boots of it that were begun since it was wanted or since one was found to be good.
     pub attempts: u32,
+    /// The one that was blessed last; [`Generation::NONE`] if none was yet.
+    pub good: Generation,
+    /// The one that was given up last; [`Generation::NONE`] if none was.
+    pub failed: Generation,
+    /// The one that somebody asked for, or that was blessed since: others fall in for it.
+    pub asked: Generation,
+    /// The one that booted last in place of `generation` because that needs another kernel;
+    /// [`Generation::NONE`] if none did.
+    pub stand_in: Generation,
+    /// Boots of that one that were begun since then or since one was found to be good.
+    pub stand_in_attempts: u32,
+}
+
+impl Wanted {
+    /// This generation is asked for, and nothing is known of any other.
+    pub fn first(generation: Generation) -> Self {
+        Self { generation, asked: generation, ..Self::default() }
+    }
 }
 
 /// Why the wanted generation is not known.
@@ -73,6 +95,18 @@ pub fn read(path: &Path) -> Result<Wanted, WantedError> {
     let bytes = file::read(path)?;
     let current = current(&bytes).ok_or_else(|| WantedError::Damaged { path: path.to_owned() })?;
     Ok(current.wanted)
+}
+
+/// Changes what the file at `path` says; returns what it says then.
+///
+/// # Errors
+///
+/// [`WantedError`] naming `path`; it says what it said before, or what was to be written.
+pub fn update(path: &Path, change: impl FnOnce(&mut Wanted)) -> Result<Wanted, WantedError> {
+    let mut wanted = read(path)?;
+    change(&mut wanted);
+    write(path, wanted)?;
+    Ok(wanted)
 }
 
 /// Makes the file at `path` say this; makes it where it is missing.
@@ -136,13 +170,15 @@ fn current(bytes: &[u8]) -> Option<Current> {
 }
 
 fn slot(sequence: u64, wanted: Wanted) -> [u8; SLOT] {
+    let Wanted { generation, good, failed, asked, stand_in, .. } = wanted;
+    let numbers = [sequence, generation.0, good.0, failed.0, asked.0, stand_in.0];
+    let counts = [wanted.attempts, wanted.stand_in_attempts];
+    let mut bytes = MAGIC.to_vec();
+    bytes.extend(numbers.iter().flat_map(|number| number.to_le_bytes()));
+    bytes.extend(counts.iter().flat_map(|count| count.to_le_bytes()));
+    bytes.extend_from_slice(Digest::of(&bytes).as_bytes());
     let mut slot = [0; SLOT];
-    slot[..8].copy_from_slice(MAGIC);
-    slot[8..16].copy_from_slice(&sequence.to_le_bytes());
-    slot[16..24].copy_from_slice(&wanted.generation.0.to_le_bytes());
-    slot[24..CHECKED].copy_from_slice(&wanted.attempts.to_le_bytes());
-    let digest = Digest::of(&slot[..CHECKED]);
-    slot[CHECKED..USED].copy_from_slice(digest.as_bytes());
+    slot[..USED].copy_from_slice(&bytes);
     slot
 }
 
@@ -151,91 +187,35 @@ fn parse(slot: &[u8]) -> Option<(u64, Wanted)> {
     if rest.first_chunk::<32>()? != Digest::of(checked).as_bytes() {
         return None;
     }
-    let (magic, rest) = checked.split_first_chunk::<8>()?;
-    let (sequence, rest) = rest.split_first_chunk::<8>()?;
-    let (generation, attempts) = rest.split_first_chunk::<8>()?;
-    let generation = Generation(u64::from_le_bytes(*generation));
-    let attempts = u32::from_le_bytes(*attempts.first_chunk::<4>()?);
-    (magic == MAGIC).then(|| (u64::from_le_bytes(*sequence), Wanted { generation, attempts }))
+    let mut rest = checked.strip_prefix(MAGIC)?;
+    let sequence = number(&mut rest)?;
+    let mut generation = || number(&mut rest).map(Generation);
+    let mut wanted = Wanted {
+        generation: generation()?,
+        good: generation()?,
+        failed: generation()?,
+        asked: generation()?,
+        stand_in: generation()?,
+        ..Wanted::default()
+    };
+    wanted.attempts = count(&mut rest)?;
+    wanted.stand_in_attempts = count(&mut rest)?;
+    Some((sequence, wanted))
+}
+
+/// Takes eight bytes off `bytes`.
+fn number(bytes: &mut &[u8]) -> Option<u64> {
+    let (number, rest) = bytes.split_first_chunk()?;
+    *bytes = rest;
+    Some(u64::from_le_bytes(*number))
+}
+
+/// Takes four bytes off `bytes`.
+fn count(bytes: &mut &[u8]) -> Option<u32> {
+    let (count, rest) = bytes.split_first_chunk()?;
+    *bytes = rest;
+    Some(u32::from_le_bytes(*count))
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn wanted(generation: u64, attempts: u32) -> Wanted {
-        Wanted { generation: Generation(generation), attempts }
-    }
-
-    fn bytes_after(writes: &[Wanted]) -> Vec<u8> {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("wanted");
-        for wanted in writes {
-            write(&path, *wanted).unwrap();
-        }
-        std::fs::read(&path).unwrap()
-    }
-
-    fn says(bytes: &[u8]) -> Option<Wanted> {
-        current(bytes).map(|current| current.wanted)
-    }
-
-    #[test]
-    fn the_file_says_what_was_written_last_and_keeps_its_length() {
-        for count in 1..5 {
-            let writes: Vec<_> = (1..=count).map(|n| wanted(u64::from(n), n)).collect();
-            let bytes = bytes_after(&writes);
-            assert_eq!(says(&bytes), writes.last().copied(), "{count} writes");
-            assert_eq!(bytes.len(), 2 * SLOT);
-        }
-    }
-
-    #[test]
-    fn a_write_that_is_torn_anywhere_leaves_the_old_or_the_new_value() {
-        let (old, new) = (wanted(7, 3), wanted(8, 0));
-        for history in [vec![old], vec![wanted(6, 1), old]] {
-            let before = bytes_after(&history);
-            let Next::Slot { offset, slot } = next(&before, new) else { panic!("a slot") };
-            for written in 0..=SLOT {
-                let mut torn = before.clone();
-                let start = offset as usize;
-                torn[start..start + written].copy_from_slice(&slot[..written]);
-                let value = says(&torn).unwrap();
-                assert!(value == old || value == new, "{written} bytes: {value:?}");
-                assert!(written < USED || value == new, "{written} bytes");
-            }
-        }
-    }
-
-    #[test]
-    fn damage_to_any_one_byte_leaves_one_of_the_two_last_values() {
-        let good = bytes_after(&[wanted(1, 0), wanted(2, 0), wanted(3, 0)]);
-        for at in 0..good.len() {
-            let mut bytes = good.clone();
-            bytes[at] ^= 0x10;
-            let value = says(&bytes).map(|wanted| wanted.generation.0);
-            assert!(matches!(value, Some(2 | 3)), "byte {at}: {value:?}");
-        }
-    }
-
-    #[test]
-    fn a_truncated_file_says_something_that_was_written_or_nothing() {
-        let good = bytes_after(&[wanted(1, 0), wanted(2, 0), wanted(3, 0)]);
-        for length in 0..good.len() {
-            let value = says(&good[..length]).map(|wanted| wanted.generation.0);
-            assert!(matches!(value, None | Some(2 | 3)), "{length} bytes: {value:?}");
-        }
-    }
-
-    #[test]
-    fn a_damaged_file_is_an_error_until_it_is_written_anew() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("wanted");
-        for damaged in [vec![], vec![0; 2 * SLOT], vec![0xff; 100]] {
-            std::fs::write(&path, &damaged).unwrap();
-            assert!(matches!(read(&path), Err(WantedError::Damaged { .. })));
-            write(&path, wanted(4, 0)).unwrap();
-            assert_eq!(read(&path).unwrap(), wanted(4, 0));
-        }
-    }
-}
+mod tests;

@@ -8,12 +8,12 @@ use std::path::Path;
 use base::file::{self, FileError};
 use base::{ByteSize, Digest, Explain, Failure};
 use generations::stack::{self, Places};
-use generations::{Stack, Store, running};
-use sys::{Filesystem, Limits, block, capability, efi, ext4, mount, root};
+use generations::{Choice, Stack, Store, running};
+use sys::{Filesystem, Limits, block, capability, efi, ext4, kernel, mount, root};
 
 use crate::command_line::CommandLine;
 use crate::disk::{self, Disk};
-use crate::{grow, log};
+use crate::{attempt, grow, log};
 
 /// Where the new root is made.
 const ROOT: &str = "/sysroot";
@@ -68,19 +68,21 @@ pub(crate) fn run(words: &CommandLine) -> Result<Infallible, Failure> {
     }
 
     let store = Store::open(&below(generations::STORE))?;
-    let (generation, manifest) = store.choose()?;
-    // Here the manifest's signature will be verified, before anything of it is used.
-    let (image, version, build) = (&manifest.image, &manifest.version, &manifest.build_id);
-    log::info(&format!("{generation} ({image} {version} {build})"));
-    // Before anything of it can fail: a generation that cannot even be stacked has been tried, too.
-    let attempts = store.count_attempt()?.attempts;
-    log::info(&format!("attempt {attempts} to boot {generation}"));
-    store.check(generation)?;
-    let stack = Stack::mount(&store, &manifest, Places { root: sysroot, run: &run, data: &data })?;
+    let choice = attempt::begin(&store, &kernel::release())?;
+    let places = Places { root: sysroot, run: &run, data: &data };
+    let Err(failure) = start(&store, &choice, places);
+    // Before and after the new root became the root, whichever it was.
+    let stores = [below(generations::STORE), generations::STORE.into()];
+    attempt::note(&stores, choice.generation, &*failure);
+    Err(failure)
+}
 
-    running::write(&below(generations::RUNNING), generation)?;
-
-    enter(sysroot)?;
+/// Makes the chosen generation the root and becomes its systemd.
+fn start(store: &Store, choice: &Choice, places: Places<'_>) -> Result<Infallible, Failure> {
+    let stack = Stack::mount(store, &choice.manifest, places)?;
+    let running = places.root.join(generations::RUNNING.trim_start_matches('/'));
+    running::write(&running, choice.generation)?;
+    enter(places.root)?;
     if !capability::kernel_loads_modules() {
         // The right is good for nothing here, and systemd would complain that it cannot use it.
         capability::forbid_modules()?;

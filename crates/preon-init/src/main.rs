@@ -1,6 +1,7 @@
 //! PID 1 of the initrd: finds the store on the disk that the loader came from, stacks the wanted
 //! generation and becomes systemd. What it does is in `boot`; here is what happens when that fails.
 
+mod attempt;
 mod boot;
 mod command_line;
 mod disk;
@@ -9,10 +10,11 @@ mod log;
 
 use std::convert::Infallible;
 use std::panic::PanicHookInfo;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use base::Failure;
 use base::explain::render;
+use base::{Explain, Failure};
 
 use crate::command_line::CommandLine;
 
@@ -22,11 +24,17 @@ const DEADLINE: Duration = Duration::from_secs(600);
 /// How long a message stays to be read before the machine restarts.
 const DELAY: Duration = Duration::from_secs(10);
 
+/// Whether nothing more will happen, so that the deadline means nothing either.
+static STOPPED: AtomicBool = AtomicBool::new(false);
+
 fn main() {
     std::panic::set_hook(Box::new(panicked));
     // Ends with this program: when systemd takes its place, or the machine restarts.
     std::thread::spawn(|| {
         std::thread::sleep(DEADLINE);
+        if STOPPED.load(Ordering::SeqCst) {
+            return;
+        }
         let seconds = DEADLINE.as_secs();
         log::failure(&format!(
             "error: the host is not up after {seconds} seconds\nhint: check the disk: something waits for it\n"
@@ -56,8 +64,19 @@ fn panicked(info: &PanicHookInfo<'_>) {
     restart();
 }
 
-/// Restarts the machine after a delay: the next attempt may go better, or the loader may choose
-/// another entry. It never hangs.
+/// Says why the machine stays as it is, and keeps it so: a restart would end here again. The kernel
+/// would panic, and with `panic=` restart, if this program ended.
+fn stop(failure: &dyn Explain) -> ! {
+    STOPPED.store(true, Ordering::SeqCst);
+    log::failure(&render(failure));
+    log::failure(&"stopped: every restart would end here; switch the machine off, or restart it");
+    loop {
+        std::thread::park();
+    }
+}
+
+/// Restarts the machine after a delay: the next attempt may go better, or another generation or
+/// another entry of the loader falls in. It never hangs.
 fn restart() -> ! {
     let delay = command_line().ok().and_then(|words| words.panic_delay()).unwrap_or(DELAY);
     log::failure(&format!("restarting in {} seconds", delay.as_secs()));

@@ -11,6 +11,7 @@ pub mod capability;
 pub mod efi;
 pub mod ext4;
 mod ioctl;
+pub mod kernel;
 pub mod kernel_log;
 pub mod loop_device;
 pub mod mapper;

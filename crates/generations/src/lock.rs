@@ -1,0 +1,36 @@
+//! One process at a time changes the store.
+//!
+//! Whoever only looks, and the initrd, which is alone, need no lock.
+
+use std::fs::{File, TryLockError};
+
+use base::file::FileError;
+
+use crate::store::{Store, StoreError};
+
+/// The right to change the store, until it is dropped or its process ends, however it ends.
+#[derive(Debug)]
+#[must_use = "the store is locked only as long as this is kept"]
+pub struct StoreLock {
+    _file: File,
+}
+
+impl Store {
+    /// Locks the store; never waits.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Locked`] when somebody else has locked it, [`StoreError::File`].
+    ///
+    /// Source: flock(2); the lock belongs to the open file, not to its name.
+    pub fn lock(&self) -> Result<StoreLock, StoreError> {
+        let path = self.lock_path();
+        let file = File::options().create(true).truncate(false).write(true).open(&path);
+        let file = file.map_err(FileError::at("open", &path))?;
+        match file.try_lock() {
+            Ok(()) => Ok(StoreLock { _file: file }),
+            Err(TryLockError::WouldBlock) => Err(StoreError::Locked { path }),
+            Err(TryLockError::Error(error)) => Err(FileError::at("lock", path)(error).into()),
+        }
+    }
+}
