@@ -90,7 +90,7 @@ fn uncovered(error: &SolveError) -> Option<&str> {
     let SolveError::Unsolvable(error) = error else { return None };
     match error.obstacles.first()? {
         Obstacle::Missing { forbidden, .. } => forbidden.first().map(String::as_str),
-        Obstacle::Conflict { .. } => None,
+        Obstacle::Conflict { .. } | Obstacle::Versions { .. } => None,
     }
 }
 

@@ -4,9 +4,10 @@
 //! Debian Policy, chapter 7: alternatives in the order of preference, virtual packages (with a
 //! version only where the provider gives one), `Conflicts` and `Breaks` against names and against
 //! what others provide. One architecture; of each package only the newest version counts, as it
-//! does for apt.
+//! does for apt, but for a host ([`crate::change`]).
 
 mod explain;
+pub(crate) mod limits;
 mod provider;
 mod universe;
 
@@ -15,15 +16,15 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use base::Explain;
 use formats::PackageName;
 use formats::relation::{BadRelation, Relations};
-use resolvo::{Problem, Solver, UnsolvableOrCancelled};
+use resolvo::{Problem, Requirement, Solver, UnsolvableOrCancelled};
 
-pub use explain::{Obstacle, Unsolvable};
-pub(crate) use universe::family;
+pub use explain::{Need, Obstacle, Unsolvable};
+pub(crate) use limits::Limits;
+pub(crate) use universe::{Candidate, family, is_here};
 pub use universe::{Pins, Universe};
 
 use crate::index::{IndexError, Stanza};
 use provider::Provider;
-use universe::Candidate;
 
 /// What is asked for.
 #[derive(Clone, Debug, Default)]
@@ -178,13 +179,54 @@ pub fn solve<'a>(universe: &Universe<'a>, request: &Request) -> Result<Solution<
             .map_err(|source| SolveError::Request { request: text.clone(), source })?;
         roots.groups.extend(parsed.groups);
     }
-    let provider = Provider::new(universe, request);
-    let requirements = roots.groups.iter().map(|group| provider.require(group).into()).collect();
+    let limits = Limits::default();
+    let provider = Provider::new(universe, request, &limits);
+    let requirements = roots.groups.iter().map(|group| provider.require(group)).collect();
+    let chosen = search(provider, requirements)?;
+    Ok(solution(universe, request, &roots, chosen))
+}
+
+/// The packages that a host is to have, by name.
+pub(crate) struct Wanted<'r> {
+    /// What was asked for, to say it again.
+    pub(crate) asked: Vec<String>,
+    /// Some version of each must be there.
+    pub(crate) names: Vec<&'r str>,
+    /// Some version of each is to be there where that is possible.
+    pub(crate) where_possible: Vec<&'r str>,
+    /// Which packages may be chosen.
+    pub(crate) limits: &'r Limits<'r>,
+}
+
+/// Chooses packages of a host: see [`Universe::of_host`]. What is installed is preferred.
+///
+/// # Errors
+///
+/// [`SolveError::Unsolvable`] says why there is no answer.
+pub(crate) fn solve_host(
+    universe: &Universe<'_>,
+    wanted: &Wanted<'_>,
+) -> Result<Vec<Candidate>, SolveError> {
+    let request = Request { install: wanted.asked.clone(), ..Request::default() };
+    let provider = Provider::new(universe, &request, wanted.limits);
+    let needed = wanted.names.iter().map(|name| provider.require_package(name));
+    let also = wanted.where_possible.iter().filter_map(|name| provider.recommend_package(name));
+    let requirements = needed.chain(also).collect();
+    search(provider, requirements)
+}
+
+/// Lets resolvo search.
+fn search(
+    provider: Provider<'_, '_>,
+    requirements: Vec<Requirement>,
+) -> Result<Vec<Candidate>, SolveError> {
+    let request = provider.request;
+    let requirements = requirements.into_iter().map(Into::into).collect();
     let mut solver = Solver::new(provider);
     match solver.solve(Problem::new().requirements(requirements)) {
         Ok(chosen) => {
             let chosen = chosen.into_iter().filter_map(|id| solver.provider().candidate(id));
-            Ok(solution(universe, request, &roots, chosen.collect()))
+            Ok(chosen.collect())
         }
         Err(UnsolvableOrCancelled::Unsolvable(conflict)) => {
             if let Some(error) = solver.provider().take_error() {
