@@ -9,9 +9,10 @@
 mod explain;
 pub(crate) mod limits;
 mod provider;
+pub(crate) mod together;
 mod universe;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 
 use base::Explain;
 use formats::PackageName;
@@ -20,11 +21,12 @@ use resolvo::{Problem, Requirement, Solver, UnsolvableOrCancelled};
 
 pub use explain::{Need, Obstacle, Unsolvable};
 pub(crate) use limits::Limits;
-pub(crate) use universe::{Candidate, family, is_here};
+pub(crate) use universe::{Candidate, family};
 pub use universe::{Pins, Universe};
 
 use crate::index::{IndexError, Stanza};
 use provider::Provider;
+use together::Together;
 
 /// What is asked for.
 #[derive(Clone, Debug, Default)]
@@ -78,15 +80,8 @@ pub fn without<'a>(mut relations: Relations<'a>, left_out: impl Fn(&str) -> bool
 pub struct Solution<'a> {
     /// The packages, by name.
     pub packages: Vec<Stanza<'a>>,
-    /// Why each is there, in the same order: who needs it and by which relation.
-    reasons: Vec<Option<Reason>>,
-}
-
-#[derive(Debug)]
-struct Reason {
-    /// The position of who needs it; `None` for the request itself.
-    by: Option<usize>,
-    relation: String,
+    /// Why each is there, in the same order.
+    chains: Vec<Vec<Link>>,
 }
 
 /// One link of the chain that says why a package is there.
@@ -106,15 +101,7 @@ impl<'a> Solution<'a> {
 
     /// The shortest chain from the request to the package `name`; empty if it was not chosen.
     pub fn why(&self, name: &str) -> Vec<Link> {
-        let mut chain = Vec::new();
-        let mut at = self.position(name);
-        while let Some(reason) = at.and_then(|at| self.reasons[at].as_ref()) {
-            let package = reason.by.map_or("", |by| self.packages[by].name());
-            chain.push(Link { package: package.to_owned(), relation: reason.relation.clone() });
-            at = reason.by;
-        }
-        chain.reverse();
-        chain
+        self.position(name).map(|at| self.chains[at].clone()).unwrap_or_default()
     }
 
     fn position(&self, name: &str) -> Option<usize> {
@@ -248,33 +235,16 @@ fn solution<'a>(
     mut chosen: Vec<Candidate>,
 ) -> Solution<'a> {
     chosen.sort_by_key(|&candidate| universe.stanza(candidate).name());
-    let packages: Vec<_> = chosen.iter().map(|&candidate| universe.stanza(candidate)).collect();
-    let place: BTreeMap<_, _> = chosen.iter().enumerate().map(|(at, &c)| (c, at)).collect();
-    let mut reasons: Vec<Option<Reason>> = packages.iter().map(|_| None).collect();
-    let mut queue = VecDeque::new();
-    let mut reach = |by: Option<usize>, relations: &Relations<'_>, queue: &mut VecDeque<usize>| {
-        for group in &relations.groups {
-            let targets = universe.targets(group);
-            let met = targets.into_iter().find_map(|candidate| place.get(&candidate));
-            if let Some(&at) = met
-                && reasons[at].is_none()
-            {
-                reasons[at] = Some(Reason { by, relation: group.to_string() });
-                queue.push_back(at);
-            }
-        }
-    };
-    reach(None, roots, &mut queue);
-    while let Some(at) = queue.pop_front() {
-        let stanza = packages[at];
-        for field in provider::dependency_fields(request.recommends) {
-            // What is malformed was an error before it could be chosen.
-            let relations = Relations::parse(stanza.field(field).unwrap_or_default());
-            let relations = request.without.apply(stanza.name(), relations.unwrap_or_default());
-            reach(Some(at), &relations, &mut queue);
-        }
+    let together = Together::new(universe, chosen.iter().copied());
+    let asked = roots.groups.iter().filter_map(|group| {
+        let met = together.meet(group).next()?;
+        Some((met, group.to_string()))
+    });
+    let reached = together.reach_with(asked.collect(), &request.without, request.recommends);
+    Solution {
+        packages: chosen.iter().map(|&candidate| universe.stanza(candidate)).collect(),
+        chains: chosen.iter().map(|&candidate| reached.chain(universe, candidate)).collect(),
     }
-    Solution { packages, reasons }
 }
 
 #[cfg(test)]

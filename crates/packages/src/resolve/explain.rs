@@ -289,9 +289,9 @@ fn instead(provider: &Provider<'_, '_>, requirement: Requirement) -> String {
                 }
             }));
             let providers = provider.universe.providers(alternative.name);
-            found.extend(providers.into_iter().map(|(stanza, version)| match version {
-                Some(version) => format!("{} provides {version} of it", stanza.name()),
-                None => format!("{} provides it without a version", stanza.name()),
+            found.extend(providers.into_iter().map(|(by, version)| match version {
+                Some(version) => format!("{} provides {version} of it", provider.label(by)),
+                None => format!("{} provides it without a version", provider.label(by)),
             }));
         }
     }

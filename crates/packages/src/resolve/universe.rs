@@ -235,17 +235,17 @@ impl<'a> Universe<'a> {
     }
 
     /// The packages that provide `name`, each with the version that it gives for it, by name.
-    pub(crate) fn providers(&self, name: &str) -> Vec<(Stanza<'a>, Option<String>)> {
+    pub(crate) fn providers(&self, name: &str) -> Vec<(Candidate, Option<String>)> {
         let mut found = Vec::new();
         for &(_, by) in with_hash(&self.provided, NameHash::of(name)) {
             let stanza = self.stanza(by);
             let provided = Relations::parse(stanza.provides()).unwrap_or_default();
             let all = provided.groups.iter().flat_map(|group| &group.alternatives);
             found.extend(all.filter(|provided| provided.name == name).map(|provided| {
-                (stanza, provided.version.map(|given| given.version.as_str().to_owned()))
+                (by, provided.version.map(|given| given.version.as_str().to_owned()))
             }));
         }
-        found.sort_by_key(|(stanza, _)| stanza.name());
+        found.sort_by_key(|(by, _)| self.stanza(*by).name());
         found
     }
 
@@ -263,7 +263,7 @@ impl<'a> Universe<'a> {
 }
 
 /// Whether the qualifier of a relation means a package of the only architecture that there is.
-pub(crate) fn is_here(qualifier: Option<&str>) -> bool {
+pub(super) fn is_here(qualifier: Option<&str>) -> bool {
     matches!(qualifier, None | Some("any" | "native" | "amd64" | "all"))
 }
 
