@@ -238,4 +238,6 @@ fn closes(installed: Stanza<'_>, newer: Stanza<'_>) -> Result<BTreeSet<Cve>, Cha
 }
 
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod tests;

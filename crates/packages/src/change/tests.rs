@@ -121,7 +121,7 @@ fn told(plan: &Plan<'_>) -> String {
     words.extend(plan.changed.iter().map(|changed| {
         assert_eq!(
             changed.direction == Direction::Upgrade,
-            changed.to.version() > changed.from.version()
+            changed.to.version().unwrap() > changed.from.version().unwrap()
         );
         format!("{}>{}", text(changed.from), changed.to.version_text())
     }));
@@ -210,7 +210,7 @@ fn a_wish_that_cannot_be_met_is_explained_with_what_can_be_done() {
         ("app=1", "install app=2", "app is pinned to 1, so that it cannot become 2", Some("unpin app first")),
         ("app=1", "upgrade app",  "app is pinned to 1, so that it cannot become 2", Some("unpin app first")),
         ("libapp=1", "install needs-new", "needs-new needs `libapp (>= 2)`, but libapp is pinned to 1", Some("unpin libapp first")),
-        ("", "install needs-old", "old needs `libold (<< 2)`, needs-old needs `libold (>= 2)`, and only one version of a package can be there", Some("remove old first, or wait for a version that fits")),
+        ("", "install needs-old", "needs-old needs `libold (>= 2)`, old needs `libold (<< 2)`, and only one version of a package can be there", Some("remove old first, or wait for a version that fits")),
         ("", "install refuses",   "refuses has `Conflicts: app`, which refuses app 1", Some("remove app first")),
         ("", "install broken",    "broken needs `nowhere`, but no package has or provides this name", Some("ask for another version, or refresh what is known of the repository")),
         ("", "upgrade libold",    "old needs `libold (<< 2)`, but libold is to be upgraded to 2", Some("remove old first, if it is not needed")),
