@@ -148,14 +148,15 @@ impl<'a> Host<'a> {
             }
         }
         let mut demand = self.demand(&self.state.pins);
-        if names.is_empty() {
+        let outcome = if names.is_empty() {
             demand.asked = vec!["upgrades".to_owned()];
-            wanted = self.possible(&demand, &wanted)?;
+            let (demand, chosen) = self.possible(&demand, &wanted)?;
+            self.outcome(&demand, chosen)?
         } else {
             demand.asked = names.iter().map(ToString::to_string).collect();
             demand.names = names.iter().map(PackageName::as_str).collect();
-        }
-        let outcome = self.choose(&self.upgrading(&demand, &wanted))?;
+            self.choose(&self.upgrading(&demand, &wanted))?
+        };
         let mut plan = self.finish(outcome)?;
         if names.is_empty() && !security {
             held.extend(self.held_back(&plan));
@@ -191,34 +192,40 @@ impl<'a> Host<'a> {
         demand
     }
 
-    /// Those of `wanted` that are possible together; the earlier go first. Halving finds the few
-    /// that are not in few searches.
-    fn possible(
+    /// Upgrades to those of `wanted` that are possible together; the earlier go first. Halving finds
+    /// the few that are not in few searches.
+    fn possible<'d>(
         &self,
-        demand: &Demand<'_>,
+        demand: &Demand<'d>,
         wanted: &[Candidate],
-    ) -> Result<Vec<Candidate>, ChangeError> {
-        let mut found: Vec<Candidate> = Vec::new();
+    ) -> Result<(Demand<'d>, Vec<Candidate>), ChangeError>
+    where
+        'a: 'd,
+    {
+        let (mut found, mut best) = (Vec::new(), None);
         let mut rest = vec![wanted];
         while let Some(part) = rest.pop() {
             let all = [found.as_slice(), part].concat();
-            let names = self.required(demand);
-            match self.search(&self.upgrading(demand, &all), names) {
-                Ok(_) => found = all,
-                Err(SolveError::Unsolvable(_)) if part.len() > 1 => {
+            let upgrading = self.upgrading(demand, &all);
+            match self.search(&upgrading, self.required(demand)) {
+                Ok(chosen) => (found, best) = (all, Some((upgrading, chosen))),
+                Err(SolveError::Unsolvable(_) | SolveError::Relation { .. }) if part.len() > 1 => {
                     let (first, second) = part.split_at(part.len() / 2);
                     rest.extend([second, first]);
                 }
                 Err(SolveError::Unsolvable(_) | SolveError::Relation { .. }) if part.len() == 1 => {
                 }
-                Err(SolveError::Relation { .. }) if part.len() > 1 => {
-                    let (first, second) = part.split_at(part.len() / 2);
-                    rest.extend([second, first]);
-                }
                 Err(error) => return Err(self.explain(error)),
             }
         }
-        Ok(found)
+        match best {
+            Some(best) => Ok(best),
+            // Nothing is possible: at least what is installed must be.
+            None => {
+                let chosen = self.search(demand, self.required(demand));
+                Ok((demand.clone(), chosen.map_err(|error| self.explain(error))?))
+            }
+        }
     }
 
     /// What every search begins with: pins hold, and nothing gets older.
@@ -313,10 +320,15 @@ impl<'a> Host<'a> {
         )
     }
 
-    /// Searches, and keeps of the automatic packages that nothing needs what fits.
+    /// Searches.
     fn choose(&self, demand: &Demand<'_>) -> Result<Outcome, ChangeError> {
-        let names = self.required(demand);
-        let chosen = self.search(demand, names).map_err(|error| self.explain(error))?;
+        let chosen = self.search(demand, self.required(demand));
+        self.outcome(demand, chosen.map_err(|error| self.explain(error))?)
+    }
+
+    /// What follows from what was chosen; of the automatic packages that nothing needs, what fits is
+    /// kept.
+    fn outcome(&self, demand: &Demand<'_>, chosen: Vec<Candidate>) -> Result<Outcome, ChangeError> {
         let chosen = self.with_unneeded(demand, chosen)?;
         let mut outcome = Outcome::of(self.state, chosen.into_iter().collect());
         for &candidate in &outcome.members {

@@ -215,7 +215,7 @@ fn a_wish_that_cannot_be_met_is_explained_with_what_can_be_done() {
         ("", "install broken",    "broken needs `nowhere`, but no package has or provides this name", Some("ask for another version, or refresh what is known of the repository")),
         ("", "upgrade libold",    "old needs `libold (<< 2)`, but libold is to be upgraded to 2", Some("remove old first, if it is not needed")),
         ("", "upgrade new",       "the package new is not installed", None),
-        ("", "remove ap",         "the package ap is not installed", None),
+        ("", "remove ap",         "the package ap is not installed", Some("did you mean app?")),
         ("", "remove tol-ng",     "the package tol-ng is not installed", Some("did you mean tool-ng?")),
         ("", "remove libold",     "others need libold:\n  old → libold", Some("remove old as well, or let the removal cascade")),
         ("", "remove exim-auto",  "others need exim-auto:\n  mail → exim-auto", Some("remove mail as well, or let the removal cascade")),
