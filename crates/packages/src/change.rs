@@ -9,6 +9,7 @@ mod error;
 mod keep;
 mod plan;
 mod state;
+mod upgrade;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -240,4 +241,4 @@ fn closes(installed: Stanza<'_>, newer: Stanza<'_>) -> Result<BTreeSet<Cve>, Cha
 #[cfg(test)]
 mod properties;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -160,3 +160,111 @@ impl<'a> Host<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use super::*;
+    use crate::change::State;
+    use crate::change::tests::index;
+
+    const INSTALLED: &str = "
+        init 1;   Depends: libinit
+        libinit 1
+        app 1;    Depends: liba, mta | mail
+        liba 1;   Depends: libb
+        libb 1
+        exim 4;   Provides: mta (= 2); Conflicts: mta
+        idle 1
+        broken 1; Depends: libb (>= 2), nothing; Breaks: liba (<< 3)
+        bad 1;    Conflicts: liba (1)
+    ";
+
+    const REPOSITORY: &str = "
+        postfix 3; Provides: mta; Conflicts: mta
+        exim 5;    Provides: mta (= 2); Conflicts: mta
+        app 2;     Depends: other
+    ";
+
+    fn state() -> State {
+        let automatic = ["libinit", "liba", "libb", "exim", "idle"];
+        State {
+            installed: index(INSTALLED),
+            automatic: automatic.iter().map(|name| name.parse().unwrap()).collect(),
+            pins: BTreeMap::new(),
+            protected: BTreeSet::from(["init".parse().unwrap()]),
+        }
+    }
+
+    #[test]
+    fn a_dependency_is_told_with_who_meets_it_and_who_could() {
+        let (state, repository) = (state(), index(REPOSITORY));
+        let host = Host::new(&state, [&repository]).unwrap();
+        let told = |name: &str| {
+            let names = |of: &[Stanza<'_>]| {
+                let all = of.iter().map(|it| format!("{} {}", it.name(), it.version_text()));
+                all.collect::<Vec<_>>().join(", ")
+            };
+            let all = host.depends(name).unwrap().into_iter();
+            let line = |it: Dependency<'_>| {
+                format!("{}: {} / {}", it.relation, names(&it.met_by), names(&it.others))
+            };
+            all.map(line).collect::<Vec<_>>()
+        };
+        let expected = ["liba: liba 1 / ", "mta | mail: exim 4 / exim 5, postfix 3"];
+        assert_eq!(told("app"), expected); // the installed version
+        assert!(told("postfix").is_empty());
+        assert!(host.depends("nobody").is_err());
+    }
+
+    #[test]
+    fn a_chain_leads_from_what_was_asked_for_to_a_package() {
+        let (state, repository) = (state(), index(REPOSITORY));
+        let host = Host::new(&state, [&repository]).unwrap();
+        #[rustfmt::skip]
+        let cases = [
+            ("libb", ":app app:liba liba:libb"),
+            ("app",  ":app"),
+            ("exim", ":app app:mta | mail"),
+            ("idle", ""),
+        ];
+        for (name, expected) in cases {
+            let chain = host.why(name).unwrap().into_iter();
+            let chain = chain.map(|link| format!("{}:{}", link.package, link.relation));
+            assert_eq!(chain.collect::<Vec<_>>().join(" "), expected, "{name}");
+        }
+        assert!(host.why("postfix").is_err());
+    }
+
+    #[test]
+    fn who_provides_a_name_is_told_with_versions() {
+        let (state, repository) = (state(), index(REPOSITORY));
+        let host = Host::new(&state, [&repository]).unwrap();
+        let told = |name: &str| {
+            let all = host.provides(name).unwrap().into_iter().map(|it| {
+                let version = it.version.unwrap_or_default();
+                let installed = if it.installed { "*" } else { "" };
+                format!("{}{installed} {} {version}", it.package.name(), it.package.version_text())
+            });
+            all.collect::<Vec<_>>()
+        };
+        assert_eq!(told("mta"), ["exim* 4 2", "exim 5 2", "postfix 3 "]);
+        assert_eq!(told("app"), ["app 2 2", "app* 1 1"]);
+        assert!(host.provides("nobody").is_err());
+    }
+
+    #[test]
+    fn what_is_broken_among_what_is_installed_is_found() {
+        let state = state();
+        let host = Host::new(&state, []).unwrap();
+        let findings: Vec<_> = host.check().iter().map(ToString::to_string).collect();
+        let expected = [
+            "broken has `Breaks: liba (<< 3)`, which refuses liba",
+            "broken needs `libb (>= 2)`, which nothing that is installed meets",
+            "broken needs `nothing`, which nothing that is installed meets",
+            "the field Conflicts of bad is malformed",
+        ];
+        assert_eq!(findings, expected);
+    }
+}

@@ -1,29 +1,29 @@
-//! Wishes for which packages have to be chosen: to install, upgrade, downgrade, pin.
+//! Wishes for which packages have to be chosen: to install, downgrade, pin.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use formats::relation::Relations;
 use formats::{PackageName, Version};
 
-use super::plan::{Held, Outcome};
-use super::{ChangeError, Host, Plan, Selector, closes};
+use super::plan::Outcome;
+use super::{ChangeError, Host, Plan, Selector};
 use crate::resolve::limits::{Others, Rule};
 use crate::resolve::{Candidate, Limits, SolveError, Wanted, solve_host};
 
 /// What a search is for.
 #[derive(Clone)]
-struct Demand<'d> {
+pub(super) struct Demand<'d> {
     /// The words of the wish.
-    asked: Vec<String>,
+    pub(super) asked: Vec<String>,
     /// Packages that must be there, beside those that nobody may remove.
-    names: Vec<&'d str>,
+    pub(super) names: Vec<&'d str>,
     /// Which packages may be chosen.
     limits: Limits<'d>,
 }
 
 impl<'d> Demand<'d> {
     /// Lets only `candidate` be chosen of its name.
-    fn only(&mut self, name: &'d str, candidate: Candidate, why: String) {
+    pub(super) fn only(&mut self, name: &'d str, candidate: Candidate, why: String) {
         self.limits.rules.insert(name, Rule { allowed: vec![candidate], why });
     }
 }
@@ -116,120 +116,8 @@ impl<'a> Host<'a> {
         self.choose(&demand)
     }
 
-    pub(super) fn upgrade(
-        &self,
-        names: &[PackageName],
-        security: bool,
-    ) -> Result<Plan<'a>, ChangeError> {
-        let mut from = Vec::new();
-        for name in names {
-            from.push(self.installed(name.as_str())?);
-        }
-        if names.is_empty() {
-            from = self.universe.all_installed().collect();
-            // What is needed before what is not, should not all be possible.
-            from.sort_by_key(|&it| self.state.automatic.contains(self.universe.stanza(it).name()));
-        }
-        let (mut wanted, mut held) = (Vec::new(), Vec::new());
-        for installed in from {
-            let package = self.universe.stanza(installed);
-            let newest = self.universe.versions(package.name()).next().unwrap_or(installed);
-            let newer = self.universe.stanza(newest);
-            if newest == installed || (security && closes(package, newer)?.is_empty()) {
-                continue;
-            }
-            let pin = self.state.pins.get(package.name());
-            if pin.is_none_or(|pin| newer.version().is_ok_and(|it| it == pin.borrowed())) {
-                wanted.push(newest);
-            } else if names.is_empty() {
-                held.push(Held { package, newest: newer, pinned: true });
-            } else {
-                self.check_pin(&package.package_name()?, newest)?;
-            }
-        }
-        let mut demand = self.demand(&self.state.pins);
-        let outcome = if names.is_empty() {
-            demand.asked = vec!["upgrades".to_owned()];
-            let (demand, chosen) = self.possible(&demand, &wanted)?;
-            self.outcome(&demand, chosen)?
-        } else {
-            demand.asked = names.iter().map(ToString::to_string).collect();
-            demand.names = names.iter().map(PackageName::as_str).collect();
-            self.choose(&self.upgrading(&demand, &wanted))?
-        };
-        let mut plan = self.finish(outcome)?;
-        if names.is_empty() && !security {
-            held.extend(self.held_back(&plan));
-        }
-        held.sort_by_key(|held| held.package.name());
-        plan.held = held;
-        Ok(plan)
-    }
-
-    /// What stays installed although there is a newer version that no pin forbids.
-    fn held_back(&self, plan: &Plan<'a>) -> Vec<Held<'a>> {
-        let held = plan.packages.iter().filter_map(|chosen| {
-            let package = chosen.stanza();
-            let newest = self.universe.get(package.name())?;
-            let is_held = newest.version_text() != package.version_text()
-                && !self.state.pins.contains_key(package.name());
-            is_held.then_some(Held { package, newest, pinned: false })
-        });
-        held.collect()
-    }
-
-    /// The same demand, where of the name of each of `wanted` only that may be chosen.
-    fn upgrading<'d>(&self, demand: &Demand<'d>, wanted: &[Candidate]) -> Demand<'d>
-    where
-        'a: 'd,
-    {
-        let mut demand = demand.clone();
-        for &candidate in wanted {
-            let stanza = self.universe.stanza(candidate);
-            let why = format!("{} is to be upgraded to {}", stanza.name(), stanza.version_text());
-            demand.only(stanza.name(), candidate, why);
-        }
-        demand
-    }
-
-    /// Upgrades to those of `wanted` that are possible together; the earlier go first. Halving finds
-    /// the few that are not in few searches.
-    fn possible<'d>(
-        &self,
-        demand: &Demand<'d>,
-        wanted: &[Candidate],
-    ) -> Result<(Demand<'d>, Vec<Candidate>), ChangeError>
-    where
-        'a: 'd,
-    {
-        let (mut found, mut best) = (Vec::new(), None);
-        let mut rest = vec![wanted];
-        while let Some(part) = rest.pop() {
-            let all = [found.as_slice(), part].concat();
-            let upgrading = self.upgrading(demand, &all);
-            match self.search(&upgrading, self.required(demand)) {
-                Ok(chosen) => (found, best) = (all, Some((upgrading, chosen))),
-                Err(SolveError::Unsolvable(_) | SolveError::Relation { .. }) if part.len() > 1 => {
-                    let (first, second) = part.split_at(part.len() / 2);
-                    rest.extend([second, first]);
-                }
-                Err(SolveError::Unsolvable(_) | SolveError::Relation { .. }) if part.len() == 1 => {
-                }
-                Err(error) => return Err(self.explain(error)),
-            }
-        }
-        match best {
-            Some(best) => Ok(best),
-            // Nothing is possible: at least what is installed must be.
-            None => {
-                let chosen = self.search(demand, self.required(demand));
-                Ok((demand.clone(), chosen.map_err(|error| self.explain(error))?))
-            }
-        }
-    }
-
     /// What every search begins with: pins hold, and nothing gets older.
-    fn demand<'d>(&'d self, pins: &BTreeMap<PackageName, Version>) -> Demand<'d> {
+    pub(super) fn demand<'d>(&'d self, pins: &BTreeMap<PackageName, Version>) -> Demand<'d> {
         let mut limits = Limits { others: Others::Newest, ..Limits::default() };
         for (name, pin) in pins {
             let fits = |&candidate: &Candidate| {
@@ -266,7 +154,11 @@ impl<'a> Host<'a> {
     }
 
     /// Refuses a version that a pin forbids.
-    fn check_pin(&self, name: &PackageName, candidate: Candidate) -> Result<(), ChangeError> {
+    pub(super) fn check_pin(
+        &self,
+        name: &PackageName,
+        candidate: Candidate,
+    ) -> Result<(), ChangeError> {
         let version = self.universe.stanza(candidate).version()?;
         match self.state.pins.get(name) {
             Some(pin) if pin.borrowed() != version => Err(ChangeError::Pinned {
@@ -299,20 +191,24 @@ impl<'a> Host<'a> {
     }
 
     /// The names that must be there: what is asked for, and what nobody may remove.
-    fn required<'d>(&'d self, demand: &Demand<'d>) -> Vec<&'d str> {
+    pub(super) fn required<'d>(&'d self, demand: &Demand<'d>) -> Vec<&'d str> {
         let mut seen = BTreeSet::new();
         let roots = self.roots().chain(self.protected());
         let roots = roots.map(|candidate| self.universe.stanza(candidate).name());
         demand.names.iter().copied().chain(roots).filter(|name| seen.insert(*name)).collect()
     }
 
-    fn search(&self, demand: &Demand<'_>, names: Vec<&str>) -> Result<Vec<Candidate>, SolveError> {
+    pub(super) fn search(
+        &self,
+        demand: &Demand<'_>,
+        names: Vec<&str>,
+    ) -> Result<Vec<Candidate>, SolveError> {
         let asked = demand.asked.clone();
         let limits = &demand.limits;
         solve_host(&self.universe, &Wanted { asked, names, where_possible: Vec::new(), limits })
     }
 
-    fn explain(&self, error: SolveError) -> ChangeError {
+    pub(super) fn explain(&self, error: SolveError) -> ChangeError {
         ChangeError::of_search(
             error,
             |name| self.state.pins.contains_key(name),
@@ -321,14 +217,18 @@ impl<'a> Host<'a> {
     }
 
     /// Searches.
-    fn choose(&self, demand: &Demand<'_>) -> Result<Outcome, ChangeError> {
+    pub(super) fn choose(&self, demand: &Demand<'_>) -> Result<Outcome, ChangeError> {
         let chosen = self.search(demand, self.required(demand));
         self.outcome(demand, chosen.map_err(|error| self.explain(error))?)
     }
 
     /// What follows from what was chosen; of the automatic packages that nothing needs, what fits is
     /// kept.
-    fn outcome(&self, demand: &Demand<'_>, chosen: Vec<Candidate>) -> Result<Outcome, ChangeError> {
+    pub(super) fn outcome(
+        &self,
+        demand: &Demand<'_>,
+        chosen: Vec<Candidate>,
+    ) -> Result<Outcome, ChangeError> {
         let chosen = self.with_unneeded(demand, chosen)?;
         let mut outcome = Outcome::of(self.state, chosen.into_iter().collect());
         for &candidate in &outcome.members {

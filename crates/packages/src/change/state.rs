@@ -99,3 +99,81 @@ impl State {
             || provided.into_iter().any(|it| self.protected.contains(it.name))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use base::Digest;
+    use formats::manifest::{FORMAT, Kernel, Package};
+
+    use super::*;
+
+    fn manifest() -> Manifest {
+        let version = |text: &str| text.parse::<Version>().unwrap();
+        let package = |name: &str, automatic| Package {
+            name: name.parse().unwrap(),
+            version: version("5-1+0preon2"),
+            debian_version: version("5-1"),
+            source: name.into(),
+            source_version: version("5-1"),
+            architecture: "amd64".into(),
+            suite: "trixie".into(),
+            rebuilt: false,
+            automatic,
+            installed_bytes: 1,
+            layer: "base".into(),
+            deb: Digest::of(b"deb"),
+        };
+        Manifest {
+            format: FORMAT,
+            image: "minimal".into(),
+            version: "1".into(),
+            build_id: "1".into(),
+            kernel: Kernel { release: "6".into(), version: "6-1".into(), uki: Digest::of(b"uki") },
+            layers: Vec::new(),
+            packages: vec![package("bash", false), package("libc6", true)],
+            not_rebuilt: BTreeSet::new(),
+            pins: [("bash".parse().unwrap(), version("5-1+0preon2"))].into(),
+            change: None,
+            tools: BTreeMap::new(),
+        }
+    }
+
+    const STATUS: &str = "\
+Package: bash
+Status: install ok installed
+Version: 5-1
+Architecture: amd64
+Depends: libc6 (>= 2)
+
+Package: foreign
+Status: install ok installed
+Version: 1
+Architecture: amd64
+
+Package: libc6
+Status: install ok installed
+Version: 5-1
+Architecture: amd64
+";
+
+    #[test]
+    fn the_manifest_says_what_is_installed_and_the_list_what_it_needs() {
+        let state = State::read(&manifest(), STATUS, BTreeSet::new()).unwrap();
+        let told = |stanza: Stanza<'_>| {
+            let depends = stanza.field("Depends").unwrap_or_default();
+            format!("{} {} {depends}", stanza.name(), stanza.version_text())
+        };
+        let told: Vec<_> = state.installed.stanzas().map(told).collect();
+        assert_eq!(told, ["bash 5-1+0preon2 libc6 (>= 2)", "libc6 5-1+0preon2 "]);
+        let automatic: Vec<_> = state.automatic.iter().map(PackageName::as_str).collect();
+        assert_eq!((automatic.as_slice(), state.pins.len()), (["libc6"].as_slice(), 1));
+    }
+
+    #[test]
+    fn a_package_that_the_list_lacks_is_named() {
+        let status = STATUS.replace("Package: libc6", "Package: libc7");
+        let error = State::read(&manifest(), &status, BTreeSet::new()).unwrap_err();
+        let expected = "libc6 is in the manifest, but not in the list of installed packages";
+        assert_eq!(error.to_string(), expected);
+    }
+}

@@ -3,7 +3,7 @@ use base::Explain;
 use super::*;
 
 /// A `Packages` text of `name version; Field: value; …` lines.
-pub(super) fn index(lines: &str) -> Index {
+pub(crate) fn index(lines: &str) -> Index {
     let mut text = String::new();
     for line in lines.lines().map(str::trim).filter(|line| !line.is_empty()) {
         let mut parts = line.split(';').map(str::trim);
