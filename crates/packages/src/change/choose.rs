@@ -31,13 +31,16 @@ impl<'d> Demand<'d> {
 impl<'a> Host<'a> {
     pub(super) fn install(&self, selectors: &[Selector]) -> Result<Plan<'a>, ChangeError> {
         let mut demand = self.demand(&self.state.pins);
-        let mut names = Vec::new();
+        let (mut names, mut versions) = (Vec::new(), BTreeMap::new());
         for selector in selectors {
             let name = self.meant(&selector.name)?;
             if let Some(version) = &selector.version {
                 let candidate = self.version(&name, version)?;
                 self.widen(&mut demand, candidate);
                 self.check_pin(&name, candidate)?;
+                if versions.insert(name.clone(), version).is_some_and(|other| other != version) {
+                    return Err(ChangeError::TwoVersions { name });
+                }
                 let why = format!("{name} is asked for in version {version}");
                 let stanza = self.universe.stanza(candidate);
                 demand.only(stanza.name(), candidate, why);

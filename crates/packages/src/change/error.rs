@@ -48,6 +48,12 @@ pub enum ChangeError {
         /// Those that are there, newest first.
         there: Vec<String>,
     },
+    /// Two versions of it are asked for.
+    #[error("two versions of {name} are asked for")]
+    TwoVersions {
+        /// The package.
+        name: PackageName,
+    },
     /// It stays at one version.
     #[error("{name} is pinned to {pinned}, so that it cannot become {version}")]
     Pinned {
@@ -153,6 +159,7 @@ impl Explain for ChangeError {
             Self::NoVersion { there, .. } => Some(format!("there is {}", there.join(", "))),
             Self::Pinned { name, .. } => Some(format!("unpin {name} first")),
             Self::NotOlder { name, version, .. } => Some(format!("install {name}={version}")),
+            Self::TwoVersions { .. } => Some("ask for one: only one can be there".into()),
             Self::NoOlder { .. } => None,
             Self::Protected { chain } => {
                 Some(format!("keep {}", chain.last().map_or("it", String::as_str)))

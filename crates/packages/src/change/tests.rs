@@ -91,6 +91,8 @@ const REPOSITORY: &str = "
     refuses-auto 1; Conflicts: libidle-deep
     broken 1;      Depends: nowhere
     odd 1;         Provides: something
+    ancient 1;     Depends: libapp (<< 1)
+    either 1;      Depends: odd | libinit (>= 2)
 ";
 
 fn wish(text: &str) -> Wish {
@@ -154,6 +156,7 @@ fn a_plan_changes_what_the_wish_says_and_nothing_else() {
         ("", "install something",      "+odd 1"),              // the only one that provides it
         ("", "install postfix",        "+postfix 3, -exim-auto"), // what needed it is content
         ("", "install refuses-auto",   "+refuses-auto 1, -libidle, -libidle-deep"),
+        ("", "install either",         "+either 1, libinit 1>2"), // rather than another package
         ("new=0.5", "install new",     "+new 0.5"),
         // upgrade
         ("", "upgrade",                "app 1>2, libapp 1>2, libinit 1>2, !libold"), // old holds libold back
@@ -207,6 +210,7 @@ fn a_wish_that_cannot_be_met_is_explained_with_what_can_be_done() {
         ("", "install zzzzzz",    "no package has or provides the name zzzzzz", None),
         ("", "install mta",       "mta is no package; exim-auto, postfix provide it", Some("ask for exim-auto or postfix")),
         ("", "install new=7",     "there is no version 7 of new", Some("there is 1, 0.5")),
+        ("", "install new=1 new=0.5", "two versions of new are asked for", Some("ask for one: only one can be there")),
         ("app=1", "install app=2", "app is pinned to 1, so that it cannot become 2", Some("unpin app first")),
         ("app=1", "upgrade app",  "app is pinned to 1, so that it cannot become 2", Some("unpin app first")),
         ("libapp=1", "install needs-new", "needs-new needs `libapp (>= 2)`, but libapp is pinned to 1", Some("unpin libapp first")),
@@ -214,6 +218,7 @@ fn a_wish_that_cannot_be_met_is_explained_with_what_can_be_done() {
         ("", "install refuses",   "refuses has `Conflicts: app`, which refuses app 1", Some("remove app first")),
         ("", "install broken",    "broken needs `nowhere`, but no package has or provides this name", Some("ask for another version, or refresh what is known of the repository")),
         ("", "upgrade libold",    "old needs `libold (<< 2)`, but libold is to be upgraded to 2", Some("remove old first, if it is not needed")),
+        ("", "install ancient",   "ancient needs `libapp (<< 1)`, but libapp 0.5 is older than what is installed", Some("ask for another version, or refresh what is known of the repository")),
         ("", "upgrade new",       "the package new is not installed", None),
         ("", "remove ap",         "the package ap is not installed", Some("did you mean app?")),
         ("", "remove tol-ng",     "the package tol-ng is not installed", Some("did you mean tool-ng?")),
