@@ -26,7 +26,6 @@ mod sandbox;
 mod sbom;
 #[cfg(test)]
 mod scratch;
-mod spelling;
 mod supply;
 mod tools;
 mod trial;

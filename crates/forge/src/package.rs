@@ -18,8 +18,8 @@ use store::Built;
 pub(crate) use store::{Rebuilt, RebuiltPackage, rebuilt};
 
 use crate::context::Context;
-use crate::spelling;
 pub(crate) use build::Job;
+use packages::spelling;
 
 /// `forge package …`
 #[derive(Debug, clap::Subcommand)]

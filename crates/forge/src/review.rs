@@ -12,8 +12,8 @@ use serde::Serialize;
 use crate::context::Context;
 use crate::curate::scripts::{Standing, keyed, standing};
 use crate::recipe::{Recipes, Reviewed, ScriptKey, script_digest};
-use crate::spelling;
 use crate::supply::{REPOSITORY, Supply};
+use packages::spelling;
 
 /// Show maintainer scripts that nobody has read yet, or that changed since
 #[derive(Debug, clap::Args)]

@@ -17,9 +17,9 @@ use rayon::prelude::*;
 
 use crate::context::Context;
 use crate::recipe::{DEFAULT_SUITE, ImageDefinition, Recipe, Recipes};
-use crate::spelling;
 use crate::supply::{self, Purpose};
 use crate::tools::{Definition, Tools};
+use packages::spelling;
 
 /// Choose packages anew from the archive and write them to os/packages.lock
 #[derive(Debug, clap::Args)]
@@ -90,7 +90,7 @@ fn uncovered(error: &SolveError) -> Option<&str> {
     let SolveError::Unsolvable(error) = error else { return None };
     match error.obstacles.first()? {
         Obstacle::Missing { forbidden, .. } => forbidden.first().map(String::as_str),
-        Obstacle::Conflict { .. } => None,
+        Obstacle::Conflict { .. } | Obstacle::Versions { .. } => None,
     }
 }
 

@@ -223,6 +223,11 @@ impl<'a> Stanza<'a> {
         self.index.text(self.record.name)
     }
 
+    /// Whether it is one of `index`.
+    pub(crate) fn is_of(self, index: &Index) -> bool {
+        std::ptr::eq(self.index, index)
+    }
+
     pub(crate) fn name_hash(self) -> NameHash {
         self.record.hash
     }

@@ -4,26 +4,29 @@
 //! Debian Policy, chapter 7: alternatives in the order of preference, virtual packages (with a
 //! version only where the provider gives one), `Conflicts` and `Breaks` against names and against
 //! what others provide. One architecture; of each package only the newest version counts, as it
-//! does for apt.
+//! does for apt, but for a host ([`crate::change`]).
 
 mod explain;
+pub(crate) mod limits;
 mod provider;
+pub(crate) mod together;
 mod universe;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 
 use base::Explain;
 use formats::PackageName;
 use formats::relation::{BadRelation, Relations};
-use resolvo::{Problem, Solver, UnsolvableOrCancelled};
+use resolvo::{Problem, Requirement, Solver, UnsolvableOrCancelled};
 
-pub use explain::{Obstacle, Unsolvable};
-pub(crate) use universe::family;
+pub use explain::{Need, Obstacle, Unsolvable};
+pub(crate) use limits::Limits;
+pub(crate) use universe::{Candidate, family};
 pub use universe::{Pins, Universe};
 
 use crate::index::{IndexError, Stanza};
 use provider::Provider;
-use universe::Candidate;
+use together::Together;
 
 /// What is asked for.
 #[derive(Clone, Debug, Default)]
@@ -77,15 +80,8 @@ pub fn without<'a>(mut relations: Relations<'a>, left_out: impl Fn(&str) -> bool
 pub struct Solution<'a> {
     /// The packages, by name.
     pub packages: Vec<Stanza<'a>>,
-    /// Why each is there, in the same order: who needs it and by which relation.
-    reasons: Vec<Option<Reason>>,
-}
-
-#[derive(Debug)]
-struct Reason {
-    /// The position of who needs it; `None` for the request itself.
-    by: Option<usize>,
-    relation: String,
+    /// Why each is there, in the same order.
+    chains: Vec<Vec<Link>>,
 }
 
 /// One link of the chain that says why a package is there.
@@ -105,15 +101,7 @@ impl<'a> Solution<'a> {
 
     /// The shortest chain from the request to the package `name`; empty if it was not chosen.
     pub fn why(&self, name: &str) -> Vec<Link> {
-        let mut chain = Vec::new();
-        let mut at = self.position(name);
-        while let Some(reason) = at.and_then(|at| self.reasons[at].as_ref()) {
-            let package = reason.by.map_or("", |by| self.packages[by].name());
-            chain.push(Link { package: package.to_owned(), relation: reason.relation.clone() });
-            at = reason.by;
-        }
-        chain.reverse();
-        chain
+        self.position(name).map(|at| self.chains[at].clone()).unwrap_or_default()
     }
 
     fn position(&self, name: &str) -> Option<usize> {
@@ -178,13 +166,54 @@ pub fn solve<'a>(universe: &Universe<'a>, request: &Request) -> Result<Solution<
             .map_err(|source| SolveError::Request { request: text.clone(), source })?;
         roots.groups.extend(parsed.groups);
     }
-    let provider = Provider::new(universe, request);
-    let requirements = roots.groups.iter().map(|group| provider.require(group).into()).collect();
+    let limits = Limits::default();
+    let provider = Provider::new(universe, request, &limits);
+    let requirements = roots.groups.iter().map(|group| provider.require(group)).collect();
+    let chosen = search(provider, requirements)?;
+    Ok(solution(universe, request, &roots, chosen))
+}
+
+/// The packages that a host is to have, by name.
+pub(crate) struct Wanted<'r> {
+    /// What was asked for, to say it again.
+    pub(crate) asked: Vec<String>,
+    /// Some version of each must be there.
+    pub(crate) names: Vec<&'r str>,
+    /// Some version of each is to be there where that is possible.
+    pub(crate) where_possible: Vec<&'r str>,
+    /// Which packages may be chosen.
+    pub(crate) limits: &'r Limits<'r>,
+}
+
+/// Chooses packages of a host: see [`Universe::of_host`]. What is installed is preferred.
+///
+/// # Errors
+///
+/// [`SolveError::Unsolvable`] says why there is no answer.
+pub(crate) fn solve_host(
+    universe: &Universe<'_>,
+    wanted: &Wanted<'_>,
+) -> Result<Vec<Candidate>, SolveError> {
+    let request = Request { install: wanted.asked.clone(), ..Request::default() };
+    let provider = Provider::new(universe, &request, wanted.limits);
+    let needed = wanted.names.iter().map(|name| provider.require_package(name));
+    let also = wanted.where_possible.iter().filter_map(|name| provider.recommend_package(name));
+    let requirements = needed.chain(also).collect();
+    search(provider, requirements)
+}
+
+/// Lets resolvo search.
+fn search(
+    provider: Provider<'_, '_>,
+    requirements: Vec<Requirement>,
+) -> Result<Vec<Candidate>, SolveError> {
+    let request = provider.request;
+    let requirements = requirements.into_iter().map(Into::into).collect();
     let mut solver = Solver::new(provider);
     match solver.solve(Problem::new().requirements(requirements)) {
         Ok(chosen) => {
             let chosen = chosen.into_iter().filter_map(|id| solver.provider().candidate(id));
-            Ok(solution(universe, request, &roots, chosen.collect()))
+            Ok(chosen.collect())
         }
         Err(UnsolvableOrCancelled::Unsolvable(conflict)) => {
             if let Some(error) = solver.provider().take_error() {
@@ -206,33 +235,16 @@ fn solution<'a>(
     mut chosen: Vec<Candidate>,
 ) -> Solution<'a> {
     chosen.sort_by_key(|&candidate| universe.stanza(candidate).name());
-    let packages: Vec<_> = chosen.iter().map(|&candidate| universe.stanza(candidate)).collect();
-    let place: BTreeMap<_, _> = chosen.iter().enumerate().map(|(at, &c)| (c, at)).collect();
-    let mut reasons: Vec<Option<Reason>> = packages.iter().map(|_| None).collect();
-    let mut queue = VecDeque::new();
-    let mut reach = |by: Option<usize>, relations: &Relations<'_>, queue: &mut VecDeque<usize>| {
-        for group in &relations.groups {
-            let targets = universe.targets(group);
-            let met = targets.into_iter().find_map(|candidate| place.get(&candidate));
-            if let Some(&at) = met
-                && reasons[at].is_none()
-            {
-                reasons[at] = Some(Reason { by, relation: group.to_string() });
-                queue.push_back(at);
-            }
-        }
-    };
-    reach(None, roots, &mut queue);
-    while let Some(at) = queue.pop_front() {
-        let stanza = packages[at];
-        for field in provider::dependency_fields(request.recommends) {
-            // What is malformed was an error before it could be chosen.
-            let relations = Relations::parse(stanza.field(field).unwrap_or_default());
-            let relations = request.without.apply(stanza.name(), relations.unwrap_or_default());
-            reach(Some(at), &relations, &mut queue);
-        }
+    let together = Together::new(universe, chosen.iter().copied());
+    let asked = roots.groups.iter().filter_map(|group| {
+        let met = together.meet(group).next()?;
+        Some((met, group.to_string()))
+    });
+    let reached = together.reach_with(asked.collect(), &request.without, request.recommends);
+    Solution {
+        packages: chosen.iter().map(|&candidate| universe.stanza(candidate)).collect(),
+        chains: chosen.iter().map(|&candidate| reached.chain(universe, candidate)).collect(),
     }
-    Solution { packages, reasons }
 }
 
 #[cfg(test)]

@@ -10,10 +10,10 @@ use serde::Serialize;
 
 use crate::context::Context;
 use crate::recipe::Recipes;
-use crate::spelling;
 use crate::supply::{Purpose, Supply};
 use crate::tools::ToolRoot;
 use crate::{layer, output};
+use packages::spelling;
 
 /// Curate packages, whether an image has them or not
 #[derive(Debug, clap::Args)]

@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::config::Config;
 use super::fragment::{self, Wish};
 use super::{Flavour, build, committed, flavour, json, print};
-use crate::spelling;
+use packages::spelling;
 
 /// Say why an option of the kernel is as it is.
 #[derive(Debug, clap::Args)]

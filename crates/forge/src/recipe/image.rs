@@ -15,9 +15,9 @@ use super::folder::{RecipeError, read_toml};
 use super::paths::HostPath;
 use super::words::{Preset, Reason};
 use crate::kernel::Profile;
-use crate::spelling;
 use declared::Declared;
 pub(crate) use declared::Kernels;
+use packages::spelling;
 
 /// What an image is made of: what `os/images/NAME.toml` says, and the image that it extends.
 #[derive(Clone, Debug, PartialEq, Eq)]

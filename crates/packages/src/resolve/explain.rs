@@ -9,7 +9,7 @@ use resolvo::Requirement;
 use resolvo::conflict::{ConflictCause, ConflictEdge, ConflictGraph, ConflictNode};
 
 use super::provider::Provider;
-use super::universe::is_here;
+use super::universe::{Candidate, is_here};
 
 /// No set of packages meets a request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -46,6 +46,23 @@ pub enum Obstacle {
         /// From what was asked for to the package that is refused.
         other: Vec<String>,
     },
+    /// Two packages that need different versions of a third one.
+    Versions {
+        /// What needs the one version.
+        one: Need,
+        /// What needs the other.
+        other: Need,
+    },
+}
+
+/// That a package is needed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Need {
+    /// From what was asked for to the package that has the relation; empty if it is the request
+    /// itself.
+    pub path: Vec<String>,
+    /// The relation.
+    pub relation: String,
 }
 
 /// More than this many obstacles help nobody.
@@ -77,6 +94,18 @@ impl fmt::Display for Obstacle {
                 let (path, other) = (path.join(" → "), other.join(" → "));
                 write!(f, "{path} has `{field}: {relation}`, which refuses {other}")
             }
+            Self::Versions { one, other } => {
+                write!(f, "{one}, {other}, and only one version of a package can be there")
+            }
+        }
+    }
+}
+
+impl fmt::Display for Need {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.path.as_slice() {
+            [] => write!(f, "`{}` is asked for", self.relation),
+            path => write!(f, "{} needs `{}`", path.join(" → "), self.relation),
         }
     }
 }
@@ -104,6 +133,10 @@ impl Explain for Unsolvable {
                 let (one, other) = (path.first()?, other.first()?);
                 Some(format!("ask for only one of {one} and {other}"))
             }
+            Obstacle::Versions { one, other } => {
+                let (one, other) = (one.path.first()?, other.path.first()?);
+                Some(format!("ask for only one of {one} and {other}"))
+            }
         }
     }
 }
@@ -129,6 +162,20 @@ pub(super) fn explain(
                 let (field, relation) = provider.conflict(set);
                 Obstacle::Conflict { path: path(from), field, relation, other: path(to) }
             }
+            ConflictEdge::Conflict(ConflictCause::ForbidMultipleInstances) => {
+                let (one, other) = (needs(graph, (from, to)), needs(graph, (to, from)));
+                let need = |found: Vec<(usize, Requirement)>| {
+                    let found = found.into_iter().map(|(from, requirement)| Need {
+                        path: path(from),
+                        relation: provider.relation(requirement),
+                    });
+                    found.min_by_key(|need| (need.path.len(), need.to_string()))
+                };
+                match (need(one), need(other)) {
+                    (Some(one), Some(other)) => Obstacle::Versions { one, other },
+                    _ => continue,
+                }
+            }
             _ => continue,
         };
         if !obstacles.contains(&obstacle) {
@@ -144,6 +191,7 @@ fn length(obstacle: &Obstacle) -> usize {
     match obstacle {
         Obstacle::Missing { path, .. } => path.len(),
         Obstacle::Conflict { path, other, .. } => path.len() + other.len(),
+        Obstacle::Versions { one, other } => one.path.len() + other.path.len(),
     }
 }
 
@@ -157,6 +205,18 @@ fn edges(graph: &ConflictGraph) -> impl Iterator<Item = Edge> {
     })
 }
 
+/// Who needs the package `node` by which requirement that the package `but` does not meet as well.
+fn needs(graph: &ConflictGraph, (node, but): (usize, usize)) -> Vec<(usize, Requirement)> {
+    let into = |target: usize| {
+        edges(graph).filter_map(move |(from, to, edge)| match edge {
+            ConflictEdge::Requires(requirement) if to == target => Some((from, requirement)),
+            _ => None,
+        })
+    };
+    let either: Vec<_> = into(but).collect();
+    into(node).filter(|need| !either.contains(need)).collect()
+}
+
 fn is_unresolved(graph: &ConflictGraph, node: usize) -> bool {
     graph.unresolved_node.is_some_and(|unresolved| unresolved.index() == node)
 }
@@ -166,10 +226,7 @@ fn paths(provider: &Provider<'_, '_>, graph: &ConflictGraph) -> HashMap<usize, V
     let name = |node: usize| {
         let node = graph.graph.node_indices().find(|index| index.index() == node)?;
         match graph.graph.node_weight(node)? {
-            ConflictNode::Solvable(id) => {
-                let stanza = provider.universe.stanza(provider.candidate(*id)?);
-                Some(stanza.name().to_owned())
-            }
+            ConflictNode::Solvable(id) => Some(provider.label(provider.candidate(*id)?)),
             _ => None,
         }
     };
@@ -196,22 +253,27 @@ fn paths(provider: &Provider<'_, '_>, graph: &ConflictGraph) -> HashMap<usize, V
     paths
 }
 
-/// The packages that meet a requirement that is not met: the request does not allow them.
-fn forbidden(provider: &Provider<'_, '_>, requirement: Requirement) -> Vec<String> {
+/// The packages that meet a requirement and that may not be chosen.
+fn refused(provider: &Provider<'_, '_>, requirement: Requirement) -> Vec<Candidate> {
     let text = provider.relation(requirement);
     let relations = Relations::parse(&text).unwrap_or_default();
     let targets = relations.groups.iter().flat_map(|group| provider.universe.targets(group));
-    targets.map(|candidate| provider.universe.stanza(candidate).name().to_owned()).collect()
+    targets.filter(|&candidate| provider.refusal(candidate).is_some()).collect()
+}
+
+/// The packages that meet a requirement that is not met: the request does not allow them.
+fn forbidden(provider: &Provider<'_, '_>, requirement: Requirement) -> Vec<String> {
+    let refused = refused(provider, requirement).into_iter();
+    let named = refused.filter(|&candidate| !provider.is_named(candidate));
+    named.map(|candidate| provider.universe.stanza(candidate).name().to_owned()).collect()
 }
 
 /// What there is where a relation is not met: other versions, packages that may not be chosen.
 fn instead(provider: &Provider<'_, '_>, requirement: Requirement) -> String {
     let text = provider.relation(requirement);
     let relations = Relations::parse(&text).unwrap_or_default();
-    let mut found = Vec::new();
-    for name in forbidden(provider, requirement) {
-        found.push(format!("{name} may not be chosen"));
-    }
+    let refused = refused(provider, requirement).into_iter();
+    let mut found: Vec<_> = refused.filter_map(|candidate| provider.refusal(candidate)).collect();
     for alternative in relations.groups.iter().flat_map(|group| &group.alternatives) {
         if !is_here(alternative.qualifier) {
             let architecture = alternative.qualifier.unwrap_or_default();
@@ -219,12 +281,17 @@ fn instead(provider: &Provider<'_, '_>, requirement: Requirement) -> String {
         } else if provider.universe.matching(alternative).is_empty() {
             let others = provider.universe.everywhere(alternative.name);
             found.extend(others.map(|stanza| {
-                format!("{} is {} in {}", stanza.name(), stanza.version_text(), stanza.suite())
+                let (name, version) = (stanza.name(), stanza.version_text());
+                if provider.universe.is_of_host(stanza) {
+                    format!("{name} {version} is installed")
+                } else {
+                    format!("{name} is {version} in {}", stanza.suite())
+                }
             }));
             let providers = provider.universe.providers(alternative.name);
-            found.extend(providers.into_iter().map(|(stanza, version)| match version {
-                Some(version) => format!("{} provides {version} of it", stanza.name()),
-                None => format!("{} provides it without a version", stanza.name()),
+            found.extend(providers.into_iter().map(|(by, version)| match version {
+                Some(version) => format!("{} provides {version} of it", provider.label(by)),
+                None => format!("{} provides it without a version", provider.label(by)),
             }));
         }
     }

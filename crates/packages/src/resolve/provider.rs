@@ -1,8 +1,8 @@
 //! The universe as resolvo wants to see it: names, candidates, requirements.
 //!
-//! One package is one name with one candidate, because only the newest version counts. What a
-//! relation means is worked out here, so that for resolvo a requirement is a list of packages in
-//! the order of preference, and a conflict is a package that must not be there.
+//! What a relation means is worked out here, so that for resolvo a requirement is a list of packages
+//! in the order of preference, and a conflict is a package that must not be there. A name has as
+//! many candidates as the universe has versions of it: one, but for a host.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -15,7 +15,8 @@ use resolvo::{
     SolverCache, StringId, VersionSetId, VersionSetUnionId,
 };
 
-use super::universe::{Candidate, Universe};
+use super::limits::{self, Limits};
+use super::universe::{Candidate, Name, Universe};
 use super::{Request, SolveError};
 
 /// The fields that say what a package needs.
@@ -27,6 +28,7 @@ pub(super) fn dependency_fields(recommends: bool) -> impl Iterator<Item = &'stat
 pub(super) struct Provider<'u, 'a> {
     pub(super) universe: &'u Universe<'a>,
     pub(super) request: &'u Request,
+    limits: &'u Limits<'u>,
     tables: RefCell<Tables>,
 }
 
@@ -58,8 +60,12 @@ enum Set {
 }
 
 impl<'u, 'a> Provider<'u, 'a> {
-    pub(super) fn new(universe: &'u Universe<'a>, request: &'u Request) -> Self {
-        Self { universe, request, tables: RefCell::default() }
+    pub(super) fn new(
+        universe: &'u Universe<'a>,
+        request: &'u Request,
+        limits: &'u Limits<'u>,
+    ) -> Self {
+        Self { universe, request, limits, tables: RefCell::default() }
     }
 
     /// The package that a solvable stands for; `None` for a stand-in.
@@ -89,16 +95,32 @@ impl<'u, 'a> Provider<'u, 'a> {
         if let Some(&known) = self.tables.borrow().requirements.get(&text) {
             return known;
         }
-        let targets = self.allowed_targets(group);
+        let targets = self.allowed(self.universe.targets(group));
         let mut tables = self.tables.borrow_mut();
         let requirement = tables.requirement(targets.into_iter().map(Set::Is), &text);
         tables.requirements.insert(text, requirement);
         requirement
     }
 
-    /// The same for a recommendation: a stand-in is the last alternative.
+    /// The requirement that some version of the package `name` is there itself, not another
+    /// package that provides it.
+    pub(super) fn require_package(&self, name: &str) -> Requirement {
+        let targets = self.allowed(self.universe.versions(name).collect());
+        self.tables.borrow_mut().requirement(targets.into_iter().map(Set::Is), name)
+    }
+
+    /// The same where that is possible.
+    pub(super) fn recommend_package(&self, name: &str) -> Option<Requirement> {
+        self.recommend_one(self.allowed(self.universe.versions(name).collect()), name)
+    }
+
+    /// A requirement for a recommendation.
     fn recommend(&self, group: &Group<'_>) -> Option<Requirement> {
-        let targets = self.allowed_targets(group);
+        self.recommend_one(self.allowed(self.universe.targets(group)), &group.to_string())
+    }
+
+    /// A requirement that need not be met: a stand-in is the last alternative.
+    fn recommend_one(&self, targets: Vec<Candidate>, text: &str) -> Option<Requirement> {
         if targets.is_empty() {
             return None;
         }
@@ -106,15 +128,42 @@ impl<'u, 'a> Provider<'u, 'a> {
         let skip = Set::Skip(tables.skips);
         tables.skips += 1;
         let sets = targets.into_iter().map(Set::Is).chain([skip]);
-        Some(tables.requirement(sets, &group.to_string()))
+        Some(tables.requirement(sets, text))
     }
 
-    fn allowed_targets(&self, group: &Group<'_>) -> Vec<Candidate> {
-        let mut targets = self.universe.targets(group);
-        if let Some(only) = &self.request.only {
-            targets.retain(|&target| only.contains(self.universe.stanza(target).name()));
-        }
+    /// Leaves of `targets` what may be chosen, in the order of preference.
+    fn allowed(&self, mut targets: Vec<Candidate>) -> Vec<Candidate> {
+        targets.retain(|&target| {
+            self.is_named(target) && self.limits.refusal(self.universe, target).is_none()
+        });
+        targets.sort_by_key(|&target| limits::rank(self.universe, target)); // stable
         targets
+    }
+
+    /// Whether `candidate` is among the packages that the request allows.
+    pub(super) fn is_named(&self, candidate: Candidate) -> bool {
+        let only = self.request.only.as_ref();
+        only.is_none_or(|only| only.contains(self.universe.stanza(candidate).name()))
+    }
+
+    /// Why `candidate` may not be chosen, in words.
+    pub(super) fn refusal(&self, candidate: Candidate) -> Option<String> {
+        let stanza = self.universe.stanza(candidate);
+        if !self.is_named(candidate) {
+            return Some(format!("{} may not be chosen", stanza.name()));
+        }
+        let refusal = self.limits.refusal(self.universe, candidate)?;
+        Some(refusal.text(stanza.name(), stanza.version_text()))
+    }
+
+    /// What a package is called in an explanation: with its version where there are others.
+    pub(super) fn label(&self, candidate: Candidate) -> String {
+        let stanza = self.universe.stanza(candidate);
+        if self.universe.has_others(candidate) {
+            format!("{} {}", stanza.name(), stanza.version_text())
+        } else {
+            stanza.name().to_owned()
+        }
     }
 
     /// What a package needs, and what must not be beside it.
@@ -152,6 +201,11 @@ impl<'u, 'a> Provider<'u, 'a> {
 
     fn set(&self, id: VersionSetId) -> Set {
         self.tables.borrow().sets.get(id.0 as usize).copied().unwrap_or(Set::Nothing)
+    }
+
+    /// The name that an id stands for; `None` for that of a stand-in, and for that of nothing.
+    fn package(&self, name: NameId) -> Option<Name> {
+        (name.into_raw() < self.nothing()).then_some(Name(name.into_raw()))
     }
 
     /// The number of the only name that has no candidate.
@@ -198,12 +252,16 @@ impl Interner for Provider<'_, '_> {
     type SolvableId = SolvableId;
 
     fn display_solvable(&self, solvable: SolvableId) -> impl Display + '_ {
-        self.display_name(NameId::from_raw(solvable.into_raw()))
+        self.display_name(self.solvable_name(solvable))
     }
 
     fn display_name(&self, name: NameId) -> impl Display + '_ {
-        let candidate = self.candidate(SolvableId::from_raw(name.into_raw()));
-        candidate.map_or("(nothing)", |candidate| self.universe.stanza(candidate).name())
+        self.package(name).map_or("(nothing)", |name| {
+            self.universe
+                .of_name(name)
+                .next()
+                .map_or("", |first| self.universe.stanza(first).name())
+        })
     }
 
     fn display_version_set(&self, _: VersionSetId) -> impl Display + '_ {
@@ -216,14 +274,17 @@ impl Interner for Provider<'_, '_> {
 
     fn version_set_name(&self, version_set: VersionSetId) -> NameId {
         NameId::from_raw(match self.set(version_set) {
-            Set::Is(candidate) | Set::IsNot(candidate) => candidate.0,
+            Set::Is(candidate) | Set::IsNot(candidate) => self.universe.name(candidate).0,
             Set::Nothing => self.nothing(),
             Set::Skip(number) => self.nothing() + 1 + number,
         })
     }
 
     fn solvable_name(&self, solvable: SolvableId) -> NameId {
-        NameId::from_raw(solvable.into_raw())
+        NameId::from_raw(match self.candidate(solvable) {
+            Some(candidate) => self.universe.name(candidate).0,
+            None => solvable.into_raw(),
+        })
     }
 
     fn version_sets_in_union(&self, id: VersionSetUnionId) -> impl Iterator<Item = VersionSetId> {
@@ -243,16 +304,29 @@ impl DependencyProvider for Provider<'_, '_> {
         version_set: VersionSetId,
         inverse: bool,
     ) -> Vec<SolvableId> {
-        let inside = matches!(self.set(version_set), Set::Is(_) | Set::Skip(_));
-        if inside == inverse { Vec::new() } else { candidates.to_vec() }
+        let set = self.set(version_set);
+        let inside = |&&id: &&SolvableId| match set {
+            Set::Is(candidate) => self.candidate(id) == Some(candidate),
+            Set::IsNot(candidate) => self.candidate(id) != Some(candidate),
+            Set::Nothing => false,
+            Set::Skip(_) => true,
+        };
+        candidates.iter().filter(|id| inside(id) != inverse).copied().collect()
     }
 
     async fn get_candidates(&self, name: NameId) -> Option<Candidates<SolvableId>> {
         if name.into_raw() == self.nothing() {
             return None;
         }
+        let candidates = match self.package(name) {
+            Some(name) => {
+                let allowed = self.allowed(self.universe.of_name(name).collect()).into_iter();
+                allowed.map(|candidate| SolvableId::from_raw(candidate.0)).collect()
+            }
+            None => vec![SolvableId::from_raw(name.into_raw())],
+        };
         Some(Candidates {
-            candidates: vec![SolvableId::from_raw(name.into_raw())],
+            candidates,
             // Without it alternatives are decided before strict dependencies are known, and
             // superfluous packages get in.
             hint_dependencies_available: HintDependenciesAvailable::All,
@@ -261,7 +335,7 @@ impl DependencyProvider for Provider<'_, '_> {
     }
 
     async fn sort_candidates(&self, _: &SolverCache<Self>, _: &mut [SolvableId]) {
-        // There is never more than one.
+        // No set but the inverse of one has more than one, and nothing is chosen from that.
     }
 
     async fn get_dependencies(&self, solvable: SolvableId) -> Dependencies {

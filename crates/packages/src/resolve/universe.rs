@@ -1,5 +1,7 @@
 //! All packages that may be chosen, and which of them a relation means.
 
+mod versions;
+
 use std::collections::HashMap;
 
 use formats::relation::{Group, Relation, Relations};
@@ -34,18 +36,27 @@ pub(crate) fn family(suite: &str) -> &str {
 
 /// A package of a universe, by its position in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct Candidate(pub(super) u32);
+pub(crate) struct Candidate(pub(super) u32);
 
-/// The packages that may be chosen: the newest of each name that the pins allow.
+/// The packages that may be chosen: of each name the newest that the pins allow, or, of a host, what
+/// is installed and all that the repository has.
 pub struct Universe<'a> {
     stanzas: Vec<Stanza<'a>>,
-    /// The packages by their own names, sorted.
+    /// The packages by their own names, sorted; those of one name newest first.
     named: Vec<(NameHash, Candidate)>,
+    /// Where in `named` the packages with the name of a candidate begin.
+    heads: Vec<u32>,
     /// The packages by the names that they provide, sorted.
     provided: Vec<(NameHash, Candidate)>,
     /// Where it was made from, to tell what the pins leave out.
     indexes: Vec<&'a Index>,
+    /// How many candidates, the first ones, are installed.
+    installed: u32,
 }
+
+/// A name of a universe: where its packages begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct Name(pub(super) u32);
 
 impl<'a> Universe<'a> {
     /// Gathers the packages of `indexes` that `pins` allow. Of versions that compare alike the one
@@ -59,27 +70,45 @@ impl<'a> Universe<'a> {
         pins: &Pins,
     ) -> Result<Self, IndexError> {
         let indexes: Vec<_> = indexes.into_iter().collect();
-        let all: Vec<Stanza<'a>> = indexes.iter().flat_map(|index| index.stanzas()).collect();
-        let mut named: Vec<_> = all
-            .iter()
-            .enumerate()
-            .filter(|(_, stanza)| pins.allow(**stanza))
-            .map(|(at, stanza)| (stanza.name_hash(), Candidate(at as u32)))
-            .collect();
-        named.sort_unstable();
-        keep_newest(&mut named, &all)?;
-        let mut kept = vec![false; all.len()];
-        named.iter().for_each(|(_, candidate)| kept[candidate.0 as usize] = true);
+        Self::gather(indexes, |stanza| pins.allow(stanza), versions::Keep::Newest)
+    }
+
+    /// Gathers what is installed and every version that `indexes` have. Where one of them is
+    /// installed, the installed package stands for it.
+    ///
+    /// # Errors
+    ///
+    /// [`IndexError`] if a package that is there twice has a malformed version.
+    pub fn of_host(
+        installed: &'a Index,
+        indexes: impl IntoIterator<Item = &'a Index>,
+    ) -> Result<Self, IndexError> {
+        let all = std::iter::once(installed).chain(indexes).collect();
+        let mut universe = Self::gather(all, |_| true, versions::Keep::All)?;
+        universe.installed = installed.len() as u32;
+        Ok(universe)
+    }
+
+    fn gather(
+        indexes: Vec<&'a Index>,
+        allow: impl Fn(Stanza<'a>) -> bool,
+        keep: versions::Keep,
+    ) -> Result<Self, IndexError> {
+        let stanzas: Vec<Stanza<'a>> = indexes.iter().flat_map(|index| index.stanzas()).collect();
+        let allowed = stanzas.iter().enumerate().filter(|(_, stanza)| allow(**stanza));
+        let named = allowed.map(|(at, stanza)| (stanza.name_hash(), Candidate(at as u32)));
+        let named = versions::sort(named.collect(), &stanzas, keep)?;
+        let heads = versions::heads(&named, &stanzas);
         let mut provided = Vec::new();
         let mut first = 0;
         for index in &indexes {
             let names = index.provided().iter().map(|p| (p.name, Candidate(first + p.by)));
-            provided.extend(names.filter(|(_, by)| kept[by.0 as usize]));
+            provided.extend(names.filter(|(_, by)| heads[by.0 as usize] != versions::LEFT_OUT));
             first += index.len() as u32;
         }
         provided.sort_unstable();
         provided.dedup();
-        Ok(Self { stanzas: all, named, provided, indexes })
+        Ok(Self { stanzas, named, heads, provided, indexes, installed: 0 })
     }
 
     /// How many packages may be chosen.
@@ -92,19 +121,54 @@ impl<'a> Universe<'a> {
         self.named.is_empty()
     }
 
-    /// The names of the packages that may be chosen.
+    /// The names of the packages that may be chosen; as often as there are versions.
     pub fn names(&self) -> impl Iterator<Item = &'a str> {
         self.named.iter().map(|(_, candidate)| self.stanza(*candidate).name())
     }
 
-    /// The package of this name that may be chosen.
+    /// The newest package of this name that may be chosen.
     pub fn get(&self, name: &str) -> Option<Stanza<'a>> {
-        self.find(name).map(|candidate| self.stanza(candidate))
+        self.versions(name).next().map(|candidate| self.stanza(candidate))
     }
 
-    fn find(&self, name: &str) -> Option<Candidate> {
+    /// The packages of this name, newest first.
+    pub(crate) fn versions(&self, name: &str) -> impl DoubleEndedIterator<Item = Candidate> {
         let same = with_hash(&self.named, NameHash::of(name));
-        same.iter().map(|(_, found)| *found).find(|&found| self.stanza(found).name() == name)
+        // Other names may have the hash.
+        same.iter().map(|(_, found)| *found).filter(move |&it| self.stanza(it).name() == name)
+    }
+
+    /// The packages that have the same name as `candidate`, newest first.
+    pub(super) fn of_name(&self, name: Name) -> impl Iterator<Item = Candidate> {
+        let same = self.named[name.0 as usize..].iter().map(|(_, candidate)| *candidate);
+        same.take_while(move |&candidate| self.name(candidate) == name)
+    }
+
+    /// The name that `candidate` has.
+    pub(super) fn name(&self, candidate: Candidate) -> Name {
+        Name(self.heads[candidate.0 as usize])
+    }
+
+    /// Whether other versions of the package are there.
+    pub(super) fn has_others(&self, candidate: Candidate) -> bool {
+        self.of_name(self.name(candidate)).nth(1).is_some()
+    }
+
+    /// Whether the package is installed.
+    pub(crate) fn is_installed(&self, candidate: Candidate) -> bool {
+        candidate.0 < self.installed
+    }
+
+    /// The installed package of this name.
+    pub(crate) fn installed(&self, name: &str) -> Option<Candidate> {
+        self.versions(name).find(|&candidate| self.is_installed(candidate))
+    }
+
+    /// All installed packages, in the order of their list.
+    pub(crate) fn all_installed(&self) -> impl Iterator<Item = Candidate> {
+        // A list that has one package twice has it once here.
+        let all = (0..self.installed).map(Candidate);
+        all.filter(|candidate| self.heads[candidate.0 as usize] != versions::LEFT_OUT)
     }
 
     /// One more than the highest number that a candidate has.
@@ -118,12 +182,17 @@ impl<'a> Universe<'a> {
         stanzas.filter(move |stanza| stanza.name() == name)
     }
 
-    pub(super) fn stanza(&self, candidate: Candidate) -> Stanza<'a> {
+    /// Whether `stanza` is of the list of installed packages.
+    pub(super) fn is_of_host(&self, stanza: Stanza<'_>) -> bool {
+        self.installed > 0 && self.indexes.first().is_some_and(|index| stanza.is_of(index))
+    }
+
+    pub(crate) fn stanza(&self, candidate: Candidate) -> Stanza<'a> {
         self.stanzas[candidate.0 as usize]
     }
 
     /// The packages of which one is enough, the preferred first, none twice.
-    pub(super) fn targets(&self, group: &Group<'_>) -> Vec<Candidate> {
+    pub(crate) fn targets(&self, group: &Group<'_>) -> Vec<Candidate> {
         let mut targets = Vec::new();
         for alternative in &group.alternatives {
             for candidate in self.matching(alternative) {
@@ -135,26 +204,21 @@ impl<'a> Universe<'a> {
         targets
     }
 
-    /// The packages that a relation means: the one of this name, then those that provide it by
+    /// The packages that a relation means: those of this name, newest first, then those that provide it by
     /// priority and name. A relation with a version is met only by a provider that gives one.
     ///
     /// Source: Debian Policy, section 7.5.
-    pub(super) fn matching(&self, relation: &Relation<'_>) -> Vec<Candidate> {
+    pub(crate) fn matching(&self, relation: &Relation<'_>) -> Vec<Candidate> {
         if !is_here(relation.qualifier) {
             return Vec::new();
         }
-        let mut found = Vec::new();
-        if let Some(candidate) = self.find(relation.name) {
-            let version = self.stanza(candidate).version();
-            let fits = match (relation.version, version) {
+        let fits =
+            |&candidate: &Candidate| match (relation.version, self.stanza(candidate).version()) {
                 (None, _) => true,
                 (Some(constraint), Ok(version)) => constraint.allows(version),
                 (Some(_), Err(_)) => false,
             };
-            if fits {
-                found.push(candidate);
-            }
-        }
+        let mut found: Vec<_> = self.versions(relation.name).filter(fits).collect();
         let own = found.len();
         for &(_, by) in with_hash(&self.provided, NameHash::of(relation.name)) {
             if !found.contains(&by) && self.provides(by, relation) {
@@ -171,17 +235,17 @@ impl<'a> Universe<'a> {
     }
 
     /// The packages that provide `name`, each with the version that it gives for it, by name.
-    pub(super) fn providers(&self, name: &str) -> Vec<(Stanza<'a>, Option<String>)> {
+    pub(crate) fn providers(&self, name: &str) -> Vec<(Candidate, Option<String>)> {
         let mut found = Vec::new();
         for &(_, by) in with_hash(&self.provided, NameHash::of(name)) {
             let stanza = self.stanza(by);
             let provided = Relations::parse(stanza.provides()).unwrap_or_default();
             let all = provided.groups.iter().flat_map(|group| &group.alternatives);
             found.extend(all.filter(|provided| provided.name == name).map(|provided| {
-                (stanza, provided.version.map(|given| given.version.as_str().to_owned()))
+                (by, provided.version.map(|given| given.version.as_str().to_owned()))
             }));
         }
-        found.sort_by_key(|(stanza, _)| stanza.name());
+        found.sort_by_key(|(by, _)| self.stanza(*by).name());
         found
     }
 
@@ -219,26 +283,4 @@ fn with_hash(sorted: &[(NameHash, Candidate)], hash: NameHash) -> &[(NameHash, C
     let start = sorted.partition_point(|(known, _)| *known < hash);
     let length = sorted[start..].iter().take_while(|(known, _)| *known == hash).count();
     &sorted[start..start + length]
-}
-
-/// Leaves of each name the newest version; of those that compare alike, the first.
-fn keep_newest(
-    named: &mut Vec<(NameHash, Candidate)>,
-    all: &[Stanza<'_>],
-) -> Result<(), IndexError> {
-    let mut kept: Vec<(NameHash, Candidate)> = Vec::with_capacity(named.len());
-    for &(hash, candidate) in named.iter() {
-        let stanza = all[candidate.0 as usize];
-        let same = kept.iter_mut().rev().take_while(|(known, _)| *known == hash);
-        let mut same = same.map(|(_, known)| known);
-        match same.find(|known| all[known.0 as usize].name() == stanza.name()) {
-            Some(known) if stanza.version()? > all[known.0 as usize].version()? => {
-                *known = candidate;
-            }
-            Some(_) => {}
-            None => kept.push((hash, candidate)),
-        }
-    }
-    *named = kept;
-    Ok(())
 }

@@ -12,7 +12,7 @@ use super::expression::{Claim, Expression, Test};
 use super::facts::{Facts, Setting};
 use crate::kernel::{Flavour, Profile};
 use crate::recipe::Reason;
-use crate::spelling;
+use packages::spelling;
 
 /// What a check is good for, in the words of kernel-hardening-checker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]

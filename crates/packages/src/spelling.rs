@@ -1,10 +1,7 @@
 //! What somebody may have meant who wrote a name that is not known.
 
 /// The known name that is nearest to `wrong`, if any is near enough to be meant.
-pub(crate) fn nearest<'a>(
-    wrong: &str,
-    known: impl IntoIterator<Item = &'a str>,
-) -> Option<&'a str> {
+pub fn nearest<'a>(wrong: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     // One mistake in three letters; short names are near to everything.
     let near = (wrong.chars().count() / 3).clamp(1, 3);
     let distances = known.into_iter().map(|name| (strsim::damerau_levenshtein(wrong, name), name));
