@@ -47,6 +47,17 @@ pub fn free_space(path: &Path) -> String {
     format!("free space on the disk that holds {}", folder.display())
 }
 
+/// How many bytes whoever is not root may still write to the disk that holds the folder `path`.
+///
+/// # Errors
+///
+/// [`FileError`] naming `path`.
+pub fn free_bytes(path: &Path) -> Result<u64, FileError> {
+    let about =
+        rustix::fs::statvfs(path).map_err(|error| FileError::at("look at", path)(error.into()))?;
+    Ok(about.f_bavail.saturating_mul(about.f_frsize))
+}
+
 /// Reads the whole file at `path`.
 ///
 /// # Errors

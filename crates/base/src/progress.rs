@@ -1,7 +1,11 @@
 //! How libraries tell what takes long. Programs decide what is shown: bars, lines or nothing.
 
+mod lines;
+
 use std::io::{self, Read};
 use std::sync::Arc;
+
+pub use lines::Lines;
 
 /// Receives what goes on; shared between threads.
 pub trait Progress: Send + Sync {

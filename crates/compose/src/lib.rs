@@ -72,7 +72,7 @@ pub enum Base {
     /// Those that this request describes.
     Composed(Box<Request>),
     /// Those that a host shows.
-    Shown(Shown, Beneath),
+    Shown(Box<Shown>, Beneath),
 }
 
 /// What a manifest says about layers that are seen.

@@ -1,15 +1,11 @@
 //! What `forge` shows of long work: bars on a terminal, plain lines elsewhere.
 
-mod lines;
-
 use std::io::IsTerminal;
 use std::sync::Arc;
 use std::time::Duration;
 
-use base::progress::{Progress, Shared, Task, Unit};
+use base::progress::{Lines, Progress, Shared, Task, Unit};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
-
-use lines::Lines;
 
 /// The progress that suits standard error.
 pub(crate) fn for_stderr() -> Shared {

@@ -7,6 +7,7 @@ mod attempt;
 pub mod check;
 pub mod choose;
 pub mod collect;
+pub mod etc;
 pub mod failure;
 pub mod lock;
 pub mod running;

@@ -19,11 +19,9 @@ use formats::manifest::Manifest;
 use formats::verity::VerityError;
 use sys::{Filesystem, Limits, Mapper, MountError, mount};
 
+use crate::etc;
 use crate::store::Store;
 use layer::OpenLayer;
-
-/// The defaults for `/etc`, below `/usr`.
-const DEFAULTS: &str = "share/preon/etc";
 
 /// Where things are while a generation is stacked.
 #[derive(Clone, Copy, Debug)]
@@ -180,9 +178,10 @@ fn overlay<'a>(layers: &[&'a Path]) -> Filesystem<'a> {
 /// All of overlay's extras are off: with them, files that were copied up would be bound to one
 /// state of the defaults, which change with the generation.
 fn mount_etc(places: Places<'_>) -> Result<(), Cause> {
-    let upper = folder(&places.data.join("etc/upper"), 0o755)?;
+    etc::drop_copies(places.data)?;
+    let upper = folder(&etc::upper(places.data), 0o755)?;
     let work = folder(&places.data.join("etc/work"), 0o755)?;
-    let defaults = places.root.join("usr").join(DEFAULTS);
+    let defaults = places.root.join("usr").join(etc::DEFAULTS);
     Filesystem::new("overlay")
         .option("lowerdir+", &defaults)
         .option("upperdir", &upper)

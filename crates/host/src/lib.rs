@@ -2,10 +2,13 @@
 //!
 //! `preon` uses it directly as long as there is no daemon; the daemon will use nothing else.
 
+pub mod activate;
 pub mod repositories;
+pub mod transaction;
 
 use std::path::{Path, PathBuf};
 
+use base::child::Program;
 use base::file::FileError;
 use base::{Explain, Failure};
 use formats::manifest::{Manifest, Package};
@@ -33,6 +36,8 @@ pub struct Host {
     pub usr: PathBuf,
     /// The generation that it runs; `None` if it does not run.
     pub running: Option<Generation>,
+    /// mkfs.erofs of the product's own suite.
+    pub mkfs: Program,
 }
 
 /// A host cannot be used.
@@ -79,6 +84,7 @@ impl Host {
             store: Store::open(&folder)?,
             usr: below("/usr"),
             running: running::read(&below(generations::RUNNING))?,
+            mkfs: Program::new("/usr/bin/mkfs.erofs"),
         })
     }
 

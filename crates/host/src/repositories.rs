@@ -19,7 +19,7 @@ use base::{Digest, Explain, Failure};
 use packages::cache::Cache;
 use packages::fetch::{FetchOptions, Fetcher};
 use packages::index::Index;
-use packages::remote::{self, Remote};
+use packages::remote::{self, Remote, Trusted};
 use serde::{Deserialize, Serialize};
 
 use crate::Root;
@@ -51,6 +51,13 @@ pub struct Found {
     pub packages: usize,
     /// Its index, in the cache.
     index: Digest,
+}
+
+/// A repository whose metadata was verified just now.
+pub(crate) struct Opened {
+    pub(crate) trusted: Trusted,
+    pub(crate) index: Index,
+    pub(crate) found: Found,
 }
 
 /// What is wrong with a repository.
@@ -185,6 +192,15 @@ impl Repositories<'_> {
     ///
     /// What is remembered is as before, but for newer metadata, unless it was verified.
     pub fn refresh(&self, name: &str) -> Result<Found, Failure> {
+        Ok(self.open(name, &self.fetcher()?)?.found)
+    }
+
+    /// The newest metadata and index of `name`, fetched and verified now.
+    ///
+    /// # Errors
+    ///
+    /// As [`Repositories::refresh`].
+    pub(crate) fn open(&self, name: &str, fetcher: &Arc<Fetcher>) -> Result<Opened, Failure> {
         let Configured { uris, suite } = self.configured(name)?;
         let remote = Remote {
             mirrors: uris,
@@ -193,9 +209,13 @@ impl Repositories<'_> {
             memory: self.memory(name),
             made: self.made(),
         };
-        let fetcher = self.fetcher()?;
-        let trusted = remote.refresh(&fetcher)?;
-        let index = trusted.index(&fetcher)?;
+        let trusted = remote.refresh(fetcher)?;
+        let index = trusted.index(fetcher)?;
+        let found = self.remember(name, &trusted, &index)?;
+        Ok(Opened { trusted, index, found })
+    }
+
+    fn remember(&self, name: &str, trusted: &Trusted, index: &Index) -> Result<Found, Failure> {
         let found = Found {
             mirror: trusted.mirror().to_owned(),
             version: trusted.version(),
@@ -204,7 +224,11 @@ impl Repositories<'_> {
             index: trusted.index_file()?.digest,
         };
         let json = serde_json::to_vec_pretty(&found).unwrap_or_default(); // our types always can
-        file::replace(&self.found_path(name), &json)?;
+        let path = self.found_path(name);
+        if file::read(&path).is_ok_and(|before| before == json) {
+            return Ok(found); // nothing new: spare the disk
+        }
+        file::replace(&path, &json)?;
         Ok(found)
     }
 
@@ -230,7 +254,8 @@ impl Repositories<'_> {
         Ok(remote::read_index(&suite, &path)?)
     }
 
-    fn fetcher(&self) -> Result<Arc<Fetcher>, Failure> {
+    /// What fetches into the host's cache.
+    pub(crate) fn fetcher(&self) -> Result<Arc<Fetcher>, Failure> {
         let cache = Cache::new(self.0.below(CACHE));
         Ok(Arc::new(Fetcher::new(cache, FetchOptions::default())?))
     }

@@ -2,7 +2,9 @@
 //!
 //! Each command is a file: its arguments, its doc comments as help text, one call into a library.
 
+mod change;
 mod completion;
+mod depends;
 mod diff;
 mod files;
 mod history;
@@ -62,6 +64,17 @@ enum Command {
     List(list::List),
     Info(info::Info),
     Files(files::Files),
+    Depends(depends::Depends),
+    Provides(depends::Provides),
+    Check(depends::Check),
+    Install(change::Install),
+    Remove(change::Remove),
+    Upgrade(change::Upgrade),
+    Downgrade(change::Downgrade),
+    Autoremove(change::Autoremove),
+    Pin(change::Pin),
+    Unpin(change::Unpin),
+    Mark(change::Mark),
     Search(search::Search),
     Refresh(refresh::Refresh),
     /// Say where packages come from
@@ -84,6 +97,17 @@ impl Preon {
             Command::List(command) => command.run(&host()?, out),
             Command::Info(command) => command.run(&host()?, out),
             Command::Files(command) => command.run(&host()?, out),
+            Command::Depends(command) => command.run(&host()?, out),
+            Command::Provides(command) => command.run(&host()?, out),
+            Command::Check(command) => command.run(&host()?, out),
+            Command::Install(command) => change::run(command, &host()?, out),
+            Command::Remove(command) => change::run(command, &host()?, out),
+            Command::Upgrade(command) => change::run(command, &host()?, out),
+            Command::Downgrade(command) => change::run(command, &host()?, out),
+            Command::Autoremove(command) => change::run(command, &host()?, out),
+            Command::Pin(command) => change::run(command, &host()?, out),
+            Command::Unpin(command) => change::run(command, &host()?, out),
+            Command::Mark(command) => change::run(command, &host()?, out),
             Command::Search(command) => command.run(&root, out),
             Command::Refresh(command) => command.run(&root, out),
             Command::Repo(command) => command.run(&root, out),

@@ -96,10 +96,10 @@ mod tests {
 
     #[test]
     fn names_count_more_than_summaries_and_every_word_must_fit() {
-        let text = "Package: git\nVersion: 1\nDescription: fast version control\n\n\
-                    Package: git-lfs\nVersion: 1\nDescription: large files\n\n\
-                    Package: tig\nVersion: 1\nDescription: browser for Git\n\n\
-                    Package: bash\nVersion: 1\nDescription: shell\n";
+        let text = "Package: git\nVersion: 1\nArchitecture: all\nDescription: fast version control\n\n\
+                    Package: git-lfs\nVersion: 1\nArchitecture: all\nDescription: large files\n\n\
+                    Package: tig\nVersion: 1\nArchitecture: all\nDescription: browser for Git\n\n\
+                    Package: bash\nVersion: 1\nArchitecture: all\nDescription: shell\n";
         let index = Index::parse("preon", text.to_owned()).unwrap();
         let ranks = |words: &[&str]| -> Vec<_> {
             let words: Vec<_> = words.iter().map(|word| (*word).to_owned()).collect();

@@ -14,8 +14,8 @@ use crate::Preon;
 const DATA: &[u8] = &[1; 8192];
 const TREE: &[u8] = &[2; 8192];
 
-const STATUS: &str = "Package: bash\nStatus: install ok installed\nVersion: 5.2-1\nDepends: libc6 (>= 2.41)\n\
-                      Description: a shell\n\nPackage: libc6\nVersion: 2.41-1\nDescription: C\n\n";
+const STATUS: &str = "Package: bash\nStatus: install ok installed\nVersion: 5.2-1\nArchitecture: amd64\nDepends: libc6 (>= 2.41)\n\
+                      Description: a shell\n\nPackage: libc6\nVersion: 2.41-1\nArchitecture: amd64\nDescription: C\n\n";
 
 pub(crate) struct Trial {
     root: tempfile::TempDir,
@@ -58,6 +58,15 @@ impl Trial {
 
     pub(crate) fn store(&self) -> Store {
         Store::open(&self.below(generations::STORE)).unwrap()
+    }
+
+    /// Takes a package out of the manifest of a new generation, which runs.
+    pub(crate) fn lose_package(&self, name: &str) {
+        let mut manifest = manifest("build3");
+        manifest.packages.retain(|package| package.name.as_str() != name);
+        let generation = self.store().stage(&manifest, &[self.layer()]).unwrap();
+        self.store().want(generation).unwrap();
+        self.runs(generation.0);
     }
 
     /// Adds generation 2: without libc6, with another bash.

@@ -108,7 +108,7 @@ impl Host {
         let beneath = Beneath { inputs: top.layer.inputs, packages: top.packages.clone() };
         let kept = kept.cloned().collect();
         assert_eq!(shown.description.product.image, "minimal");
-        let base = Some(Base::Shown(shown, beneath));
+        let base = Some(Base::Shown(Box::new(shown), beneath));
         Request { base, shown: kept, ..request(name, more) }.named()
     }
 }
@@ -170,7 +170,7 @@ fn layers_over_a_base_are_folded_into_the_one_that_would_be_composed_afresh() {
     let afresh = over(&base, "folded", vec![a(&folder), c(&folder), d]);
     let all = Shown::read(&host.usr()).unwrap().packages;
     let folded = Request {
-        base: Some(Base::Shown(lowest, beneath)),
+        base: Some(Base::Shown(Box::new(lowest), beneath)),
         shown: all,
         ..request("folded", Vec::new())
     };

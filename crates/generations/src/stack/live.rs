@@ -4,13 +4,18 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use base::file::FileError;
-use formats::manifest::Manifest;
+use formats::manifest::{Layer, Manifest};
 use sys::mount::Detached;
 use sys::{Mapper, mount};
 
 use super::layer::{self, OpenLayer};
 use super::{Cause, StackError, overlay};
 use crate::store::Store;
+
+/// Where a layer is mounted by itself below `run`, if it is.
+pub fn place(layer: &Layer, run: &Path) -> PathBuf {
+    OpenLayer::named(layer, run).mounted
+}
 
 /// Shows the generation of `manifest` at `usr` instead of the one that is seen there. Layers that are mounted below
 /// `run` already are used again; those that it does not have are mounted no more.
@@ -27,8 +32,7 @@ pub fn restack(
     usr: &Path,
 ) -> Result<(), StackError> {
     let other = |cause: Cause| StackError::Other(Box::new(cause));
-    let named = manifest.layers.iter().map(|layer| OpenLayer::named(layer, run).mounted);
-    let paths: Vec<PathBuf> = named.collect();
+    let paths: Vec<PathBuf> = manifest.layers.iter().map(|layer| place(layer, run)).collect();
     let before = mounted(run).map_err(|error| other(error.into()))?;
     let fill = || {
         let mapper = Mapper::open().map_err(|error| other(error.into()))?;

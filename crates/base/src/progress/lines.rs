@@ -8,21 +8,21 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use base::ByteSize;
-use base::progress::{Progress, Task, Unit};
+use crate::ByteSize;
+use crate::progress::{Progress, Task, Unit};
 
 /// After this long the reader of a log begins to wonder.
 const LONG: Duration = Duration::from_secs(5);
 
 /// Lines on a stream.
-pub(super) struct Lines<W> {
+pub struct Lines<W> {
     stream: Arc<Mutex<W>>,
     long: Duration,
 }
 
 impl<W: Write + Send + 'static> Lines<W> {
     /// Lines on `stream`.
-    pub(super) fn new(stream: W) -> Self {
+    pub fn new(stream: W) -> Self {
         Self { stream: Arc::new(Mutex::new(stream)), long: LONG }
     }
 }

@@ -1,0 +1,171 @@
+//! Defaults that were copied into `/etc` while the host ran, because `/etc` is laid over the defaults once a boot only.
+//!
+//! A list beside the upper side of `/etc` says which files are such copies and what they held. At boot, those that
+//! nobody has touched since are dropped, so that the defaults of the generation that boots are seen again; with a
+//! rollback, those of the older one.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+
+use base::Digest;
+use base::file::{self, FileError};
+
+/// The defaults for `/etc`, below `/usr`.
+pub const DEFAULTS: &str = "share/preon/etc";
+
+/// The files of the host's own `/etc`, on the data filesystem that is mounted at `data`.
+pub fn upper(data: &Path) -> PathBuf {
+    data.join("etc/upper")
+}
+
+/// Which files of the upper side of `/etc` are copies of defaults, with a digest of what was copied.
+///
+/// In the file: a line each, the digest, a space, the path below `/etc`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Copies(BTreeMap<PathBuf, Digest>);
+
+impl Copies {
+    /// The list on the data filesystem; empty where there is none. Lines that make no sense are left out: what they
+    /// are about is taken for an edit of the host's.
+    ///
+    /// # Errors
+    ///
+    /// [`FileError`].
+    pub fn read(data: &Path) -> Result<Self, FileError> {
+        let bytes = match file::read(&list(data)) {
+            Ok(bytes) => bytes,
+            Err(error) if error.source.kind() == ErrorKind::NotFound => return Ok(Self::default()),
+            Err(error) => return Err(error),
+        };
+        let text = String::from_utf8_lossy(&bytes);
+        let line = |line: &str| {
+            let (digest, path) = line.split_once(' ')?;
+            let plain = |it| matches!(it, std::path::Component::Normal(_));
+            let path = Path::new(path);
+            path.components().all(plain).then_some((path.to_owned(), digest.parse().ok()?))
+        };
+        Ok(Self(text.lines().filter_map(line).collect()))
+    }
+
+    /// Writes the list.
+    ///
+    /// # Errors
+    ///
+    /// [`FileError`]; the list is as before then.
+    pub fn write(&self, data: &Path) -> Result<(), FileError> {
+        let line = |(path, digest): (&PathBuf, _)| format!("{digest} {}\n", path.display());
+        let text: String = self.0.iter().map(line).collect();
+        file::replace(&list(data), text.as_bytes())
+    }
+
+    /// Notes that `name`, below `/etc`, is a copy of the default at `from`.
+    ///
+    /// # Errors
+    ///
+    /// [`FileError`] if that cannot be read.
+    pub fn note(&mut self, name: &Path, from: &Path) -> Result<(), FileError> {
+        self.0.insert(name.to_owned(), digest(from).map_err(FileError::at("read", from))?);
+        Ok(())
+    }
+
+    /// Whether `name` is still what was copied.
+    ///
+    /// # Errors
+    ///
+    /// [`FileError`] if it cannot be read.
+    pub fn holds(&self, data: &Path, name: &Path) -> Result<bool, FileError> {
+        let Some(copied) = self.0.get(name) else { return Ok(false) };
+        let path = upper(data).join(name);
+        match digest(&path) {
+            Ok(found) => Ok(found == *copied),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(FileError::at("read", &path)(error)),
+        }
+    }
+}
+
+/// Removes the copies that nobody has touched, before `/etc` is mounted.
+///
+/// # Errors
+///
+/// [`FileError`]; what is left is tried again at the next boot.
+pub fn drop_copies(data: &Path) -> Result<(), FileError> {
+    let copies = Copies::read(data)?;
+    if copies == Copies::default() {
+        return Ok(());
+    }
+    for name in copies.0.keys() {
+        if copies.holds(data, name)? {
+            let path = upper(data).join(name);
+            fs::remove_file(&path).map_err(FileError::at("remove", &path))?;
+        }
+    }
+    Copies::default().write(data)
+}
+
+fn list(data: &Path) -> PathBuf {
+    data.join("etc/copied")
+}
+
+/// What a file holds, or where a link leads.
+fn digest(path: &Path) -> io::Result<Digest> {
+    if path.symlink_metadata()?.is_symlink() {
+        let target = fs::read_link(path)?;
+        return Ok(Digest::of(format!("-> {}", target.display()).as_bytes()));
+    }
+    Digest::of_file(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn copies_that_nobody_touched_are_dropped_and_edits_stay() {
+        let dir = tempfile::tempdir().unwrap();
+        let (data, default) = (dir.path(), dir.path().join("default"));
+        let etc = |name: &str| upper(data).join(name);
+        file::replace(&etc("same"), b"copied").unwrap();
+        file::replace(&etc("edited"), b"copied").unwrap();
+        file::replace(&etc("own"), b"copied").unwrap();
+        symlink("/there", etc("link")).unwrap();
+        fs::write(&default, "copied").unwrap();
+        let mut copies = Copies::read(data).unwrap();
+        for name in ["same", "edited", "gone"] {
+            copies.note(Path::new(name), &default).unwrap();
+        }
+        copies.note(Path::new("link"), &etc("link")).unwrap();
+        copies.write(data).unwrap();
+        fs::write(etc("edited"), "by hand").unwrap();
+        assert_eq!(Copies::read(data).unwrap(), copies);
+
+        drop_copies(data).unwrap();
+        let mut left: Vec<_> =
+            upper(data).read_dir().unwrap().map(|it| it.unwrap().file_name()).collect();
+        left.sort();
+        assert_eq!(left, ["edited", "own"]);
+        assert_eq!(fs::read(etc("edited")).unwrap(), b"by hand");
+        assert_eq!(Copies::read(data).unwrap(), Copies::default(), "nothing is a copy any more");
+        fs::write(etc("edited"), "copied").unwrap();
+        drop_copies(data).unwrap();
+        assert!(etc("edited").exists(), "what was an edit stays one");
+    }
+
+    #[test]
+    fn a_damaged_list_drops_nothing_and_never_leaves_etc() {
+        let dir = tempfile::tempdir().unwrap();
+        let data = dir.path();
+        let victim = data.join("victim");
+        fs::write(&victim, "x").unwrap();
+        let digest = Digest::of(b"x");
+        let text =
+            format!("{digest} ../../victim\n{digest} {}\nrubbish\n\u{fffd}", victim.display());
+        file::replace(&list(data), text.as_bytes()).unwrap();
+        drop_copies(data).unwrap();
+        assert!(victim.exists());
+    }
+}

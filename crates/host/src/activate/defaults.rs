@@ -1,0 +1,130 @@
+//! Defaults for `/etc` that come with an addition: `/etc` is laid over the defaults once a boot, so they are copied in,
+//! and dropped again at the next boot by `generations::etc`.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::ErrorKind;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
+use std::path::{Path, PathBuf};
+
+use base::Failure;
+use base::file::{self, FileError};
+use generations::etc::{self, Copies};
+
+use crate::Host;
+
+/// Copies the defaults of the mounted `layer` into `/etc`, but for what the host has edited; returns the units that
+/// they enable.
+///
+/// # Errors
+///
+/// If a file cannot be read or written; what was copied by then is known to be a copy.
+pub(super) fn copy(host: &Host, layer: &Path) -> Result<BTreeSet<String>, Failure> {
+    let data = host.root.below(generations::DATA);
+    let (defaults, etc) = (layer.join(etc::DEFAULTS), host.root.below("/etc"));
+    let mut copies = Copies::read(&data)?;
+    let mut units = BTreeSet::new();
+    for name in names(&defaults, Path::new(""))? {
+        let (from, to) = (defaults.join(&name), etc.join(&name));
+        let edited = etc::upper(&data).join(&name).symlink_metadata().is_ok();
+        if edited && !copies.holds(&data, &name)? {
+            continue;
+        }
+        copies.note(&name, &from)?;
+        copies.write(&data)?; // before it is there: what is noted and not copied harms nobody
+        place(&from, &to)?;
+        units.extend(enabled(&name));
+    }
+    Ok(units)
+}
+
+/// The unit that a link in a `.wants` folder enables.
+fn enabled(name: &Path) -> Option<String> {
+    let folder = name.parent()?;
+    let wants = folder.extension().is_some_and(|it| it == "wants" || it == "requires");
+    let system = folder.parent() == Some(Path::new("systemd/system"));
+    (wants && system).then(|| name.file_name()?.to_str().map(str::to_owned))?
+}
+
+/// Files and links below `folder`, by their path from there.
+fn names(root: &Path, folder: &Path) -> Result<Vec<PathBuf>, FileError> {
+    let path = root.join(folder);
+    let entries = match path.read_dir() {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.map_err(FileError::at("read", &path))?,
+    };
+    let mut found = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(FileError::at("read", &path))?;
+        let name = folder.join(entry.file_name());
+        let kind = entry.file_type().map_err(FileError::at("read", entry.path()))?;
+        if kind.is_dir() {
+            found.extend(names(root, &name)?);
+        } else if kind.is_file() || kind.is_symlink() {
+            found.push(name);
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// Puts a copy of the file or link `from` at `to`, whatever is there.
+fn place(from: &Path, to: &Path) -> Result<(), FileError> {
+    let folder = to.parent().unwrap_or(to);
+    file::create_dir_all(folder)?;
+    let about = from.symlink_metadata().map_err(FileError::at("read", from))?;
+    if about.is_symlink() {
+        let target = fs::read_link(from).map_err(FileError::at("read", from))?;
+        match fs::remove_file(to) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                return Err(FileError::at("replace", to)(error));
+            }
+            _ => {}
+        }
+        return symlink(target, to).map_err(FileError::at("create the link", to));
+    }
+    let mut staged = file::Staged::create(to)?;
+    std::io::copy(&mut fs::File::open(from).map_err(FileError::at("read", from))?, staged.file())
+        .map_err(FileError::at("write", to))?;
+    let path = staged.path().to_owned();
+    let mode = fs::Permissions::from_mode(about.mode() & 0o7777);
+    chown(&path, Some(about.uid()), Some(about.gid()))
+        .map_err(FileError::at("give away", &path))?;
+    fs::set_permissions(&path, mode).map_err(FileError::at("set the permissions of", &path))?;
+    staged.commit()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn links_in_folders_of_wants_enable_units() {
+        #[rustfmt::skip]
+        let cases = [
+            ("systemd/system/multi-user.target.wants/a.service", Some("a.service")),
+            ("systemd/system/sockets.target.wants/a.socket",     Some("a.socket")),
+            ("systemd/user/default.target.wants/a.service",      None),
+            ("systemd/system/a.service",                         None),
+            ("a.wants/x",                                        None),
+        ];
+        for (path, unit) in cases {
+            assert_eq!(enabled(Path::new(path)).as_deref(), unit, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_copy_has_the_defaults_bytes_and_mode_and_links_stay_links() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name);
+        fs::write(path("from"), "new").unwrap();
+        fs::set_permissions(path("from"), fs::Permissions::from_mode(0o640)).unwrap();
+        fs::write(path("to"), "old").unwrap();
+        place(&path("from"), &path("to")).unwrap();
+        assert_eq!(fs::read_to_string(path("to")).unwrap(), "new");
+        assert_eq!(path("to").metadata().unwrap().mode() & 0o7777, 0o640);
+        symlink("/nowhere", path("link")).unwrap();
+        place(&path("link"), &path("to")).unwrap();
+        assert_eq!(fs::read_link(path("to")).unwrap(), Path::new("/nowhere"));
+    }
+}

@@ -1,0 +1,145 @@
+//! A change of a host's packages: from what somebody wishes to the next generation.
+//!
+//! Repositories are asked and verified, the plan is worked out, what is missing is fetched, one layer is composed over
+//! what the host shows, and a generation with it becomes the one that boots. Nothing of the host changes before
+//! the last step, and whatever fails or is interrupted before leaves the host as it was.
+
+mod layer;
+mod prepare;
+mod told;
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use base::progress::Progress;
+use base::{Explain, Failure};
+use formats::manifest::{Change, Manifest};
+use generations::Generation;
+use packages::change::Wish;
+
+use crate::Host;
+use crate::activate::{self, Activation};
+
+pub use prepare::state;
+pub use told::{Added, Changed, Held, Removed, Transaction};
+
+/// What is asked for.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    /// In words, for the history: `install git`.
+    pub words: String,
+    /// What is wished.
+    pub wish: Wish,
+    /// Whether only to say what would happen.
+    pub dry_run: bool,
+    /// Whether nothing that runs may change: the new generation waits for the next boot.
+    pub stage: bool,
+}
+
+/// What became of it.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct Outcome {
+    /// What was to be done.
+    pub transaction: Transaction,
+    /// The new generation; missing where there was nothing to do, or where only the plan was asked for.
+    pub generation: Option<u64>,
+    /// How the new generation is seen.
+    pub activation: Activation,
+}
+
+/// A change cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub enum ChangeError {
+    /// What boots next is not what runs.
+    #[error(
+        "{wanted} boots next, but {running} runs: a change would be made to what nobody has seen yet"
+    )]
+    Waiting {
+        /// What boots next.
+        wanted: Generation,
+        /// What runs.
+        running: Generation,
+    },
+    /// The host does not run, so that nobody sees its files.
+    #[error("this host does not run: its files cannot be seen")]
+    Asleep,
+    /// Too little room.
+    #[error("the change needs {needed} on the disk, but only {free} are free")]
+    NoRoom {
+        /// How much it takes at most.
+        needed: base::ByteSize,
+        /// How much there is.
+        free: base::ByteSize,
+    },
+    /// A repository's index and its signed list disagree about a package.
+    #[error("the repository says two things about {0}")]
+    Contradiction(String),
+    /// No repository has what its own index names.
+    #[error("no repository has {0}, which its index names")]
+    Gone(String),
+}
+
+impl Explain for ChangeError {
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Waiting { running, .. } => Some(format!(
+                "restart the host first, or give up what waits: `preon rollback {}`",
+                running.0
+            )),
+            Self::Asleep => {
+                Some("start it; for rescue there are `preon rollback` and `preon verify`".into())
+            }
+            Self::NoRoom { .. } => Some("free space, or remove old generations: `preon gc`".into()),
+            Self::Contradiction(_) | Self::Gone(_) => {
+                Some("try another mirror, and tell whoever runs this one".into())
+            }
+        }
+    }
+}
+
+/// Makes a change, or says what it would be.
+///
+/// # Errors
+///
+/// What refreshing, planning, fetching, composing and staging fail with; the host is as before then.
+pub fn run(host: &Host, asked: &Asked, progress: &dyn Progress) -> Result<Outcome, Failure> {
+    let _lock = if asked.dry_run { None } else { Some(host.store.lock()?) };
+    let from = base_generation(host)?;
+    let manifest = host.store.manifest(from)?;
+    let prepared = prepare::prepare(host, &manifest, &asked.wish)?;
+    let transaction = prepared.transaction.clone();
+    if asked.dry_run || transaction.is_empty() {
+        return Ok(Outcome { transaction, generation: None, activation: Activation::None });
+    }
+    let change = Change { from: from.0, at: now(), asked: asked.words.clone() };
+    let (next, new) = layer::next(host, (&manifest, change), &prepared, progress)?;
+    let generation = host.store.add(&next, &new)?;
+    host.store.want(generation)?;
+    layer::clean(host);
+    let activation = if asked.stage || !transaction.only_adds() {
+        Activation::NextBoot
+    } else {
+        activate::at_once(host, generation, &next, progress)?
+    };
+    Ok(Outcome { transaction, generation: Some(generation.0), activation })
+}
+
+/// The generation that a change is made to: what runs, which must be what boots next, too.
+fn base_generation(host: &Host) -> Result<Generation, Failure> {
+    let wanted = host.store.wanted()?.generation;
+    match host.running {
+        None => Err(ChangeError::Asleep.into()),
+        Some(running) if running != wanted => Err(ChangeError::Waiting { wanted, running }.into()),
+        Some(running) => Ok(running),
+    }
+}
+
+/// The names of the packages of a manifest that give it its kernel: these change with the image only, because the
+/// unified kernel image on the boot partition belongs to them.
+fn kernels(manifest: &Manifest) -> impl Iterator<Item = &formats::manifest::Package> {
+    manifest.packages.iter().filter(|package| package.name.as_str().starts_with("preon-kernel-"))
+}
+
+/// Seconds since 1970.
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}

@@ -1,0 +1,130 @@
+//! The next generation's own layer, and its manifest.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use base::digest::Hasher;
+use base::file;
+use base::progress::Progress;
+use base::{ByteSize, Digest, Failure};
+use compose::{Algorithm, Base, Beneath, Compression, Input, Product, Request, Shown, Workshop};
+use formats::manifest::{Change, Manifest};
+use generations::stage::NewLayer;
+use generations::store::LayerFiles;
+
+use super::ChangeError;
+use super::prepare::Prepared;
+use crate::Host;
+
+/// Where layers are made: on the store's filesystem, so that they can be moved into it.
+fn workshop(host: &Host) -> PathBuf {
+    host.root.below(generations::STORE).join("work")
+}
+
+/// Removes what making layers has left.
+pub(super) fn clean(host: &Host) {
+    // The next change tries again; until then it only takes room.
+    let _ = file::remove_folder(&workshop(host));
+}
+
+/// The manifest of the next generation, and its layer if it has one of its own.
+pub(super) fn next(
+    host: &Host,
+    (before, change): (&Manifest, Change),
+    prepared: &Prepared,
+    progress: &dyn Progress,
+) -> Result<(Manifest, Vec<NewLayer>), Failure> {
+    let mut next = before.clone();
+    next.change = Some(change);
+    next.pins.clone_from(&prepared.pins);
+    let mut new = Vec::new();
+    if !prepared.transaction.same_files() {
+        clean(host);
+        let (request, workshop) = request(host, before, prepared, progress)?;
+        let composed = compose::compose(&request, &workshop, progress)?;
+        for finding in &composed.findings {
+            progress.note(&format!("note: {finding}"));
+        }
+        next.build_id.clone_from(&request.product.build_id);
+        next.not_rebuilt = request.product.not_rebuilt;
+        new.push(NewLayer {
+            digest: composed.layer.erofs,
+            files: LayerFiles { erofs: composed.erofs, verity: composed.verity },
+        });
+        next.layers.push(composed.layer);
+        next.packages = composed.packages;
+    }
+    for package in &mut next.packages {
+        package.automatic = prepared.automatic.contains(&package.name);
+    }
+    Ok((next, new))
+}
+
+/// What to compose, of packages that are at hand.
+fn request(
+    host: &Host,
+    before: &Manifest,
+    prepared: &Prepared,
+    progress: &dyn Progress,
+) -> Result<(Request, Workshop), Failure> {
+    let (wanted, suites): (Vec<_>, Vec<_>) = prepared.downloads.iter().cloned().unzip();
+    let room: u64 = wanted.iter().map(|wanted| wanted.size).sum();
+    let grows = u64::try_from(prepared.transaction.installed_bytes).unwrap_or_default();
+    demand_room(host, room.saturating_mul(2).saturating_add(grows))?;
+    let paths = prepared.fetcher.fetch_all(&wanted, progress)?;
+    let inputs = paths.into_iter().zip(&wanted).zip(suites);
+    let inputs = inputs.map(|((deb, wanted), suite)| Input { deb, digest: wanted.digest, suite });
+
+    let shown = Shown::read(&host.usr)?;
+    let kept = shown.packages.iter().filter(|it| prepared.kept.contains(it.control().name()));
+    let kept: Vec<_> = kept.cloned().collect();
+    let names: BTreeSet<_> = kept.iter().map(|it| it.control().name().clone()).collect();
+    let description = shown.description.clone();
+    let inputs: Vec<_> = inputs.collect();
+    let beneath = Beneath {
+        inputs: before.layers.last().map_or_else(|| Digest::of(b""), |layer| layer.inputs),
+        packages: before.packages.clone(),
+    };
+    let product = Product {
+        not_rebuilt: before.not_rebuilt.intersection(&names).cloned().collect(),
+        ..description.product
+    };
+    let request = Request {
+        name: name(&beneath, &inputs, &kept),
+        base: Some(Base::Shown(Box::new(shown), beneath)),
+        packages: inputs,
+        shown: kept,
+        image: description.image,
+        product,
+        epoch: description.epoch,
+        compression: Compression {
+            algorithm: Algorithm::try_from("lz4".to_owned())?, // for speed: here and at each read
+            cluster_bytes: description.cluster_bytes,
+        },
+    };
+    let workshop = Workshop { folder: workshop(host), mkfs: host.mkfs.clone() };
+    Ok((request.named(), workshop))
+}
+
+/// What the layer is called: the same for the same packages over the same layers.
+fn name(beneath: &Beneath, inputs: &[Input], kept: &[compose::shown::Package]) -> String {
+    let fresh = inputs.iter().map(|input| input.digest);
+    let mut digests: Vec<_> =
+        fresh.chain(kept.iter().map(compose::shown::Package::digest)).collect();
+    digests.sort_unstable();
+    let mut hasher = Hasher::default();
+    hasher.field(beneath.inputs.as_bytes());
+    for digest in digests {
+        hasher.field(digest.as_bytes());
+    }
+    format!("delta-{}", hasher.finish().short())
+}
+
+/// Refuses what the disk has no room for, before it is begun.
+fn demand_room(host: &Host, needed: u64) -> Result<(), Failure> {
+    let free = file::free_bytes(&host.root.below(generations::STORE))?;
+    if free < needed {
+        return Err(ChangeError::NoRoom { needed: ByteSize(needed), free: ByteSize(free) }.into());
+    }
+    Ok(())
+}

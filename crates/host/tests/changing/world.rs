@@ -1,0 +1,255 @@
+//! A publisher, and a host in a folder that runs what the publisher's packages make.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use base::child::Program;
+use base::progress::Silent;
+use base::{Digest, Failure, explain};
+use compose::{Compression, Image, Input, Product, Request, Workshop};
+use formats::manifest::{FORMAT, Kernel, Manifest};
+use generations::store::LayerFiles;
+use generations::{Generation, Store, running};
+use host::repositories::{Configured, Repositories};
+use host::transaction::{self, Asked, Outcome};
+use host::{Host, Root};
+use packages::change::Wish;
+use packages::control::Control;
+use packages::deb::{Entry, Kind, Writer};
+use packages::keys::Keys;
+use packages::publish::{self, publish};
+
+pub const SUITE: &str = "preon-trixie";
+
+/// A package: name, version, further fields of its control file, and its files.
+pub type Package<'a> = (&'a str, &'a str, &'a str, &'a [(&'a str, &'a str)]);
+
+/// The bytes of a curated package.
+pub fn deb((name, version, fields, files): Package<'_>) -> Vec<u8> {
+    let mut writer = Writer::new(1, 0).unwrap();
+    for (path, text) in files {
+        let entry = Entry {
+            path: (*path).to_owned(),
+            kind: Kind::File,
+            mode: 0o644,
+            uid: 0,
+            gid: 0,
+            mtime: 1,
+            xattrs: Vec::new(),
+            size: text.len() as u64,
+        };
+        writer.add(&entry, &mut text.as_bytes()).unwrap();
+    }
+    let control = format!(
+        "Package: {name}\nVersion: {version}\nArchitecture: amd64\nMaintainer: Preon OS\n{fields}Description: {name}\n"
+    );
+    writer.finish(&Control::parse(&control).unwrap()).unwrap()
+}
+
+/// Everything lies in one folder, which goes away.
+pub struct World {
+    dir: tempfile::TempDir,
+}
+
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
+}
+
+impl World {
+    /// A host that runs generation 1 of these packages, of which the first one was asked for, and knows the
+    /// publisher's repository, which has them.
+    pub fn new(packages: &[Package<'_>]) -> Self {
+        let world = Self { dir: tempfile::tempdir().unwrap() };
+        Keys::create(&world.path("keys"), now()).unwrap();
+        let debs: Vec<_> = packages.iter().map(|package| world.keep(*package)).collect();
+        world.publish(packages);
+        world.install(debs);
+        let configured = Configured { uris: vec![world.uri()], suite: SUITE.into() };
+        let root = fs::read(world.path("keys/1.root.json")).unwrap();
+        Repositories(&world.root()).add("main", &configured, &root).unwrap();
+        world
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    pub fn root(&self) -> Root {
+        Root(self.path("host"))
+    }
+
+    /// A path of the host.
+    pub fn on_host(&self, path: &str) -> PathBuf {
+        self.root().below(path)
+    }
+
+    fn uri(&self) -> String {
+        format!("file://{}", self.path("repository").display())
+    }
+
+    fn keep(&self, package: Package<'_>) -> Input {
+        let bytes = deb(package);
+        let digest = Digest::of(&bytes);
+        let deb = self.path("debs").join(format!("{digest}.deb"));
+        base::file::replace(&deb, &bytes).unwrap();
+        Input { deb, digest, suite: SUITE.into() }
+    }
+
+    /// Lets the repository have these packages, and no others.
+    pub fn publish(&self, packages: &[Package<'_>]) {
+        let debs: Vec<_> = packages.iter().map(|package| self.keep(*package).deb).collect();
+        let (keys, folder) = (Keys::open(&self.path("keys")).unwrap(), self.path("repository"));
+        let request = publish::Request {
+            folder: &folder,
+            suite: SUITE,
+            debs: &debs,
+            keys: &keys,
+            now: now(),
+        };
+        publish(&request, &Silent).unwrap();
+    }
+
+    fn install(&self, packages: Vec<Input>) {
+        let folder = self.path("out");
+        let request = Request {
+            name: "base".into(),
+            base: None,
+            packages,
+            shown: Vec::new(),
+            image: Image::default(),
+            product: Product {
+                version: "0.1".into(),
+                build_id: String::new(),
+                image: "minimal".into(),
+                not_rebuilt: [].into(),
+            },
+            epoch: 1_700_000_000,
+            compression: Compression {
+                algorithm: "lz4".to_owned().try_into().unwrap(),
+                cluster_bytes: 65536,
+            },
+        }
+        .named();
+        let workshop = Workshop { folder, mkfs: mkfs() };
+        let composed = compose::compose(&request, &workshop, &Silent).unwrap();
+        let mut packages = composed.packages;
+        packages[0].automatic = false;
+        let manifest = Manifest {
+            format: FORMAT,
+            image: "minimal".into(),
+            version: "0.1".into(),
+            build_id: request.product.build_id,
+            kernel: Kernel {
+                release: "6.12-preon".into(),
+                version: "6.12-1".into(),
+                uki: Digest::of(b"uki"),
+            },
+            layers: vec![composed.layer],
+            packages,
+            not_rebuilt: [].into(),
+            pins: [].into(),
+            change: None,
+            tools: [].into(),
+        };
+        let store = Store::create(&self.on_host(generations::STORE)).unwrap();
+        let files = LayerFiles { erofs: composed.erofs, verity: composed.verity };
+        let first = store.stage(&manifest, &[files]).unwrap();
+        store.want(first).unwrap();
+        self.boot();
+    }
+
+    pub fn store(&self) -> Store {
+        Store::open(&self.on_host(generations::STORE)).unwrap()
+    }
+
+    /// The host as commands see it.
+    pub fn host(&self) -> Host {
+        Host { mkfs: mkfs(), ..Host::open(&self.root()).unwrap() }
+    }
+
+    /// Shows at `/usr` what is wanted, as overlayfs would.
+    pub fn boot(&self) {
+        let store = self.store();
+        let generation = store.wanted().unwrap().generation;
+        let usr = self.on_host("/usr");
+        if usr.exists() {
+            fs::remove_dir_all(&usr).unwrap();
+        }
+        fs::create_dir_all(&usr).unwrap();
+        for layer in store.manifest(generation).unwrap().layers {
+            lay_over(&store.layer_files(&layer).erofs, &usr);
+        }
+        running::write(&self.on_host(generations::RUNNING), generation).unwrap();
+    }
+
+    /// Makes a change; what people are told where that fails.
+    pub fn change(&self, words: &str, wish: Wish) -> Result<Outcome, String> {
+        self.ask(&Asked { words: words.into(), wish, dry_run: false, stage: false })
+    }
+
+    pub fn ask(&self, asked: &Asked) -> Result<Outcome, String> {
+        let told = |failure: Failure| explain::render(failure.as_ref());
+        transaction::run(&self.host(), asked, &Silent).map_err(told)
+    }
+
+    /// The packages of a generation, each with its version and its layer's kind; `*` in front of those asked for.
+    pub fn packages(&self, generation: u64) -> Vec<String> {
+        let manifest = self.store().manifest(Generation(generation)).unwrap();
+        let told = |it: &formats::manifest::Package| {
+            let mark = if it.automatic { "" } else { "*" };
+            let layer = it.layer.split('-').next().unwrap_or_default();
+            format!("{mark}{} {} {layer}", it.name, it.version)
+        };
+        manifest.packages.iter().map(told).collect()
+    }
+
+    /// All files of the host with their bytes, but for what it remembers of repositories, what is cached, and the
+    /// store's lock.
+    pub fn everything(&self) -> Vec<(PathBuf, Vec<u8>)> {
+        let mut found = Vec::new();
+        let mut folders = vec![self.path("host")];
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                let about = path.symlink_metadata().unwrap();
+                if path.ends_with("var/lib/preon") || path.ends_with("var/cache/preon") {
+                    continue;
+                }
+                if about.is_dir() {
+                    folders.push(path);
+                } else if about.is_file() && !path.ends_with("preon/lock") {
+                    let bytes = fs::read(&path).unwrap();
+                    found.push((path, bytes));
+                }
+            }
+        }
+        found.sort();
+        found
+    }
+}
+
+/// A program that stores the tar stream itself, filled up to whole blocks, as if it were EROFS.
+fn mkfs() -> Program {
+    let script = "for output; do :; done; \
+                  exec dd of=\"$output\" bs=4096 conv=sync iflag=fullblock status=none";
+    Program::from_words(["/bin/sh", "-c", script])
+}
+
+/// Unpacks a layer over what is in the folder `usr`.
+fn lay_over(layer: &Path, usr: &Path) {
+    let mut archive = tar::Archive::new(fs::File::open(layer).unwrap());
+    for entry in archive.entries().unwrap() {
+        let mut entry = entry.unwrap();
+        let place = usr.join(entry.path().unwrap());
+        let is_folder = entry.header().entry_type() == tar::EntryType::Directory;
+        match place.symlink_metadata() {
+            Ok(there) if there.is_dir() && !is_folder => fs::remove_dir_all(&place).unwrap(),
+            Ok(there) if !there.is_dir() => fs::remove_file(&place).unwrap(),
+            _ => {}
+        }
+        if entry.header().entry_type() != tar::EntryType::Char {
+            entry.unpack_in(usr).unwrap();
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! What people are told of a change.
+
+use std::fmt::Write as _;
+
+use base::ByteSize;
+use host::activate::Activation;
+use host::transaction::{Outcome, Transaction};
+
+/// The packages, the sizes, and what comes of it.
+pub(super) fn text(outcome: &Outcome, dry_run: bool) -> String {
+    let Outcome { transaction, generation, activation } = outcome;
+    let mut text = packages(transaction);
+    if transaction.is_empty() {
+        text += "nothing to do\n";
+        return text;
+    }
+    if !transaction.same_files() {
+        let (sign, grows) = (
+            if transaction.installed_bytes < 0 { "-" } else { "+" },
+            transaction.installed_bytes.unsigned_abs(),
+        );
+        let fetched = ByteSize(transaction.download_bytes);
+        let _ = writeln!(text, "to fetch: {fetched}; installed: {sign}{}", ByteSize(grows));
+    }
+    text += &match (generation, activation) {
+        (None, _) if transaction.only_adds() => "would be seen at once; nothing restarts\n".into(),
+        (None, _) => "would wait for the next boot\n".into(),
+        (Some(number), Activation::AtOnce) => {
+            format!("generation {number} runs; nothing was restarted\n")
+        }
+        (Some(number), _) => {
+            format!("generation {number} boots next: restart the host to run it\n")
+        }
+    };
+    debug_assert!(dry_run || generation.is_some());
+    text
+}
+
+fn packages(transaction: &Transaction) -> String {
+    let mut text = String::new();
+    let mut line = |what: &str, rest: String| {
+        let _ = writeln!(text, "{what:10} {rest}");
+    };
+    for it in &transaction.added {
+        let why = it.needed_by.as_ref().map_or_else(String::new, |name| format!(", for {name}"));
+        let size = ByteSize(it.installed_bytes);
+        line("install", format!("{} {} ({size}{why})", it.name, it.version));
+    }
+    for it in &transaction.changed {
+        let closes: Vec<_> = it.closes.iter().map(String::as_str).collect();
+        let closes =
+            if closes.is_empty() { String::new() } else { format!(": {}", closes.join(" ")) };
+        let verb = if it.downgrade { "downgrade" } else { "upgrade" };
+        line(verb, format!("{} {} -> {}{closes}", it.name, it.from, it.to));
+    }
+    for it in &transaction.removed {
+        line("remove", format!("{} {} ({})", it.name, it.version, it.reason));
+    }
+    for it in &transaction.held {
+        let why = if it.pinned { "pinned" } else { "something is in the way" };
+        line("held", format!("{} {} ({why}; newest: {})", it.name, it.version, it.newest));
+    }
+    for (name, automatic) in &transaction.marked {
+        let word = if *automatic { "only while it is needed" } else { "asked for" };
+        line("mark", format!("{name}: {word}"));
+    }
+    for (name, version) in &transaction.pinned {
+        match version {
+            Some(version) => line("pin", format!("{name} {version}")),
+            None => line("unpin", name.to_string()),
+        }
+    }
+    for name in &transaction.unneeded {
+        line("unneeded", format!("{name} (`preon autoremove` removes it)"));
+    }
+    text
+}
