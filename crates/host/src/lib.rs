@@ -2,6 +2,7 @@
 //!
 //! `preon` uses it directly as long as there is no daemon; the daemon will use nothing else.
 
+pub mod health;
 pub mod repositories;
 
 use std::path::{Path, PathBuf};
