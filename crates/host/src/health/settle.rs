@@ -105,3 +105,6 @@ fn condemn_or_spare(
     host.store.spare(generation)?;
     Ok(Verdict::Stays(generation))
 }
+
+#[cfg(test)]
+mod tests;
