@@ -82,6 +82,27 @@ impl Store {
         })?;
         self.forget_failure(generation)
     }
+
+    /// Writes down that this generation is up and stays so although it was not found good: the boots that were begun
+    /// do not count towards giving it up. It does not become the one to fall back to, and why it is not good stays
+    /// known.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::NotWanted`] when another generation is to boot, and all others.
+    pub fn spare(&self, generation: Generation) -> Result<(), StoreError> {
+        let wanted = self.wanted()?;
+        let is_wanted = generation == wanted.generation;
+        if !is_wanted && (generation != wanted.stand_in || generation == Generation::NONE) {
+            return Err(StoreError::NotWanted { generation, wanted: wanted.generation });
+        }
+        wanted::update(&self.wanted_path(), |wanted| {
+            let attempts =
+                if is_wanted { &mut wanted.attempts } else { &mut wanted.stand_in_attempts };
+            *attempts = 0;
+        })?;
+        Ok(())
+    }
 }
 
 /// Counts a boot of this choice; returns how many there were of its generation.

@@ -179,6 +179,31 @@ impl Store {
         }
     }
 
+    /// The generation that boots on the kernel of this release once the one that boots now, `generation`, has used up
+    /// its attempts; `None` if none is left, or if `generation` is not to boot at all.
+    ///
+    /// One that needs another kernel is none: as long as the boot loader does not change its mind, it does not boot.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Wanted`], [`StoreError::File`].
+    pub fn successor(
+        &self,
+        generation: Generation,
+        kernel: &str,
+    ) -> Result<Option<Generation>, StoreError> {
+        let wanted = self.wanted()?;
+        let then = if generation == wanted.generation {
+            Wanted { stand_in: Generation::NONE, ..wanted }
+        } else if generation == wanted.stand_in {
+            Wanted { stand_in_attempts: ATTEMPTS, ..wanted }
+        } else {
+            return Ok(None);
+        };
+        let next = self.next(&order(&self.generations()?, &wanted), &then, kernel);
+        Ok(next.ok().map(|(generation, _)| generation))
+    }
+
     /// The first that can boot of those that come after the wanted one, or why each other one does
     /// not.
     fn next(

@@ -25,12 +25,29 @@ impl Store {
     /// Source: flock(2); the lock belongs to the open file, not to its name.
     pub fn lock(&self) -> Result<StoreLock, StoreError> {
         let path = self.lock_path();
-        let file = File::options().create(true).truncate(false).write(true).open(&path);
-        let file = file.map_err(FileError::at("open", &path))?;
+        let file = self.lock_file()?;
         match file.try_lock() {
             Ok(()) => Ok(StoreLock { _file: file }),
             Err(TryLockError::WouldBlock) => Err(StoreError::Locked { path }),
             Err(TryLockError::Error(error)) => Err(FileError::at("lock", path)(error).into()),
         }
+    }
+
+    /// Locks the store as soon as whoever has locked it is done: for what must not be left undone, and has a limit of
+    /// time from elsewhere.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::File`].
+    pub fn lock_after_others(&self) -> Result<StoreLock, StoreError> {
+        let file = self.lock_file()?;
+        file.lock().map_err(FileError::at("lock", self.lock_path()))?;
+        Ok(StoreLock { _file: file })
+    }
+
+    fn lock_file(&self) -> Result<File, StoreError> {
+        let path = self.lock_path();
+        let file = File::options().create(true).truncate(false).write(true).open(&path);
+        Ok(file.map_err(FileError::at("open", &path))?)
     }
 }

@@ -3,6 +3,7 @@
 //! `preon` uses it directly as long as there is no daemon; the daemon will use nothing else.
 
 pub mod activate;
+pub mod health;
 pub mod repositories;
 pub mod transaction;
 

@@ -7,6 +7,7 @@ mod completion;
 mod depends;
 mod diff;
 mod files;
+mod health;
 mod history;
 mod info;
 mod list;
@@ -61,6 +62,7 @@ enum Command {
     Diff(diff::Diff),
     Rollback(rollback::Rollback),
     Verify(verify::Verify),
+    Health(health::Health),
     List(list::List),
     Info(info::Info),
     Files(files::Files),
@@ -94,6 +96,7 @@ impl Preon {
             Command::Diff(command) => command.run(&host()?, out),
             Command::Rollback(command) => command.run(&host()?, out),
             Command::Verify(command) => command.run(&host()?, out),
+            Command::Health(command) => command.run(&host()?, out),
             Command::List(command) => command.run(&host()?, out),
             Command::Info(command) => command.run(&host()?, out),
             Command::Files(command) => command.run(&host()?, out),

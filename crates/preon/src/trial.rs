@@ -1,6 +1,7 @@
 //! A host in a folder, for tests of commands: with generation 1 of two packages, which runs.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use base::{Digest, explain};
@@ -37,7 +38,8 @@ impl Trial {
         trial
     }
 
-    fn below(&self, path: &str) -> PathBuf {
+    /// Where `path` of the host is.
+    pub(crate) fn below(&self, path: &str) -> PathBuf {
         self.root.path().join(path.trim_start_matches('/'))
     }
 
@@ -54,6 +56,14 @@ impl Trial {
         let path = self.below(name);
         fs::write(&path, text).unwrap();
         path.to_str().unwrap().to_owned()
+    }
+
+    /// Makes a program of the host from the text of a shell script.
+    pub(crate) fn script(&self, path: &str, text: &str) {
+        let path = self.below(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, format!("#!/bin/sh\n{text}\n")).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
     }
 
     pub(crate) fn store(&self) -> Store {

@@ -93,9 +93,9 @@ impl Host {
             assert!(status.unwrap().success());
         };
         if before.exists() {
-            run("cp", &before)
+            run("cp", &before);
         } else {
-            fs::create_dir(&usr).unwrap()
+            fs::create_dir(&usr).unwrap();
         }
         sample::lay_over(&self.layers.last().unwrap().erofs, &usr);
     }

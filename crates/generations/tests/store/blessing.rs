@@ -53,6 +53,45 @@ fn who_is_asked_for_again_is_given_up_no_more() {
 }
 
 #[test]
+fn who_is_spared_has_all_its_attempts_and_is_not_good() {
+    let trial = Trial::with_generations(2);
+    trial.store.bless(Generation(2)).unwrap();
+    trial.store.want(Generation(1)).unwrap();
+    trial.boots(2);
+    trial.store.note_failure(Generation(1), "text").unwrap();
+    trial.store.spare(Generation(1)).unwrap();
+    let expected = Wanted { good: Generation(2), ..Wanted::first(Generation(1)) };
+    assert_eq!(trial.store.wanted().unwrap(), expected);
+    assert!(trial.store.failure(Generation(1)).unwrap().is_some());
+    assert_eq!(trial.boots(4), [1, 1, 1, 2]);
+}
+
+#[test]
+fn who_stands_in_and_is_spared_stands_in_for_ever() {
+    let trial = Trial::with_generations(2);
+    trial.stage(&["base"], "6.13.0-preon");
+    trial.store.want(Generation(3)).unwrap();
+    for _ in 0..12 {
+        assert_eq!(trial.boot(), 2);
+        trial.store.spare(Generation(2)).unwrap();
+    }
+    let wanted = trial.store.wanted().unwrap();
+    assert_eq!((wanted.generation, wanted.good), (Generation(3), Generation::NONE));
+}
+
+#[test]
+fn only_what_is_to_boot_can_be_spared() {
+    let trial = Trial::with_generations(2);
+    trial.boot();
+    let before = trial.store.wanted().unwrap();
+    for number in [0, 1, 7] {
+        let error = trial.store.spare(Generation(number)).unwrap_err();
+        assert!(matches!(error, StoreError::NotWanted { .. }), "{error}");
+    }
+    assert_eq!(trial.store.wanted().unwrap(), before);
+}
+
+#[test]
 fn a_failure_is_known_until_the_generation_is_blessed() {
     let trial = Trial::with_generations(1);
     let failure = || trial.store.failure(Generation(1)).unwrap();

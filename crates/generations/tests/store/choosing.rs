@@ -152,3 +152,22 @@ fn the_second_kernel_of_an_image_boots_its_only_generation() {
     trial.store.bless(Generation(1)).unwrap();
     assert_eq!(trial.store.wanted().unwrap().attempts, 0);
 }
+
+#[test]
+fn a_successor_is_who_boots_when_all_attempts_are_used_up() {
+    let trial = Trial::with_generations(3);
+    let other = trial.stage(&["base"], "6.13.0-preon");
+    let successor = |of: u64| trial.store.successor(Generation(of), KERNEL).unwrap();
+    assert_eq!(successor(3), Some(Generation(2)));
+    assert_eq!(successor(2), None); // does not boot at all
+    trial.store.bless(Generation(3)).unwrap();
+    trial.store.want(other).unwrap();
+    assert_eq!(trial.boot(), 3); // stands in
+    assert_eq!(successor(3), Some(Generation(2)));
+    trial.store.want(Generation(3)).unwrap();
+    for number in [2, 1] {
+        assert_eq!(trial.boots(4).last(), Some(&number));
+        let next = if number == 2 { Some(Generation(1)) } else { None };
+        assert_eq!(successor(number), next, "{number}");
+    }
+}

@@ -1,0 +1,111 @@
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::Path;
+
+use super::*;
+
+const LONG: Duration = Duration::from_secs(60);
+
+/// A root whose systemd knows these failed units.
+fn root(failed: &str) -> (tempfile::TempDir, Root) {
+    let dir = tempfile::tempdir().unwrap();
+    let root = Root(dir.path().to_owned());
+    let lines = failed.split_whitespace().map(|unit| format!("{unit} loaded failed failed Unit\n"));
+    let text = format!("cat <<'END'\n{}END", lines.collect::<String>());
+    script(&root.below("/usr/bin/systemctl"), &text);
+    (dir, root)
+}
+
+fn script(path: &Path, text: &str) {
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, format!("#!/bin/sh\n{text}\n")).unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+fn names(report: &Report) -> Vec<&str> {
+    report.checks.iter().map(|check| check.name.as_str()).collect()
+}
+
+#[test]
+fn checks_run_by_name_and_the_operators_take_the_place_of_packages() {
+    let (_dir, root) = root("");
+    let usr = |name: &str| root.below("/usr/lib/preon/health.d").join(name);
+    let etc = |name: &str| root.below("/etc/preon/health.d").join(name);
+    script(&usr("50-b"), "echo broken; exit 1");
+    script(&usr("60-c"), "exit 1");
+    script(&usr("70-d"), "exit 0");
+    script(&etc("10-a"), "cat; exit 0");
+    script(&etc("50-b"), "exit 0");
+    symlink("/dev/null", etc("60-c")).unwrap();
+    fs::write(etc("README"), "no program").unwrap();
+    let report = examine(&root, LONG);
+    assert_eq!(names(&report), ["units", "10-a", "50-b", "70-d"]);
+    assert!(report.is_good(), "{report:?}");
+}
+
+#[test]
+fn what_is_not_well_is_told_with_what_the_check_printed() {
+    let (_dir, root) = root("a.service");
+    let usr = |name: &str| root.below("/usr/lib/preon/health.d").join(name);
+    script(&usr("50-b"), "echo one; echo two >&2; exit 3");
+    symlink("/nonexistent", usr("60-c")).unwrap();
+    let report = examine(&root, LONG);
+    assert!(!report.is_good());
+    assert_eq!(
+        report.complaint(),
+        "units: failed: a.service\n  | hint: systemctl status a.service\n\
+         50-b: exit status: 3\n  | one\n  | two\n\
+         60-c: cannot start: No such file or directory (os error 2)\n"
+    );
+}
+
+#[test]
+fn a_check_that_hangs_takes_the_time_of_those_after_it_only() {
+    let (_dir, root) = root("");
+    let usr = |name: &str| root.below("/usr/lib/preon/health.d").join(name);
+    script(&usr("10-quick"), "exit 0");
+    script(&usr("20-hangs"), "echo begun; sleep 60");
+    script(&usr("30-late"), "sleep 60");
+    let report = examine(&root, Duration::from_secs(2));
+    let bad: Vec<_> = report.bad().map(|check| check.name.as_str()).collect();
+    assert_eq!(bad, ["20-hangs", "30-late"]);
+    assert!(report.complaint().contains("20-hangs: not done after "), "{}", report.complaint());
+    assert!(report.complaint().contains("  | begun\n"), "{}", report.complaint());
+}
+
+#[test]
+fn checks_that_cannot_be_listed_are_a_bad_one() {
+    let (_dir, root) = root("");
+    fs::create_dir_all(root.below("/etc/preon")).unwrap();
+    fs::write(root.below("/etc/preon/health.d"), "a file").unwrap();
+    let report = examine(&root, LONG);
+    assert_eq!(names(&report), ["units", "health.d"]);
+    assert!(!report.is_good());
+}
+
+#[test]
+fn a_host_without_an_answer_of_systemd_is_not_well() {
+    for text in ["echo 'Failed to connect to bus'; exit 1", "sleep 60"] {
+        let (_dir, root) = root("");
+        script(&root.below("/usr/bin/systemctl"), text);
+        let report = examine(&root, Duration::from_secs(1));
+        assert!(!report.is_good(), "{text}");
+        assert_eq!(report.failed_units, None);
+    }
+}
+
+#[test]
+fn programs_can_read_a_report() {
+    let check = |outcome| Check { name: "50-b".into(), outcome, seconds: 0.5 };
+    let bad = Outcome::Bad { status: "exit status: 1".into(), output: "text".into() };
+    let checks = vec![check(Outcome::Good), check(bad)];
+    let json = serde_json::to_value(Report { checks, failed_units: None }).unwrap();
+    let expected = serde_json::json!({
+        "checks": [
+            { "name": "50-b", "result": "good", "seconds": 0.5 },
+            { "name": "50-b", "result": "bad", "status": "exit status: 1", "output": "text", "seconds": 0.5 },
+        ],
+        "failed_units": null,
+    });
+    assert_eq!(json, expected);
+}
