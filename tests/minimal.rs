@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use system_tests::publisher::{Package, Publisher};
 use system_tests::{Manifest, open, policy};
 use testkit::Vm;
 
@@ -28,6 +29,8 @@ fn the_minimal_host_runs_containers_and_keeps_its_state() {
     every_program_finds_its_libraries(&vm);
     services_are_as_expected(&vm);
     a_container_runs(&vm);
+    the_boot_is_found_good(&vm, 1);
+    an_addition_is_seen_at_once(&vm);
 
     vm.run("echo kept > /etc/kept && echo kept > /var/lib/kept && sync");
     vm.run("systemctl disable systemd-timesyncd");
@@ -38,6 +41,8 @@ fn the_minimal_host_runs_containers_and_keeps_its_state() {
         .run("systemctl is-enabled systemd-timesyncd; systemctl is-active systemd-timesyncd; true");
     assert_eq!(state, "disabled\ninactive", "an operator's word on a unit holds over a reboot");
     assert!(vm.run("docker image ls").contains("preon-base"), "images survive a reboot");
+    the_boot_is_found_good(&vm, 2);
+    what_was_added_boots_too_and_what_goes_waits_for_a_boot(&vm);
     nothing_went_wrong_on_the_console(&vm);
     programs_warned_of_nothing(&vm);
     vm.power_off();
@@ -57,6 +62,86 @@ fn it_says_what_it_is(vm: &Vm, manifest: &Manifest) {
     assert_eq!(vm.run("hostname"), "preon");
     assert_eq!(vm.run("date +%Z"), "UTC");
     assert!(vm.try_run("test -e /proc/modules").is_err(), "the kernel can load modules");
+}
+
+#[derive(Debug, serde::Deserialize)]
+struct Status {
+    running: u64,
+    boots_next: u64,
+    attempts: u32,
+}
+
+/// `preon health` has looked, and the generation boots again however often.
+fn the_boot_is_found_good(vm: &Vm, generation: u64) {
+    vm.run("systemctl start boot-complete.target"); // ends when the checks have
+    let status: Status = vm.json("preon status --json");
+    assert_eq!((status.running, status.boots_next), (generation, generation));
+    assert_eq!(status.attempts, 0, "{}", vm.run("journalctl --unit preon-health --no-pager"));
+    let failed = vm.run("systemctl list-units --state=failed --plain --no-legend");
+    assert_eq!(failed, "");
+}
+
+const GREETER: Package<'_> = Package {
+    name: "greeter",
+    version: "1-1+0preon1",
+    files: &[
+        ("usr/bin/greet", "#!/bin/sh\ncat /etc/greeting\nid -u greeter\n"),
+        ("usr/share/preon/etc/greeting", "hello\n"),
+        ("usr/lib/sysusers.d/greeter.conf", "u greeter 901 \"Greeter\" /\n"),
+        ("usr/lib/tmpfiles.d/greeter.conf", "d /run/greeter 0755 greeter greeter -\n"),
+        (
+            "usr/lib/systemd/system/greeter.service",
+            "[Unit]\nDescription=Greet\n[Service]\nType=oneshot\nRemainAfterExit=yes\n\
+             ExecStart=/usr/bin/greet\n[Install]\nWantedBy=multi-user.target\n",
+        ),
+        ("usr/lib/systemd/system-preset/50-greeter.preset", "enable greeter.service\n"),
+    ],
+};
+
+/// Its files, its defaults, its account and its service; nothing is restarted, nothing is left over.
+fn an_addition_is_seen_at_once(vm: &Vm) {
+    let repository = Publisher::new().publish(&[GREETER]);
+    vm.copy_in(&repository, "/var/tmp/repository.tar");
+    vm.run("mkdir /var/lib/repository && tar -xf /var/tmp/repository.tar -C /var/lib/repository");
+    vm.run(
+        "preon repo add trial file:///var/lib/repository --root-metadata /var/lib/repository/root.json",
+    );
+    let before =
+        vm.run("systemctl show --property=MainPID docker.service systemd-resolved.service");
+    let told = vm.run("preon install greeter 2>/run/told || { cat /run/told; exit 1; }");
+    assert!(told.contains("install    greeter 1-1+0preon1"), "{told}");
+    assert!(
+        told.contains("generation 2 runs; nothing was restarted"),
+        "{told}\n{}",
+        vm.run("cat /run/told")
+    );
+    assert_eq!(vm.run("greet"), "hello\n901");
+    assert_eq!(vm.run("stat -c %U /run/greeter"), "greeter");
+    vm.run("systemctl start greeter.service"); // ends when the start that the installation asked for has
+    assert_eq!(vm.run("systemctl is-enabled greeter.service"), "enabled");
+    let after = vm.run("systemctl show --property=MainPID docker.service systemd-resolved.service");
+    assert_eq!(before, after, "something was restarted");
+    assert_eq!(vm.run("preon list greeter | wc -l"), "2");
+    vm.run("preon verify && preon check");
+    let status: Status = vm.json("preon status --json");
+    assert_eq!((status.running, status.boots_next), (2, 2));
+}
+
+fn what_was_added_boots_too_and_what_goes_waits_for_a_boot(vm: &Vm) {
+    assert_eq!(vm.run("greet; systemctl is-active greeter"), "hello\n901\nactive");
+    let kept =
+        vm.run("cat /run/preon/data/etc/copied; find /run/preon/data/etc/upper -name greeting");
+    assert_eq!(kept, "", "the copy of the default was dropped: the generation has it");
+    let told = vm.run("preon remove greeter 2>&1");
+    assert!(told.contains("generation 3 boots next"), "{told}");
+    assert_eq!(vm.run("greet"), "hello\n901", "nothing that runs has changed");
+    let history = vm.run("preon history");
+    for change in ["the image", "install greeter", "remove greeter"] {
+        assert!(history.contains(change), "{history}");
+    }
+    vm.run("preon rollback 2");
+    let status: Status = vm.json("preon status --json");
+    assert_eq!((status.running, status.boots_next), (2, 2));
 }
 
 /// What both boots and the restart between them have printed.

@@ -7,6 +7,7 @@ pub mod features;
 pub mod forge;
 pub mod full;
 pub mod policy;
+pub mod publisher;
 pub mod recipes;
 pub mod tools;
 pub mod tree;

@@ -213,5 +213,5 @@ pub(crate) fn run(verb: impl Verb, host: &Host, out: &mut dyn Write) -> Result<(
     if how.json {
         return crate::print::json(out, &outcome);
     }
-    crate::print::text(out, &tell::text(&outcome, how.dry_run))
+    crate::print::text(out, &tell::text(&outcome))
 }

@@ -7,7 +7,7 @@ use host::activate::Activation;
 use host::transaction::{Outcome, Transaction};
 
 /// The packages, the sizes, and what comes of it.
-pub(super) fn text(outcome: &Outcome, dry_run: bool) -> String {
+pub(super) fn text(outcome: &Outcome) -> String {
     let Outcome { transaction, generation, activation } = outcome;
     let mut text = packages(transaction);
     if transaction.is_empty() {
@@ -32,7 +32,6 @@ pub(super) fn text(outcome: &Outcome, dry_run: bool) -> String {
             format!("generation {number} boots next: restart the host to run it\n")
         }
     };
-    debug_assert!(dry_run || generation.is_some());
     text
 }
 
@@ -74,4 +73,48 @@ fn packages(transaction: &Transaction) -> String {
         line("unneeded", format!("{name} (`preon autoremove` removes it)"));
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use host::transaction::{Added, Changed};
+
+    use super::*;
+
+    #[test]
+    fn what_comes_and_what_changes_is_told_with_sizes_and_what_follows() {
+        let added = Added {
+            name: "libgit".into(),
+            version: "1".into(),
+            installed_bytes: 2000,
+            needed_by: Some("git".into()),
+        };
+        let mut transaction = Transaction {
+            added: vec![added],
+            download_bytes: 1000,
+            installed_bytes: 2000,
+            ..Transaction::default()
+        };
+        let told = |transaction: &Transaction, generation, activation| {
+            text(&Outcome { transaction: transaction.clone(), generation, activation })
+        };
+        assert_eq!(
+            told(&transaction, None, Activation::None),
+            "install    libgit 1 (2.0 kB, for git)\nto fetch: 1.0 kB; installed: +2.0 kB\n\
+             would be seen at once; nothing restarts\n"
+        );
+        let at_once = told(&transaction, Some(2), Activation::AtOnce);
+        assert!(at_once.ends_with("generation 2 runs; nothing was restarted\n"), "{at_once}");
+        transaction.changed.push(Changed {
+            name: "bash".into(),
+            from: "1".into(),
+            to: "2".into(),
+            downgrade: false,
+            closes: ["CVE-2026-0001".to_owned()].into(),
+        });
+        let next = told(&transaction, Some(2), Activation::NextBoot);
+        assert!(next.contains("upgrade    bash 1 -> 2: CVE-2026-0001\n"), "{next}");
+        assert!(next.ends_with("generation 2 boots next: restart the host to run it\n"), "{next}");
+        assert_eq!(told(&Transaction::default(), None, Activation::None), "nothing to do\n");
+    }
 }
