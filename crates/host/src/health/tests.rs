@@ -109,3 +109,59 @@ fn programs_can_read_a_report() {
     });
     assert_eq!(json, expected);
 }
+
+/// The check of Docker, on a host whose `docker` and `systemctl` are these scripts.
+fn docker_check(docker: &str, systemctl: &str) -> (std::process::Output, String) {
+    let (_dir, root) = root("");
+    let log = root.below("/log");
+    fs::write(&log, "").unwrap();
+    // What comes before the command are the options of the connection, four words.
+    let docker = format!("shift 4; echo \"$*\" >>{}\n{docker}", log.display());
+    script(&root.below("/bin/docker"), &docker);
+    script(&root.below("/bin/systemctl"), systemctl);
+    fs::create_dir(root.below("/tmp")).unwrap();
+    let check = "../../os/packages/preon/files/usr/lib/preon/health.d/50-docker";
+    let output = std::process::Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join(check))
+        .env("PATH", format!("{}:/usr/bin:/bin", root.below("/bin").display()))
+        .env("TMPDIR", root.below("/tmp"))
+        .output()
+        .unwrap();
+    let left: Vec<_> = fs::read_dir(root.below("/tmp")).unwrap().collect();
+    assert!(left.is_empty(), "{left:?}");
+    (output, fs::read_to_string(log).unwrap())
+}
+
+#[test]
+fn docker_has_to_run_a_container_unless_it_is_switched_off() {
+    const ENABLED: &str = "case $* in *--quiet*) ;; *) echo enabled ;; esac";
+    let fails = |at: &str| format!("case $1 in {at}) echo 'no such luck' >&2; exit 125 ;; esac");
+    #[rustfmt::skip]
+    let cases = [
+        // docker, systemctl, exit status, last line
+        ("exit 0".into(),  ENABLED,                        0, ""),
+        (fails("version"), ENABLED,                        1, "the Docker daemon does not answer"),
+        (fails("import"),  ENABLED,                        1, "Docker cannot make an image"),
+        (fails("run"),     ENABLED,                        1, "Docker cannot run a container"),
+        (fails("image"),   ENABLED,                        0, ""), // what is left of it is no reason
+        ("exit 1".into(),  "exit 1",                       0, ""),
+        ("exit 1".into(),  "echo masked; exit 0",          0, ""), // the socket may be enabled still
+        ("exit 1".into(),  "echo No such unit >&2; exit 4", 0, ""), // not installed
+    ];
+    for (docker, systemctl, status, last) in cases {
+        let (output, _) = docker_check(&docker, systemctl);
+        assert_eq!(output.status.code(), Some(status), "{docker}, {systemctl}: {output:?}");
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(text.trim_end(), last, "{docker}, {systemctl}");
+    }
+}
+
+#[test]
+fn the_container_runs_the_hosts_programs_without_a_network() {
+    let list = "if test \"$1\" = import; then tar -tf \"$2\" | sort | xargs echo; fi";
+    let (output, log) = docker_check(&format!("{list} >&2"), "exit 0");
+    let listed = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(listed, "./ ./bin ./lib ./lib64 ./usr/\n");
+    let run = "run --rm --network none --pull never --volume /usr:/usr:ro preon-health:local /usr/bin/true\n";
+    assert!(log.contains(run), "{log}");
+    assert!(log.ends_with("image rm --force preon-health:local\n"), "{log}");
+}
