@@ -191,7 +191,7 @@ impl Host {
 pub(crate) fn image_name(archive: &Path) -> String {
     let mut tar = tar::Archive::new(std::fs::File::open(archive).expect("the container image"));
     let mut entries = tar.entries().expect("a tar archive").map(|entry| entry.expect("an entry"));
-    let is_manifest = |entry: &tar::Entry<'_, _>| entry.path_bytes().as_ref() == b"manifest.json";
+    let is_manifest = |entry: &tar::Entry<'_, _>| *entry.path_bytes() == *b"manifest.json";
     let mut text = String::new();
     let mut manifest = entries.find(is_manifest).expect("its manifest");
     manifest.read_to_string(&mut text).expect("its manifest");

@@ -43,6 +43,7 @@ impl Rollback {
     ///
     /// If there is no such generation, or something of it is missing.
     pub(crate) fn run(&self, host: &Host, out: &mut dyn Write) -> Result<(), Failure> {
+        let _lock = if self.dry_run { None } else { Some(host.store.lock()?) };
         let target = self.target(host)?;
         host.store.check(target)?;
         if !self.dry_run {

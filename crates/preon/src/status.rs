@@ -3,6 +3,7 @@
 use std::io::Write;
 
 use base::{ByteSize, Failure};
+use generations::Generation;
 use serde::Serialize;
 
 use crate::print;
@@ -24,6 +25,12 @@ struct Told {
     boots_next: u64,
     /// Boots of that one that were begun since it was wanted or found good.
     attempts: u32,
+    /// The one that `preon health` found good last; missing before the first.
+    good: Option<u64>,
+    /// The one that gave way to another one; missing if that was not so.
+    gave_way: Option<u64>,
+    /// Why a boot of that one failed, or of the one that boots next, as far as anybody knows.
+    failure: Option<String>,
     image: String,
     version: String,
     build: String,
@@ -49,15 +56,23 @@ impl Status {
         }
         let running =
             told.running.map_or_else(|| "nothing".into(), |it| format!("generation {it}"));
-        let lines = [
+        let good = told.good.map_or_else(|| "none yet".into(), |it| format!("generation {it}"));
+        let mut lines = vec![
             ("Running", running),
             ("Boots next", format!("generation {}, attempts: {}", told.boots_next, told.attempts)),
+            ("Good", good),
             ("System", format!("{} {}, build {}", told.image, told.version, told.build)),
             ("Kernel", told.kernel),
             ("Packages", told.packages.to_string()),
             ("Layers", format!("{}, {}", told.layers, ByteSize(told.bytes))),
             ("Generations", told.generations.to_string()),
         ];
+        if let Some(generation) = told.gave_way {
+            lines.push(("Gave way", format!("generation {generation}")));
+        }
+        if let Some(failure) = told.failure {
+            lines.push(("Failure", failure.trim_end().replace('\n', "\n             ")));
+        }
         let lines = lines.iter().map(|(name, value)| format!("{name:12} {value}\n"));
         print::text(out, &lines.collect::<String>())
     }
@@ -66,10 +81,15 @@ impl Status {
 fn told(host: &Host) -> Result<Told, Failure> {
     let manifest = host.manifest(None)?;
     let wanted = host.store.wanted()?;
+    let some = |generation: Generation| (generation != Generation::NONE).then_some(generation.0);
+    let ill = if wanted.failed == Generation::NONE { wanted.generation } else { wanted.failed };
     Ok(Told {
         running: host.running.map(|generation| generation.0),
         boots_next: wanted.generation.0,
         attempts: wanted.attempts,
+        good: some(wanted.good),
+        gave_way: some(wanted.failed),
+        failure: host.store.failure(ill)?,
         image: manifest.image,
         version: manifest.version,
         build: manifest.build_id,
@@ -103,6 +123,29 @@ mod tests {
         let json: serde_json::Value = serde_json::from_str(&json).unwrap();
         assert_eq!(json["running"], 1);
         assert_eq!(json["boots_next"], 2);
+    }
+
+    #[test]
+    fn a_generation_that_gave_way_is_named_with_the_reason() {
+        let trial = Trial::new();
+        trial.stage_second();
+        let store = trial.store();
+        store.bless(generations::Generation(1)).unwrap();
+        trial.run(&["rollback", "2"]).unwrap();
+        store.note_failure(generations::Generation(2), "docker\nno answer\n").unwrap();
+        for _ in 0..=generations::choose::ATTEMPTS {
+            let choice = store.choose("6.12-preon").unwrap();
+            store.count_attempt(&choice).unwrap();
+        }
+        let text = trial.run(&["status"]).unwrap();
+        for line in [
+            "Boots next   generation 1, attempts: 1\n",
+            "Good         generation 1\n",
+            "Gave way     generation 2\n",
+            "Failure      docker\n             no answer\n",
+        ] {
+            assert!(text.contains(line), "no {line} in {text}");
+        }
     }
 
     #[test]

@@ -98,7 +98,7 @@ error: os/packages/bash/recipe.toml:2 is not understood
   |
 2 | dorp = [\"/usr/share/man/**\"]
   | ^^^^
-unknown field `dorp`, expected one of `summary`, `packages`, `revision`, `suite`, \
+unknown field `dorp`, expected one of `summary`, `packages`, `program`, `revision`, `suite`, \
 `suite_reason`, `drop`, `keep`, `presets`, `links`, `tmpfiles`, `scripts`, `without`, `with`, `modes`, \
 `part`, `user`, `group`, `build`, `waive`
 

@@ -15,11 +15,10 @@ use super::{ChangeError, Transaction, kernels};
 use crate::Host;
 use crate::repositories::{Opened, Repositories};
 
-/// What a host cannot be without, whoever asks.
-const PROTECTED: [&str; 9] = [
+/// What a host cannot be without, whoever asks; what these need stays with them.
+const PROTECTED: [&str; 8] = [
     "base-files",
     "erofs-utils",
-    "libc6",
     "preon",
     "preon-base",
     "preon-kernel",
