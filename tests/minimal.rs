@@ -100,7 +100,8 @@ const GREETER: Package<'_> = Package {
 
 /// Its files, its defaults, its account and its service; nothing is restarted, nothing is left over.
 fn an_addition_is_seen_at_once(vm: &Vm) {
-    let repository = Publisher::new().publish(&[GREETER]);
+    let publisher = Publisher::new();
+    let repository = publisher.publish(&[GREETER]);
     vm.copy_in(&repository, "/var/tmp/repository.tar");
     vm.run("mkdir /var/lib/repository && tar -xf /var/tmp/repository.tar -C /var/lib/repository");
     vm.run(

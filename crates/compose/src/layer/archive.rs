@@ -76,7 +76,9 @@ impl<'a> Draft<'a> {
             Kind::Whiteout => {
                 entry.header.set_entry_type(EntryType::Char);
                 entry.header.set_mode(0);
-                // 0/0 is the header's own value for the device.
+                // In digits: mkfs.erofs takes the header's own empty fields for no number. They exist: it is ustar.
+                let _ = entry.header.set_device_major(0);
+                let _ = entry.header.set_device_minor(0);
             }
         }
         entry
@@ -157,6 +159,10 @@ mod tests {
                 entry.link_name_bytes().map(|name| String::from_utf8(name.into_owned()).unwrap());
             let header = entry.header();
             assert_eq!(header.mtime().unwrap(), 1_700_000_000, "{path}");
+            if header.entry_type() == EntryType::Char {
+                let ustar = header.as_ustar().unwrap();
+                assert_eq!((&ustar.dev_major, &ustar.dev_minor), (b"0000000\0", b"0000000\0"));
+            }
             let (mode, gid) = (header.mode().unwrap(), header.gid().unwrap());
             let kind = header.entry_type();
             lines.push(format!(
