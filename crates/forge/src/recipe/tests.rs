@@ -170,6 +170,7 @@ fn keys_that_contradict_each_other_are_refused() {
         ("packages = [\"a\", \"a\"]",                             "a is listed twice"),
         ("packages = []\ndrop = [\"/usr/x\"] # x",                    "no Debian package to say `drop` about"),
         ("revision = 0",                                          "counts from 1"),
+        ("program = \"preon\"",                                     "only a package of our own has a `program`"),
         ("presets = { \"ssh\" = \"enable\" }",                    "`ssh` in presets is not the name of a unit"),
         ("[scripts]\n\"other/postinst\" = \"x\"",                 "`other/postinst` in [scripts]"),
         ("[[user]]\nname=\"a\"\nuid=1\n[[group]]\nname=\"a\"\ngid=2", "the account a is declared twice"),
