@@ -98,7 +98,7 @@ const GREETER: Package<'_> = Package {
     ],
 };
 
-/// Its files, its defaults, its account and its service; nothing is restarted, nothing is left over.
+/// Its files, its defaults, its account and its service; nothing is restarted.
 fn an_addition_is_seen_at_once(vm: &Vm) {
     let publisher = Publisher::new();
     let repository = publisher.publish(&[GREETER]);

@@ -63,11 +63,7 @@ impl Store {
     ///
     /// [`StoreError::NotWanted`] when another generation is to boot, and all others.
     pub fn bless(&self, generation: Generation) -> Result<(), StoreError> {
-        let wanted = self.wanted()?;
-        let is_wanted = generation == wanted.generation;
-        if !is_wanted && (generation != wanted.stand_in || generation == Generation::NONE) {
-            return Err(StoreError::NotWanted { generation, wanted: wanted.generation });
-        }
+        let is_wanted = self.is_wanted(generation)?;
         wanted::update(&self.wanted_path(), |wanted| {
             wanted.good = generation;
             wanted.stand_in_attempts = 0;
@@ -91,17 +87,25 @@ impl Store {
     ///
     /// [`StoreError::NotWanted`] when another generation is to boot, and all others.
     pub fn spare(&self, generation: Generation) -> Result<(), StoreError> {
-        let wanted = self.wanted()?;
-        let is_wanted = generation == wanted.generation;
-        if !is_wanted && (generation != wanted.stand_in || generation == Generation::NONE) {
-            return Err(StoreError::NotWanted { generation, wanted: wanted.generation });
-        }
+        let is_wanted = self.is_wanted(generation)?;
         wanted::update(&self.wanted_path(), |wanted| {
             let attempts =
                 if is_wanted { &mut wanted.attempts } else { &mut wanted.stand_in_attempts };
             *attempts = 0;
         })?;
         Ok(())
+    }
+}
+
+impl Store {
+    /// Whether this generation is the wanted one; otherwise it must be the one that stands in for it.
+    fn is_wanted(&self, generation: Generation) -> Result<bool, StoreError> {
+        let wanted = self.wanted()?;
+        let is_wanted = generation == wanted.generation;
+        if !is_wanted && (generation != wanted.stand_in || generation == Generation::NONE) {
+            return Err(StoreError::NotWanted { generation, wanted: wanted.generation });
+        }
+        Ok(is_wanted)
     }
 }
 

@@ -8,7 +8,7 @@ use std::process::Command;
 
 use base::child;
 use base::progress::Progress;
-use base::{Failure, explain};
+use base::{Explain, explain};
 use formats::manifest::Manifest;
 use generations::stack::live;
 use generations::{Generation, running};
@@ -28,37 +28,40 @@ pub enum Activation {
     NextBoot,
 }
 
-/// Shows a generation that only adds to the one that runs; what cannot be shown boots next.
-///
-/// # Errors
-///
-/// If the store or the running system cannot be read or written. That the generation boots next is settled before.
+/// Shows a generation that only adds to the one that runs; one that cannot be shown boots next. That it boots next is
+/// settled before, so what fails here is only noted: the next boot does it.
 pub(crate) fn at_once(
     host: &Host,
     generation: Generation,
     manifest: &Manifest,
     progress: &dyn Progress,
-) -> Result<Activation, Failure> {
+) -> Activation {
     if host.root.0 != Path::new("/") {
-        return Ok(Activation::NextBoot); // another host's files
+        return Activation::NextBoot; // another host's files
     }
+    let note = |error: &dyn Explain| progress.note(&explain::render(error));
     let run = host.root.below(generations::RUN);
     if let Err(error) = live::restack(&host.store, manifest, &run, &host.usr) {
-        progress.note(&explain::render(&error));
-        return Ok(Activation::NextBoot);
+        note(&error);
+        return Activation::NextBoot;
     }
-    running::write(&host.root.below(generations::RUNNING), generation)?;
-    let units = match manifest.layers.last() {
-        Some(layer) => defaults::copy(host, &live::place(layer, &run))?,
-        None => BTreeSet::new(),
+    if let Err(error) = running::write(&host.root.below(generations::RUNNING), generation) {
+        note(&error);
+    }
+    let copied = match manifest.layers.last() {
+        Some(layer) => defaults::copy(host, &live::place(layer, &run)),
+        None => Ok(BTreeSet::new()),
     };
-    for command in settle(&units) {
-        let mut command = command;
+    let units = copied.unwrap_or_else(|error| {
+        note(&error);
+        BTreeSet::new()
+    });
+    for mut command in settle(&units) {
         if let Err(error) = child::run(&mut command) {
-            progress.note(&explain::render(&error)); // the generation is there; the rest comes at the next boot
+            note(&error);
         }
     }
-    Ok(Activation::AtOnce)
+    Activation::AtOnce
 }
 
 /// What maintainer scripts would run for new packages, and the start of units that they enable.

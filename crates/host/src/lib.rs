@@ -14,6 +14,7 @@ use base::file::FileError;
 use base::{Explain, Failure};
 use formats::manifest::{Manifest, Package};
 use generations::{Generation, Store, StoreError, running};
+use packages::spelling;
 
 /// The root folder of a host: `/` on the host itself, another one for rescue.
 #[derive(Clone, Debug)]
@@ -145,7 +146,6 @@ pub fn installed<'a>(manifest: &'a Manifest, name: &str) -> Result<&'a Package, 
     if let Some(package) = manifest.packages.iter().find(|package| package.name.as_str() == name) {
         return Ok(package);
     }
-    let near = |other: &&str| strsim::osa_distance(name, other) <= 2;
-    let nearest = names().filter(near).min_by_key(|other| strsim::osa_distance(name, other));
+    let nearest = spelling::nearest(name, names());
     Err(NotInstalled { name: name.to_owned(), nearest: nearest.map(str::to_owned) }.into())
 }

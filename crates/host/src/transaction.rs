@@ -88,7 +88,7 @@ impl Explain for ChangeError {
             Self::Asleep => {
                 Some("start it; for rescue there are `preon rollback` and `preon verify`".into())
             }
-            Self::NoRoom { .. } => Some("free space, or remove old generations: `preon gc`".into()),
+            Self::NoRoom { .. } => Some("free space on the disk that holds /var".into()),
             Self::Contradiction(_) | Self::Gone(_) => {
                 Some("try another mirror, and tell whoever runs this one".into())
             }
@@ -118,7 +118,7 @@ pub fn run(host: &Host, asked: &Asked, progress: &dyn Progress) -> Result<Outcom
     let activation = if asked.stage || !transaction.only_adds() {
         Activation::NextBoot
     } else {
-        activate::at_once(host, generation, &next, progress)?
+        activate::at_once(host, generation, &next, progress)
     };
     Ok(Outcome { transaction, generation: Some(generation.0), activation })
 }
@@ -133,7 +133,7 @@ fn base_generation(host: &Host) -> Result<Generation, Failure> {
     }
 }
 
-/// The names of the packages of a manifest that give it its kernel: these change with the image only, because the
+/// The packages of a manifest that give it its kernel: these change with the image only, because the
 /// unified kernel image on the boot partition belongs to them.
 fn kernels(manifest: &Manifest) -> impl Iterator<Item = &formats::manifest::Package> {
     manifest.packages.iter().filter(|package| package.name.as_str().starts_with("preon-kernel-"))

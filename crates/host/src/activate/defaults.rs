@@ -7,7 +7,6 @@ use std::io::ErrorKind;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
 
-use base::Failure;
 use base::file::{self, FileError};
 use generations::etc::{self, Copies};
 
@@ -19,23 +18,24 @@ use crate::Host;
 /// # Errors
 ///
 /// If a file cannot be read or written; what was copied by then is known to be a copy.
-pub(super) fn copy(host: &Host, layer: &Path) -> Result<BTreeSet<String>, Failure> {
+pub(super) fn copy(host: &Host, layer: &Path) -> Result<BTreeSet<String>, FileError> {
     let data = host.root.below(generations::DATA);
     let (defaults, etc) = (layer.join(etc::DEFAULTS), host.root.below("/etc"));
     let mut copies = Copies::read(&data)?;
-    let mut units = BTreeSet::new();
+    let mut fresh = Vec::new();
     for name in names(&defaults, Path::new(""))? {
-        let (from, to) = (defaults.join(&name), etc.join(&name));
-        let edited = etc::upper(&data).join(&name).symlink_metadata().is_ok();
-        if edited && !copies.holds(&data, &name)? {
-            continue;
+        let there = etc::upper(&data).join(&name).symlink_metadata().is_ok();
+        if there && !copies.holds(&data, &name)? {
+            continue; // the host's own
         }
-        copies.note(&name, &from)?;
-        copies.write(&data)?; // before it is there: what is noted and not copied harms nobody
-        place(&from, &to)?;
-        units.extend(enabled(&name));
+        copies.note(&name, &defaults.join(&name))?;
+        fresh.push(name);
     }
-    Ok(units)
+    copies.write(&data)?; // before they are there: what is noted and not copied harms nobody
+    for name in &fresh {
+        place(&defaults.join(name), &etc.join(name))?;
+    }
+    Ok(fresh.iter().filter_map(|name| enabled(name)).collect())
 }
 
 /// The unit that a link in a `.wants` folder enables.
