@@ -3,9 +3,13 @@
 //! `preon` uses it directly as long as there is no daemon; the daemon will use nothing else.
 
 pub mod activate;
+pub mod advisories;
+pub mod download;
 pub mod health;
+pub mod housekeeping;
 pub mod repositories;
 pub mod transaction;
+pub mod undo;
 
 use std::path::{Path, PathBuf};
 
@@ -88,6 +92,11 @@ impl Host {
             running: running::read(&below(generations::RUNNING))?,
             mkfs: Program::new("/usr/bin/mkfs.erofs"),
         })
+    }
+
+    /// Whether this program runs on it: only then can what is seen be changed.
+    pub(crate) fn is_here(&self) -> bool {
+        self.root.0 == Path::new("/")
     }
 
     /// The generation that commands speak of where none is named: the one that runs, else the one that would boot.

@@ -4,8 +4,9 @@
 //! what the host shows, and a generation with it becomes the one that boots. Nothing of the host changes before
 //! the last step, and whatever fails or is interrupted before leaves the host as it was.
 
-mod layer;
-mod prepare;
+pub(crate) mod layer;
+pub(crate) mod prepare;
+mod restarts;
 mod told;
 
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -20,7 +21,7 @@ use crate::Host;
 use crate::activate::{self, Activation};
 
 pub use prepare::state;
-pub use told::{Added, Changed, Held, Removed, Transaction};
+pub use told::{Added, Changed, Held, Reboot, Removed, Transaction};
 
 /// What is asked for.
 #[derive(Clone, Debug)]
@@ -88,7 +89,10 @@ impl Explain for ChangeError {
             Self::Asleep => {
                 Some("start it; for rescue there are `preon rollback` and `preon verify`".into())
             }
-            Self::NoRoom { .. } => Some("free space on the disk that holds /var".into()),
+            Self::NoRoom { .. } => Some(
+                "free space on the disk that holds /var: `preon gc` removes what nobody needs"
+                    .into(),
+            ),
             Self::Contradiction(_) | Self::Gone(_) => {
                 Some("try another mirror, and tell whoever runs this one".into())
             }
@@ -123,6 +127,20 @@ pub fn run(host: &Host, asked: &Asked, progress: &dyn Progress) -> Result<Outcom
     Ok(Outcome { transaction, generation: Some(generation.0), activation })
 }
 
+/// Fetches and verifies what a change needs, and changes nothing: the change itself then needs no network but for the
+/// repositories' newest lists.
+///
+/// # Errors
+///
+/// What refreshing, planning and fetching fail with.
+pub fn fetch(host: &Host, wish: &Wish, progress: &dyn Progress) -> Result<Transaction, Failure> {
+    let manifest = host.store.manifest(base_generation(host)?)?;
+    let prepared = prepare::prepare(host, &manifest, wish)?;
+    let wanted: Vec<_> = prepared.downloads.iter().map(|(wanted, _)| wanted.clone()).collect();
+    prepared.fetcher.fetch_all(&wanted, progress)?;
+    Ok(prepared.transaction)
+}
+
 /// The generation that a change is made to: what runs, which must be what boots next, too.
 fn base_generation(host: &Host) -> Result<Generation, Failure> {
     let wanted = host.store.wanted()?.generation;
@@ -135,11 +153,11 @@ fn base_generation(host: &Host) -> Result<Generation, Failure> {
 
 /// The packages of a manifest that give it its kernel: these change with the image only, because the
 /// unified kernel image on the boot partition belongs to them.
-fn kernels(manifest: &Manifest) -> impl Iterator<Item = &formats::manifest::Package> {
+pub(crate) fn kernels(manifest: &Manifest) -> impl Iterator<Item = &formats::manifest::Package> {
     manifest.packages.iter().filter(|package| package.name.as_str().starts_with("preon-kernel-"))
 }
 
 /// Seconds since 1970.
-fn now() -> u64 {
+pub(crate) fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }

@@ -2,16 +2,20 @@
 //!
 //! Each command is a file: its arguments, its doc comments as help text, one call into a library.
 
+mod advisories;
 mod change;
 mod completion;
 mod depends;
 mod diff;
+mod download;
 mod files;
+mod gc;
 mod health;
 mod history;
 mod info;
 mod list;
 mod man;
+mod plan;
 mod print;
 mod refresh;
 mod repo;
@@ -20,6 +24,7 @@ mod search;
 mod status;
 #[cfg(test)]
 mod trial;
+mod undo;
 mod verify;
 
 use std::io::Write;
@@ -61,6 +66,8 @@ enum Command {
     History(history::History),
     Diff(diff::Diff),
     Rollback(rollback::Rollback),
+    Undo(undo::Undo),
+    Gc(gc::Gc),
     Verify(verify::Verify),
     Health(health::Health),
     List(list::List),
@@ -77,6 +84,9 @@ enum Command {
     Pin(change::Pin),
     Unpin(change::Unpin),
     Mark(change::Mark),
+    Plan(plan::Plan),
+    Download(download::Download),
+    Advisories(advisories::Advisories),
     Search(search::Search),
     Refresh(refresh::Refresh),
     /// Say where packages come from
@@ -95,6 +105,8 @@ impl Preon {
             Command::History(command) => command.run(&host()?, out),
             Command::Diff(command) => command.run(&host()?, out),
             Command::Rollback(command) => command.run(&host()?, out),
+            Command::Undo(command) => command.run(&host()?, out),
+            Command::Gc(command) => command.run(&host()?, out),
             Command::Verify(command) => command.run(&host()?, out),
             Command::Health(command) => command.run(&host()?, out),
             Command::List(command) => command.run(&host()?, out),
@@ -105,12 +117,15 @@ impl Preon {
             Command::Check(command) => command.run(&host()?, out),
             Command::Install(command) => change::run(command, &host()?, out),
             Command::Remove(command) => change::run(command, &host()?, out),
-            Command::Upgrade(command) => change::run(command, &host()?, out),
+            Command::Upgrade(command) => command.run(&host()?, out),
             Command::Downgrade(command) => change::run(command, &host()?, out),
             Command::Autoremove(command) => change::run(command, &host()?, out),
             Command::Pin(command) => change::run(command, &host()?, out),
             Command::Unpin(command) => change::run(command, &host()?, out),
             Command::Mark(command) => change::run(command, &host()?, out),
+            Command::Plan(command) => command.run(&host()?, out),
+            Command::Download(command) => command.run(&root, out),
+            Command::Advisories(command) => command.run(&host()?, out),
             Command::Search(command) => command.run(&root, out),
             Command::Refresh(command) => command.run(&root, out),
             Command::Repo(command) => command.run(&root, out),

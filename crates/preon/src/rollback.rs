@@ -11,7 +11,8 @@ use host::Host;
 
 /// Let an older generation boot next; nothing that runs changes before
 ///
-/// The generation that runs stays in the store, and `preon rollback N` with its number takes this back.
+/// The generation that runs stays in the store, and `preon rollback N` with its number takes this back. `preon undo` goes
+/// to what the last change was made from instead.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Rollback {
     /// The generation [default: the one before the one that runs]
@@ -45,20 +46,11 @@ impl Rollback {
     pub(crate) fn run(&self, host: &Host, out: &mut dyn Write) -> Result<(), Failure> {
         let _lock = if self.dry_run { None } else { Some(host.store.lock()?) };
         let target = self.target(host)?;
-        host.store.check(target)?;
-        if !self.dry_run {
-            host.store.want(target)?;
-        }
+        switch(host, target, self.dry_run)?;
         if self.json {
             return print::json(out, &json!({ "boots_next": target.0, "dry_run": self.dry_run }));
         }
-        let would = if self.dry_run { "would boot" } else { "boots" };
-        let restart = if host.running == Some(target) || host.running.is_none() {
-            ""
-        } else {
-            ": restart the host to run it"
-        };
-        print::text(out, &format!("{target} {would} next{restart}\n"))
+        print::text(out, &told(host, target, self.dry_run))
     }
 
     fn target(&self, host: &Host) -> Result<Generation, Failure> {
@@ -69,6 +61,30 @@ impl Rollback {
         let older = host.store.generations()?.into_iter().rfind(|it| *it < current);
         older.ok_or_else(|| Oldest(current).into())
     }
+}
+
+/// Lets a generation boot next, if all of its files are there; in a dry run it only looks for them.
+///
+/// # Errors
+///
+/// If there is no such generation, or something of it is missing.
+pub(crate) fn switch(host: &Host, target: Generation, dry_run: bool) -> Result<(), Failure> {
+    host.store.check(target)?;
+    if !dry_run {
+        host.store.want(target)?;
+    }
+    Ok(())
+}
+
+/// What people are told of that.
+pub(crate) fn told(host: &Host, target: Generation, dry_run: bool) -> String {
+    let would = if dry_run { "would boot" } else { "boots" };
+    let restart = if host.running == Some(target) || host.running.is_none() {
+        ""
+    } else {
+        ": restart the host to run it"
+    };
+    format!("{target} {would} next{restart}\n")
 }
 
 #[cfg(test)]

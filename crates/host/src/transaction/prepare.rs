@@ -11,7 +11,7 @@ use packages::change::{Chosen, Host as Installed, State, Wish};
 use packages::fetch::{Fetcher, Wanted};
 use packages::index::Stanza;
 
-use super::{ChangeError, Transaction, kernels};
+use super::{ChangeError, Transaction, kernels, restarts};
 use crate::Host;
 use crate::repositories::{Opened, Repositories};
 
@@ -64,8 +64,10 @@ pub(super) fn prepare(host: &Host, manifest: &Manifest, wish: &Wish) -> Result<P
     let plan = Installed::new(&state, opened.iter().map(|it| &it.index))?.plan(wish)?;
     let mut pins = plan.pins.clone();
     held.iter().for_each(|package| drop(pins.remove(&package.name)));
+    let mut transaction = Transaction::of(&plan);
+    transaction.restarts = restarts::of(host, &transaction.replaced())?;
     let mut prepared = Prepared {
-        transaction: Transaction::of(&plan),
+        transaction,
         downloads: Vec::new(),
         kept: BTreeSet::new(),
         automatic: plan.automatic.clone(),
@@ -84,7 +86,7 @@ pub(super) fn prepare(host: &Host, manifest: &Manifest, wish: &Wish) -> Result<P
 }
 
 /// How to fetch a package; the repository whose index names it must vouch for the same bytes.
-fn wanted(stanza: Stanza<'_>, opened: &[Opened]) -> Result<Wanted, Failure> {
+pub(crate) fn wanted(stanza: Stanza<'_>, opened: &[Opened]) -> Result<Wanted, Failure> {
     let download = stanza.download()?;
     let listed = opened.iter().filter_map(|it| it.trusted.package(&download.filename).ok());
     let mut contradicted = false;
