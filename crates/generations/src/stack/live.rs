@@ -189,7 +189,7 @@ mod tests {
             std::io::Read::read_to_string(&mut open, &mut text).unwrap();
             assert_eq!(text, "base");
             let refused = fs::write(usr.join("bin/x"), "x").unwrap_err();
-            assert_eq!(refused.kind(), std::io::ErrorKind::ReadOnlyFilesystem);
+            assert_eq!(refused.kind(), ErrorKind::ReadOnlyFilesystem);
         });
     }
 
@@ -236,8 +236,7 @@ mod tests {
         with_private_mounts(|| {
             let digest = Digest::of(b"layer");
             let (host, _) = host(&["base", &digest.to_string()]);
-            std::fs::create_dir(host.run.join("layers").join(Digest::of(b"other").to_string()))
-                .unwrap();
+            fs::create_dir(host.run.join("layers").join(Digest::of(b"other").to_string())).unwrap();
             assert_eq!(in_use(&host.run).unwrap(), [digest].into());
             assert!(in_use(&host.run.join("nowhere")).unwrap().is_empty());
         });
