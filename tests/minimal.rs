@@ -43,6 +43,7 @@ fn the_minimal_host_runs_containers_and_keeps_its_state() {
     assert!(vm.run("docker image ls").contains("preon-base"), "images survive a reboot");
     the_boot_is_found_good(&vm, 2);
     what_was_added_boots_too_and_what_goes_waits_for_a_boot(&vm);
+    a_soft_reboot_goes_on_with_what_waits(&mut vm);
     nothing_went_wrong_on_the_console(&vm);
     programs_warned_of_nothing(&vm);
     vm.power_off();
@@ -143,6 +144,24 @@ fn what_was_added_boots_too_and_what_goes_waits_for_a_boot(vm: &Vm) {
     vm.run("preon rollback 2");
     let status: Status = vm.json("preon status --json");
     assert_eq!((status.running, status.boots_next), (2, 2));
+    vm.run("preon rollback 3");
+}
+
+/// Without what was removed; the kernel went on, edits stay, and the boot is counted and decided on as any other.
+fn a_soft_reboot_goes_on_with_what_waits(vm: &mut Vm) {
+    let boot = "cat /proc/sys/kernel/random/boot_id";
+    let before = vm.run(boot);
+    assert!(vm.run("preon soft-reboot --dry-run").contains("generation 3 is wanted"));
+    vm.soft_reboot_by("preon soft-reboot", BOOT);
+    vm.wait_until_booted(BOOT);
+    assert_eq!(vm.run(boot), before, "the kernel is another one");
+    the_boot_is_found_good(vm, 3);
+    assert!(vm.try_run("command -v greet").is_err(), "greet is there still");
+    assert_eq!(vm.run("cat /etc/kept /var/lib/kept"), "kept\nkept");
+    vm.run("docker image ls | grep preon-base && docker run --rm $(docker image ls -q | head -n 1) /bin/true");
+    let layers = vm.run("ls /run/preon/layers | wc -l; ls /sys/block | grep -c '^dm-'");
+    assert_eq!(layers, "3\n3", "the layers of what ran before are not let go");
+    vm.run("touch /etc/after-soft-reboot && rm /etc/after-soft-reboot");
 }
 
 /// What both boots and the restart between them have printed.

@@ -4,7 +4,9 @@
 
 pub mod activate;
 pub mod health;
+pub mod repair;
 pub mod repositories;
+pub mod soft_reboot;
 pub mod transaction;
 
 use std::path::{Path, PathBuf};

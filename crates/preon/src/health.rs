@@ -112,7 +112,7 @@ mod tests {
         let asked = trial.file("asked", "");
         let text = format!(
             "case $1 in list-units) test -z '{failed}' || echo '{failed} loaded failed failed' ;; \
-             *) echo \"$@\" >{asked} ;; esac"
+             show) ;; *) echo \"$@\" >{asked} ;; esac"
         );
         trial.script("/usr/bin/systemctl", &text);
         trial.script("/proc/sys/kernel/osrelease", "");

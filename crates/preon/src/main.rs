@@ -14,9 +14,11 @@ mod list;
 mod man;
 mod print;
 mod refresh;
+mod repair;
 mod repo;
 mod rollback;
 mod search;
+mod soft_reboot;
 mod status;
 #[cfg(test)]
 mod trial;
@@ -61,7 +63,9 @@ enum Command {
     History(history::History),
     Diff(diff::Diff),
     Rollback(rollback::Rollback),
+    SoftReboot(soft_reboot::SoftReboot),
     Verify(verify::Verify),
+    Repair(repair::Repair),
     Health(health::Health),
     List(list::List),
     Info(info::Info),
@@ -95,7 +99,9 @@ impl Preon {
             Command::History(command) => command.run(&host()?, out),
             Command::Diff(command) => command.run(&host()?, out),
             Command::Rollback(command) => command.run(&host()?, out),
+            Command::SoftReboot(command) => command.run(&host()?, out),
             Command::Verify(command) => command.run(&host()?, out),
+            Command::Repair(command) => command.run(&host()?, out),
             Command::Health(command) => command.run(&host()?, out),
             Command::List(command) => command.run(&host()?, out),
             Command::Info(command) => command.run(&host()?, out),
