@@ -115,7 +115,8 @@ struct Status {
 
 fn end_on_the_generation_before(all: &[Bad<'_>]) {
     let packages: Vec<_> = all.iter().map(|bad| bad.package).collect();
-    let repository = Publisher::new().publish(&packages);
+    let publisher = Publisher::new();
+    let repository = publisher.publish(&packages);
     let mut vm = Vm::builder(&open("minimal").file("")).disk_bytes(DISK_BYTES).watchdog().start();
     vm.wait_until_booted(LONG);
     vm.copy_in(&repository, "/var/tmp/repository.tar");

@@ -113,7 +113,7 @@ pub enum FetchError {
     },
     /// The bytes are not those that were promised.
     #[error(
-        "{uri} is not what the archive's signed index says: its digest is {found}, not {expected}"
+        "{uri} is not what was promised: its digest is {found}, not {expected}"
     )]
     Tampered {
         /// What was asked for.
@@ -136,17 +136,16 @@ impl Explain for FetchError {
         match self {
             Self::File(error) => error.hint(),
             Self::NotFound { .. } => Some(
-                "if only this file is missing, the mirror lacks it: take another (--archive) or wait; otherwise \
-                 check the archive's URI (--archive, or this machine's APT sources) and the suite"
+                "if only this file is missing, the mirror lacks it: take another or wait; otherwise check its URI and the suite"
                     .into(),
             ),
             Self::BadUri(_) => Some("give a whole URI, as in an APT source".into()),
             Self::Tampered { .. } | Self::TooLong { .. } => Some(
-                "try again later or use another archive (--archive URI): this one may be in the \
+                "try again later or use another mirror: this one may be in the \
                  middle of an update, or somebody changes what it sends"
                     .into(),
             ),
-            _ => Some("check the network, or use another archive: --archive URI".into()),
+            _ => Some("check the network, or use another mirror".into()),
         }
     }
 }

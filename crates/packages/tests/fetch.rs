@@ -100,7 +100,7 @@ fn a_server_that_stalls_is_given_up() {
 #[test]
 fn other_bytes_than_promised_are_refused_at_once() {
     for (fault, message) in [
-        (Fault::Tamper, "is not what the archive's signed index says"),
+        (Fault::Tamper, "is not what was promised"),
         (Fault::TooLong, "is longer than the 200.0 kB that it should have"),
     ] {
         let scene = scene();

@@ -276,7 +276,7 @@ fn tampered_indexes_and_packages_are_refused() {
         let path = if path == index { repository.by_hash() } else { path.to_owned() };
         repository.server.fault(&path, Fault::Tamper);
         let text = text(&all(&Client::new().archive(&repository)).unwrap_err());
-        assert!(text.contains("is not what the archive's signed index says"), "{text}");
+        assert!(text.contains("is not what was promised"), "{text}");
     }
 }
 
