@@ -119,7 +119,7 @@ impl Store {
     /// # Errors
     ///
     /// [`StageError`]; there is no new generation then. Layers are moved only once all of them are
-    /// known to be there.
+    /// known to be there, and those that are new are removed again.
     pub fn add(&self, manifest: &Manifest, new: &[NewLayer]) -> Result<Generation, StageError> {
         manifest.check().map_err(StageError::Manifest)?;
         let named: BTreeSet<_> = manifest.layers.iter().map(|layer| layer.erofs).collect();
@@ -132,13 +132,27 @@ impl Store {
             None => self.layer_files(layer),
         };
         Self::check_files(manifest, files).map_err(StageError::Check)?;
-        for layer in &manifest.layers {
-            if let Some(new) = given(layer) {
-                let to = self.layer_files(layer);
-                place(&new.files.erofs, &to.erofs)?;
-                place(&new.files.verity, &to.verity)?;
-            }
+        let mut placed = Vec::new();
+        let moved = manifest.layers.iter().filter_map(|layer| {
+            let (new, to) = (given(layer)?, self.layer_files(layer));
+            Some([(&new.files.erofs, to.erofs), (&new.files.verity, to.verity)])
+        });
+        let added = moved.flatten().try_for_each(|(from, to)| {
+            let fresh = !to.exists();
+            place(from, &to)?;
+            placed.extend(fresh.then_some(to));
+            Ok(())
+        });
+        let added = added.and_then(|()| self.add_manifest(manifest));
+        if added.is_err() {
+            // No generation names them. What cannot be removed now is found by `collect`.
+            placed.iter().for_each(|path| drop(fs::remove_file(path)));
         }
+        added
+    }
+
+    /// Brings the layers that were moved to the disk, and adds the generation that has them.
+    fn add_manifest(&self, manifest: &Manifest) -> Result<Generation, StageError> {
         let layers = self.layers_folder();
         flush(&layers).map_err(FileError::at("write", &layers))?;
         let generation = self.next_generation()?;

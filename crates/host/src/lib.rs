@@ -3,6 +3,8 @@
 //! `preon` uses it directly as long as there is no daemon; the daemon will use nothing else.
 
 pub mod activate;
+pub mod bundle;
+pub mod etc;
 pub mod health;
 pub mod repair;
 pub mod repositories;
@@ -16,6 +18,7 @@ use base::file::FileError;
 use base::{Explain, Failure};
 use formats::manifest::{Manifest, Package};
 use generations::{Generation, Store, StoreError, running};
+use packages::fetch::FetchOptions;
 use packages::spelling;
 
 /// The root folder of a host: `/` on the host itself, another one for rescue.
@@ -42,6 +45,8 @@ pub struct Host {
     pub running: Option<Generation>,
     /// mkfs.erofs of the product's own suite.
     pub mkfs: Program,
+    /// How packages are fetched.
+    pub fetch: FetchOptions,
 }
 
 /// A host cannot be used.
@@ -89,6 +94,7 @@ impl Host {
             usr: below("/usr"),
             running: running::read(&below(generations::RUNNING))?,
             mkfs: Program::new("/usr/bin/mkfs.erofs"),
+            fetch: FetchOptions::default(),
         })
     }
 

@@ -18,8 +18,11 @@ use packages::change::Wish;
 
 use crate::Host;
 use crate::activate::{self, Activation};
+use crate::bundle::Bundle;
+use crate::etc;
 
 pub use prepare::state;
+pub(crate) use prepare::{Mirrors, Prepared, Sources, prepare, state_of, status};
 pub use told::{Added, Changed, Held, Removed, Transaction};
 
 /// What is asked for.
@@ -102,25 +105,55 @@ impl Explain for ChangeError {
 ///
 /// What refreshing, planning, fetching, composing and staging fail with; the host is as before then.
 pub fn run(host: &Host, asked: &Asked, progress: &dyn Progress) -> Result<Outcome, Failure> {
+    run_from(host, asked, None, progress)
+}
+
+/// As [`run`], with all packages from a bundle, if one is given.
+pub(crate) fn run_from(
+    host: &Host,
+    asked: &Asked,
+    bundle: Option<&Bundle>,
+    progress: &dyn Progress,
+) -> Result<Outcome, Failure> {
     let _lock = if asked.dry_run { None } else { Some(host.store.lock()?) };
     let from = base_generation(host)?;
     let manifest = host.store.manifest(from)?;
-    let prepared = prepare::prepare(host, &manifest, &asked.wish)?;
+    let sources = Sources::open(host, bundle)?;
+    let state = state(host, &manifest)?;
+    let prepared = prepare(sources, (&manifest, state), &asked.wish)?;
+    if let Some(bundle) = bundle {
+        let wanted: Vec<_> = prepared.downloads.iter().filter_map(|it| it.0.first()).collect();
+        bundle.demand(host, &wanted)?;
+    }
     let transaction = prepared.transaction.clone();
     if asked.dry_run || transaction.is_empty() {
         return Ok(Outcome { transaction, generation: None, activation: Activation::None });
     }
     let change = Change { from: from.0, at: now(), asked: asked.words.clone() };
-    let (next, new) = layer::next(host, (&manifest, change), &prepared, progress)?;
-    let generation = host.store.add(&next, &new)?;
-    host.store.want(generation)?;
+    let made = make(host, (&manifest, change), &prepared, progress);
     layer::clean(host);
+    let (generation, next) = made?;
+    host.store.want(generation)?;
     let activation = if asked.stage || !transaction.only_adds() {
         Activation::NextBoot
     } else {
         activate::at_once(host, generation, &next, progress)
     };
     Ok(Outcome { transaction, generation: Some(generation.0), activation })
+}
+
+/// Makes the next generation, which nobody wants yet.
+fn make(
+    host: &Host,
+    (before, change): (&Manifest, Change),
+    prepared: &Prepared,
+    progress: &dyn Progress,
+) -> Result<(Generation, Manifest), Failure> {
+    let (from, words) = (Generation(change.from), change.asked.clone());
+    let (next, new) = layer::next(host, (before, change), prepared, progress)?;
+    let kept = etc::keep(host, from, &words)?;
+    let generation = host.store.add(&next, &new).inspect_err(|_| kept.undo())?;
+    Ok((generation, next))
 }
 
 /// The generation that a change is made to: what runs, which must be what boots next, too.
@@ -140,6 +173,6 @@ fn kernels(manifest: &Manifest) -> impl Iterator<Item = &formats::manifest::Pack
 }
 
 /// Seconds since 1970.
-fn now() -> u64 {
+pub(crate) fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }

@@ -8,7 +8,7 @@ use base::Failure;
 use base::progress::Lines;
 use formats::PackageName;
 use host::Host;
-use host::transaction::{self, Asked};
+use host::transaction::{self, Asked, Outcome};
 use packages::change::{Selector, Wish};
 
 /// What all changes have in common.
@@ -207,11 +207,26 @@ impl Verb for Mark {
 /// What the transaction fails with; the host is as before then.
 pub(crate) fn run(verb: impl Verb, host: &Host, out: &mut dyn Write) -> Result<(), Failure> {
     let (words, wish, how) = verb.asked();
-    let asked = Asked { words, wish, dry_run: how.dry_run, stage: how.stage };
+    let asked = how.asked(words, wish);
     let progress = Lines::new(std::io::stderr());
-    let outcome = transaction::run(host, &asked, &progress)?;
-    if how.json {
-        return crate::print::json(out, &outcome);
+    how.tell(&transaction::run(host, &asked, &progress)?, out)
+}
+
+impl How {
+    /// What is asked for, to be done so.
+    pub(crate) fn asked(self, words: String, wish: Wish) -> Asked {
+        Asked { words, wish, dry_run: self.dry_run, stage: self.stage }
     }
-    crate::print::text(out, &tell::text(&outcome))
+
+    /// Tells what became of it.
+    ///
+    /// # Errors
+    ///
+    /// If that cannot be written.
+    pub(crate) fn tell(self, outcome: &Outcome, out: &mut dyn Write) -> Result<(), Failure> {
+        if self.json {
+            return crate::print::json(out, outcome);
+        }
+        crate::print::text(out, &tell::text(outcome))
+    }
 }

@@ -2,10 +2,12 @@
 //!
 //! Each command is a file: its arguments, its doc comments as help text, one call into a library.
 
+mod bundle;
 mod change;
 mod completion;
 mod depends;
 mod diff;
+mod etc;
 mod files;
 mod health;
 mod history;
@@ -83,6 +85,12 @@ enum Command {
     Mark(change::Mark),
     Search(search::Search),
     Refresh(refresh::Refresh),
+    /// Look after what was edited in /etc
+    #[command(subcommand)]
+    Etc(etc::Command),
+    /// Carry a change on a file to a host that reaches no mirror
+    #[command(subcommand)]
+    Bundle(bundle::Command),
     /// Say where packages come from
     #[command(subcommand)]
     Repo(repo::Command),
@@ -119,6 +127,8 @@ impl Preon {
             Command::Mark(command) => change::run(command, &host()?, out),
             Command::Search(command) => command.run(&root, out),
             Command::Refresh(command) => command.run(&root, out),
+            Command::Etc(command) => command.run(&host()?, out),
+            Command::Bundle(command) => command.run(&host()?, out),
             Command::Repo(command) => command.run(&root, out),
             Command::Completion(command) => command.run(out),
             Command::Man(command) => command.run(out),

@@ -7,7 +7,7 @@ use generations::Generation;
 use serde_json::json;
 
 use crate::print;
-use host::Host;
+use host::{Host, etc};
 
 /// Let an older generation boot next; nothing that runs changes before
 ///
@@ -47,6 +47,9 @@ impl Rollback {
         let target = self.target(host)?;
         host.store.check(target)?;
         if !self.dry_run {
+            if let Some(running) = host.running {
+                etc::keep(host, running, &format!("rollback {}", target.0))?;
+            }
             host.store.want(target)?;
         }
         if self.json {

@@ -67,12 +67,13 @@ fn request(
     prepared: &Prepared,
     progress: &dyn Progress,
 ) -> Result<(Request, Workshop), Failure> {
-    let (wanted, suites): (Vec<_>, Vec<_>) = prepared.downloads.iter().cloned().unzip();
+    let (places, suites): (Vec<_>, Vec<_>) = prepared.downloads.iter().cloned().unzip();
+    let wanted: Vec<_> = places.iter().filter_map(|it| it.first()).collect();
     let room: u64 = wanted.iter().map(|wanted| wanted.size).sum();
     let grows = u64::try_from(prepared.transaction.installed_bytes).unwrap_or_default();
     demand_room(host, room.saturating_mul(2).saturating_add(grows))?;
-    let paths = prepared.fetcher.fetch_all(&wanted, progress)?;
-    let inputs = paths.into_iter().zip(&wanted).zip(suites);
+    let paths = prepared.sources.fetcher.fetch_anywhere(&places, progress)?;
+    let inputs = paths.into_iter().zip(wanted).zip(suites);
     let inputs = inputs.map(|((deb, wanted), suite)| Input { deb, digest: wanted.digest, suite });
 
     let shown = Shown::read(&host.usr)?;

@@ -2,7 +2,16 @@
 
 #![allow(missing_docs, unreachable_pub)]
 
+mod bundle;
+mod etc;
+mod full;
+mod mirrors;
+#[path = "../../../packages/tests/archive/server.rs"]
+#[allow(dead_code)]
+mod server;
+mod tls;
 mod world;
+mod wrong;
 
 use std::fs;
 
