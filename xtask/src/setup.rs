@@ -53,15 +53,25 @@ pub(crate) fn ensure() -> Result<()> {
         let Machine { id, version } = machine;
         bail!("this needs Debian 12 or 13, and the machine says `{id} {version}`");
     }
-    let missing = missing(&installed()?);
-    if !missing.is_empty() {
-        eprintln!("set-up: {} Debian packages are missing:", missing.len());
-        for (name, purpose) in PACKAGES.iter().filter(|(name, _)| missing.contains(name)) {
-            eprintln!("  {name:<24} {purpose}");
-        }
-        install(&missing)?;
-    }
+    also(&PACKAGES)?;
     check_keyring()
+}
+
+/// Installs which of these packages are missing; beside each stands what it is for.
+///
+/// # Errors
+///
+/// If apt fails.
+pub(crate) fn also(packages: &[(&'static str, &'static str)]) -> Result<()> {
+    let missing = missing(packages, &installed()?);
+    if missing.is_empty() {
+        return Ok(());
+    }
+    eprintln!("set-up: {} Debian packages are missing:", missing.len());
+    for (name, purpose) in packages.iter().filter(|(name, _)| missing.contains(name)) {
+        eprintln!("  {name:<24} {purpose}");
+    }
+    install(&missing)
 }
 
 fn machine(os_release: &str) -> Machine {
@@ -72,8 +82,8 @@ fn machine(os_release: &str) -> Machine {
     Machine { id: field("ID="), version: field("VERSION_ID=") }
 }
 
-fn missing(installed: &BTreeSet<String>) -> Vec<&'static str> {
-    let names = PACKAGES.iter().map(|(name, _)| *name);
+fn missing(packages: &[(&'static str, &str)], installed: &BTreeSet<String>) -> Vec<&'static str> {
+    let names = packages.iter().map(|(name, _)| *name);
     names.filter(|name| !installed.contains(*name)).collect()
 }
 
@@ -122,7 +132,7 @@ mod tests {
     #[test]
     fn only_what_is_missing_is_asked_for() {
         let all = PACKAGES.map(|(name, _)| name.to_owned());
-        assert_eq!(missing(&all.clone().into()), [""; 0]);
-        assert_eq!(missing(&all[1..].iter().cloned().collect()), ["apt-utils"]);
+        assert_eq!(missing(&PACKAGES, &all.clone().into()), [""; 0]);
+        assert_eq!(missing(&PACKAGES, &all[1..].iter().cloned().collect()), ["apt-utils"]);
     }
 }
