@@ -117,7 +117,7 @@ fn end_on_the_generation_before(all: &[Bad<'_>]) {
     let packages: Vec<_> = all.iter().map(|bad| bad.package).collect();
     let publisher = Publisher::new();
     let repository = publisher.publish(&packages);
-    let mut vm = Vm::builder(&open("minimal").file("")).disk_bytes(DISK_BYTES).watchdog().start();
+    let mut vm = Vm::builder(&open("minimal").file("")).disk_bytes(DISK_BYTES).start();
     vm.wait_until_booted(LONG);
     vm.copy_in(&repository, "/var/tmp/repository.tar");
     vm.run("mkdir /var/lib/repository && tar -xf /var/tmp/repository.tar -C /var/lib/repository");

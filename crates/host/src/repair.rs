@@ -58,7 +58,7 @@ pub fn repair(
     for name in repositories.names()? {
         from.extend(repositories.configured(&name)?.uris);
     }
-    let fetcher = repositories.fetcher()?;
+    let fetcher = repositories.fetcher(host.fetch.clone())?;
     let mut repaired = Repaired::default();
     for damaged in host.store.damaged()? {
         let name = damaged.path.file_name().unwrap_or_default().to_string_lossy().into_owned();

@@ -119,9 +119,7 @@ pub enum FetchError {
         size: ByteSize,
     },
     /// The bytes are not those that were promised.
-    #[error(
-        "{uri} is not what was promised: its digest is {found}, not {expected}"
-    )]
+    #[error("{uri} is not what was promised: its digest is {found}, not {expected}")]
     Tampered {
         /// What was asked for.
         uri: String,

@@ -74,7 +74,7 @@ fn place_of(name: &str) -> Option<PathBuf> {
         !word.is_empty() && !word.starts_with('.') && word.bytes().all(good)
     };
     let words: Vec<_> = name.split('/').collect();
-    if !words.iter().all(|it| word(it)) {
+    if !words.iter().all(word) {
         return None;
     }
     match words.as_slice() {

@@ -199,7 +199,7 @@ impl Transport {
     fn broken(&self, uri: &str, source: io::Error) -> FetchError {
         use ureq::{Error, Timeout};
         let uri = uri.to_owned();
-        if source.get_ref().is_some_and(|inner| inner.is::<TooSlow>()) {
+        if source.get_ref().and_then(|inner| inner.downcast_ref::<TooSlow>()).is_some() {
             return FetchError::Stalled { uri, silence: self.stall };
         }
         match source.get_ref().and_then(|inner| inner.downcast_ref()) {

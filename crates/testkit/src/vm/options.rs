@@ -34,7 +34,6 @@ pub struct Builder {
     pub(super) report: bool,
     pub(super) count_instructions: bool,
     pub(super) write_log: Option<PathBuf>,
-    pub(super) watchdog: bool,
     pub(super) acceleration: Option<Acceleration>,
     pub(super) qemu: PathBuf,
 }
@@ -65,7 +64,6 @@ impl Builder {
             report: false,
             count_instructions: false,
             write_log: None,
-            watchdog: false,
             acceleration: None,
             qemu: "qemu-system-x86_64".into(),
         }
@@ -161,13 +159,6 @@ impl Builder {
         self
     }
 
-    /// Adds a watchdog that resets the machine.
-    #[must_use]
-    pub fn watchdog(mut self) -> Self {
-        self.watchdog = true;
-        self
-    }
-
     /// What the guest is handed beside the SSH key.
     pub(super) fn all_credentials(&self) -> Vec<(String, Vec<u8>)> {
         let mut all = self.credentials.clone();
@@ -231,10 +222,6 @@ pub(super) fn arguments(machine: &Builder, files: &Files, accel: Acceleration) -
             _ => add("-drive", format!("{drive},id=disk{index},file={file}")),
         }
         add("-device", format!("virtio-blk-pci,drive=disk{index},bootindex={index}"));
-    }
-    if machine.watchdog {
-        add("-device", "i6300esb".into());
-        add("-action", "watchdog=reset".into());
     }
     let forward = |(host, guest)| format!(",hostfwd=tcp:127.0.0.1:{host}-:{guest}");
     let forwards: String = machine.forwards.iter().copied().map(forward).collect();
