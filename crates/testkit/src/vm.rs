@@ -139,19 +139,6 @@ impl Vm {
         Err(VmError::Degraded { state, units })
     }
 
-    /// Waits until SSH answers anew, however well the guest is: it restarted, whoever asked for that.
-    ///
-    /// # Panics
-    ///
-    /// If it does not.
-    #[track_caller]
-    pub fn reconnect(&mut self, timeout: Duration) {
-        self.guest.disconnect();
-        if let Err(error) = self.try_wait_until_answered(timeout) {
-            panic!("{}", chain(&error));
-        }
-    }
-
     fn try_wait_until_answered(&mut self, timeout: Duration) -> Result<(), VmError> {
         until("the guest to answer SSH", timeout, || {
             self.check_alive()?;
@@ -302,22 +289,48 @@ impl Vm {
         let before = self.run(COUNT);
         // The connection may break before the command's end is told: only systemd's count counts.
         let told = self.try_run_for(command, Duration::from_secs(60));
-        let restarted = until("the soft reboot", timeout, || {
+        let restarted = self.try_wait_for_answer(COUNT, timeout, |count| count != before);
+        if let Err(error) = restarted {
+            panic!("{}; {told:?}", chain(&error));
+        }
+    }
+
+    /// Waits until the guest, however often it restarts meanwhile, gives the wanted answer to this command.
+    ///
+    /// # Panics
+    ///
+    /// If it does not.
+    #[track_caller]
+    pub fn wait_for_answer(
+        &mut self,
+        command: &str,
+        timeout: Duration,
+        wanted: impl Fn(&str) -> bool,
+    ) {
+        if let Err(error) = self.try_wait_for_answer(command, timeout, wanted) {
+            panic!("{}", chain(&error));
+        }
+    }
+
+    fn try_wait_for_answer(
+        &mut self,
+        command: &str,
+        timeout: Duration,
+        wanted: impl Fn(&str) -> bool,
+    ) -> Result<(), VmError> {
+        until(&format!("the wanted answer to `{command}`"), timeout, || {
             self.check_alive()?;
             if !self.guest.is_connected().map_err(host("start ssh"))? {
                 return Ok::<_, VmError>(None);
             }
-            match self.try_run_for(COUNT, Duration::from_secs(30)) {
-                Ok(count) => Ok((count != before).then_some(())),
+            match self.try_run_for(command, Duration::from_secs(30)) {
+                Ok(answer) => Ok(wanted(&answer).then_some(())),
                 Err(_) => {
-                    self.guest.disconnect();
+                    self.guest.disconnect(); // it may have restarted
                     Ok(None)
                 }
             }
-        });
-        if let Err(error) = restarted {
-            panic!("{}; {told:?}", chain(&error));
-        }
+        })
     }
 
     /// Presses the reset button: the guest is not asked.
