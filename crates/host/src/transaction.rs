@@ -12,6 +12,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use base::progress::Progress;
 use base::{Explain, Failure};
+use formats::PackageName;
 use formats::manifest::{Change, Manifest};
 use generations::Generation;
 use packages::change::Wish;
@@ -73,6 +74,14 @@ pub enum ChangeError {
         /// How much there is.
         free: base::ByteSize,
     },
+    /// The manifest says something else than what runs.
+    #[error("the manifest of {generation} says something else of {package} than what is installed")]
+    Edited {
+        /// The generation that runs.
+        generation: Generation,
+        /// The package.
+        package: PackageName,
+    },
     /// A repository's index and its signed list disagree about a package.
     #[error("the repository says two things about {0}")]
     Contradiction(String),
@@ -92,6 +101,10 @@ impl Explain for ChangeError {
                 Some("start it; for rescue there are `preon rollback` and `preon verify`".into())
             }
             Self::NoRoom { .. } => Some("free space on the disk that holds /var".into()),
+            Self::Edited { .. } => Some(
+                "undo what was changed in it by hand, or let another generation boot: `preon rollback N`"
+                    .into(),
+            ),
             Self::Contradiction(_) | Self::Gone(_) => {
                 Some("try another mirror, and tell whoever runs this one".into())
             }

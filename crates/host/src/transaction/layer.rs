@@ -77,6 +77,7 @@ fn request(
     let inputs = inputs.map(|((deb, wanted), suite)| Input { deb, digest: wanted.digest, suite });
 
     let shown = Shown::read(&host.usr)?;
+    demand_truth(host, before, &shown)?;
     let kept = shown.packages.iter().filter(|it| prepared.kept.contains(it.control().name()));
     let kept: Vec<_> = kept.cloned().collect();
     let names: BTreeSet<_> = kept.iter().map(|it| it.control().name().clone()).collect();
@@ -119,6 +120,19 @@ fn name(beneath: &Beneath, inputs: &[Input], kept: &[compose::shown::Package]) -
         hasher.field(digest.as_bytes());
     }
     format!("delta-{}", hasher.finish().short())
+}
+
+/// Refuses a manifest that contradicts what is seen, which the kernel has verified: somebody has edited it.
+fn demand_truth(host: &Host, manifest: &Manifest, shown: &Shown) -> Result<(), Failure> {
+    for package in &shown.packages {
+        let control = package.control();
+        let said = manifest.packages.iter().find(|it| it.name == *control.name());
+        if !said.is_some_and(|it| it.version == *control.version() && it.deb == package.digest()) {
+            let (generation, package) = (host.current()?, control.name().clone());
+            return Err(ChangeError::Edited { generation, package }.into());
+        }
+    }
+    Ok(())
 }
 
 /// Refuses what the disk has no room for, before it is begun.

@@ -62,7 +62,7 @@ fn a_manifest_that_was_edited_by_hand_is_refused_and_named_and_undone_it_works()
         (good.replace(&layer.erofs.to_string(), &other),                  &other),
         (good.replace(&format!(": {}", layer.erofs_bytes), ": 5"),        "layer base is damaged"),
         (good.replace("\"name\": \"libbase\"", "\"name\": \"libcase\""),  "libcase"),
-        (good.replacen("1-1+0preon1", "7-1+0preon1", 1),                  "7-1+0preon1"),
+        (good.replacen("1-1+0preon1", "7-1+0preon1", 1),                  "says something else of base than"),
     ];
     for (text, why) in cases {
         assert_ne!(text, good, "{why}: nothing was edited");

@@ -143,7 +143,7 @@ impl Explain for RemoteError {
             Self::NotText(_) | Self::Index(_) => {
                 Some("whoever publishes the repository has to publish it anew".into())
             }
-            Self::Fetch(error @ FetchError::BadUri(_)) => error.hint(),
+            Self::Fetch(error @ (FetchError::BadUri(_) | FetchError::File(_))) => error.hint(),
             Self::Fetch(_) => Some("check the network, or name another mirror".into()),
             Self::File(error) => error.hint(),
         }
