@@ -142,9 +142,6 @@ struct Wanted {
     layers: Vec<Vec<Package>>,
     /// The packages that were asked for.
     asked: BTreeSet<String>,
-    /// The image's compression.
-    compression: String,
-    cluster_bytes: u32,
     /// mkfs.erofs, as words of a command line.
     mkfs: Vec<String>,
     /// Where the repository is, and the metadata that it is trusted by.
@@ -167,7 +164,7 @@ fn host(folder: &Path) -> Result<(), Failure> {
     let mut layers = Vec::new();
     let mut beneath: Option<Request> = None;
     for (number, packages) in wanted.layers.iter().enumerate() {
-        let request = request(&wanted, &format!("layer-{number}"), packages, beneath)?;
+        let request = request(&format!("layer-{number}"), packages, beneath)?;
         let mkfs = Program::from_words(&wanted.mkfs);
         let workshop = Workshop { folder: work.clone(), mkfs };
         layers.push(compose::compose(&request, &workshop, &Silent)?);
@@ -185,12 +182,7 @@ fn host(folder: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
-fn request(
-    wanted: &Wanted,
-    name: &str,
-    packages: &[Package],
-    beneath: Option<Request>,
-) -> Result<Request, Failure> {
+fn request(name: &str, packages: &[Package], beneath: Option<Request>) -> Result<Request, Failure> {
     let input =
         |it: &Package| Input { deb: it.deb.clone(), digest: it.sha256, suite: it.suite.clone() };
     let request = Request {
@@ -198,7 +190,11 @@ fn request(
         base: beneath.map(|beneath| Base::Composed(Box::new(beneath))),
         packages: packages.iter().map(input).collect(),
         shown: Vec::new(),
-        image: Image::default(),
+        image: Image {
+            // Of ncurses-bin, which the lock has for Debian's builds and which no image of ours has.
+            missing_libraries: ["libtic.so.6".to_owned()].into(),
+            ..Image::default()
+        },
         product: Product {
             version: env!("CARGO_PKG_VERSION").into(),
             build_id: String::new(),
@@ -207,8 +203,9 @@ fn request(
         },
         epoch: EPOCH,
         compression: Compression {
-            algorithm: wanted.compression.clone().try_into()?,
-            cluster_bytes: wanted.cluster_bytes,
+            // As a host's own layers: to make them with an image's takes longer than to measure.
+            algorithm: "lz4".to_owned().try_into()?,
+            cluster_bytes: 65536,
         },
     };
     Ok(request.named())

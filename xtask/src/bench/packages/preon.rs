@@ -17,13 +17,13 @@ use crate::command;
 /// The store, as the crate `generations` names it.
 const STORE: &str = "run/preon/data/preon";
 
+const READ_ONLY: Limits = Limits { read_only: true, ..Limits::NONE };
+
 /// What the maker of hosts is told.
 #[derive(Serialize)]
 struct Wanted<'a> {
     layers: Vec<Vec<&'a Package>>,
     asked: &'a std::collections::BTreeSet<String>,
-    compression: &'a str,
-    cluster_bytes: u32,
     mkfs: &'a [String],
     uri: &'a str,
     root_metadata: PathBuf,
@@ -64,8 +64,6 @@ impl Making<'_> {
         let wanted = Wanted {
             layers: images.iter().map(packages).collect::<Result<_>>()?,
             asked: &last.asked,
-            compression: &images[0].compression,
-            cluster_bytes: images[0].cluster_bytes,
             mkfs: self.mkfs,
             uri: &self.server.uri,
             root_metadata: self.repository.root_metadata(),
@@ -81,7 +79,7 @@ impl Making<'_> {
         let host = Host { root };
         host.boot(1)?;
         command::run(
-            command::program("cp", &["-a", "--update=none"])
+            command::program("cp", &["-a"])
                 .args([host.root.join("usr/share/preon/etc/."), host.root.join("etc")]),
         )?;
         host.unmount()?;
@@ -115,7 +113,7 @@ impl Host {
         match &lower[..] {
             [one] => mount::bind(one, &usr, Limits::NONE)?,
             several => {
-                let overlay = Filesystem::new("overlay");
+                let overlay = Filesystem::new("overlay").limits(READ_ONLY);
                 let overlay = several.iter().fold(overlay, |it, one| it.option("lowerdir+", one));
                 overlay.mount(&usr)?;
             }
@@ -132,7 +130,7 @@ impl Host {
         if !mount::is_mounted(&folder)? {
             let device =
                 LoopDevice::attach(&self.root.join(format!("{STORE}/layers/{digest}.erofs")))?;
-            Filesystem::new("erofs").on(device.path()).mount(&folder)?;
+            Filesystem::new("erofs").on(device.path()).limits(READ_ONLY).mount(&folder)?;
         }
         Ok(folder)
     }

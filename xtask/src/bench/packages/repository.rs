@@ -51,16 +51,12 @@ const EROFS: Unpacked = Unpacked { name: "erofs-13", what: "erofs-utils", packag
 pub(super) struct Image {
     pub(super) asked: BTreeSet<String>,
     pub(super) all: BTreeSet<String>,
-    pub(super) compression: String,
-    pub(super) cluster_bytes: u32,
 }
 
 #[derive(Deserialize)]
 struct Definition {
     packages: BTreeSet<String>,
     extends: Option<String>,
-    compression: Option<String>,
-    cluster_bytes: Option<u32>,
 }
 
 #[derive(Deserialize)]
@@ -90,9 +86,7 @@ impl Image {
             asked.extend(definition(base)?.packages);
         }
         all.extend(asked.iter().cloned());
-        let compression = own.compression.unwrap_or_else(|| "lz4".into());
-        let cluster_bytes = own.cluster_bytes.unwrap_or(65536);
-        Ok(Self { asked, all, compression, cluster_bytes })
+        Ok(Self { asked, all })
     }
 }
 
