@@ -3,7 +3,10 @@
 //! `preon` uses it directly as long as there is no daemon; the daemon will use nothing else.
 
 pub mod activate;
+pub mod automatic;
+pub mod coordinator;
 pub mod health;
+pub mod holds;
 pub mod repositories;
 pub mod transaction;
 

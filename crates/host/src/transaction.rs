@@ -123,6 +123,16 @@ pub fn run(host: &Host, asked: &Asked, progress: &dyn Progress) -> Result<Outcom
     Ok(Outcome { transaction, generation: Some(generation.0), activation })
 }
 
+/// What a wish would do to what runs, also while something else waits for the next boot.
+///
+/// # Errors
+///
+/// What refreshing and planning fail with.
+pub fn plan(host: &Host, wish: &Wish) -> Result<Transaction, Failure> {
+    let manifest = host.store.manifest(host.running.ok_or(ChangeError::Asleep)?)?;
+    Ok(prepare::prepare(host, &manifest, wish)?.transaction)
+}
+
 /// The generation that a change is made to: what runs, which must be what boots next, too.
 fn base_generation(host: &Host) -> Result<Generation, Failure> {
     let wanted = host.store.wanted()?.generation;
