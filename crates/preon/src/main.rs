@@ -9,6 +9,7 @@ mod diff;
 mod files;
 mod health;
 mod history;
+mod hold;
 mod info;
 mod list;
 mod man;
@@ -20,6 +21,7 @@ mod search;
 mod status;
 #[cfg(test)]
 mod trial;
+mod updates;
 mod verify;
 
 use std::io::Write;
@@ -82,6 +84,12 @@ enum Command {
     /// Say where packages come from
     #[command(subcommand)]
     Repo(repo::Command),
+    /// Look after what the host takes by itself, as /etc/preon/updates.toml says
+    #[command(subcommand)]
+    Updates(updates::Command),
+    /// Keep automatic updates from restarting the host
+    #[command(subcommand)]
+    Hold(hold::Command),
     Completion(completion::Completion),
     Man(man::Man),
 }
@@ -114,6 +122,8 @@ impl Preon {
             Command::Search(command) => command.run(&root, out),
             Command::Refresh(command) => command.run(&root, out),
             Command::Repo(command) => command.run(&root, out),
+            Command::Updates(command) => command.run(&root, out),
+            Command::Hold(command) => command.run(&root, out),
             Command::Completion(command) => command.run(out),
             Command::Man(command) => command.run(out),
         }
