@@ -96,7 +96,9 @@ impl Explain for HoldError {
         match self {
             Self::Name(_) => Some("take letters, digits, hyphens and underscores".into()),
             Self::Unknown(_) => Some("`preon hold list` names all".into()),
-            Self::There { name, .. } => Some(format!("give it up first: `preon hold remove {name}`")),
+            Self::There { name, .. } => {
+                Some(format!("give it up first: `preon hold remove {name}`"))
+            }
             Self::Past => None,
             Self::File(error) => error.hint(),
         }
@@ -117,7 +119,9 @@ impl Holds<'_> {
         let mut all = Vec::new();
         for source in [Source::Kept, Source::Runtime] {
             for path in self.files(source)? {
-                all.extend(read(&path, source)?.filter(|hold| hold.until.is_none_or(|end| now < end)));
+                all.extend(
+                    read(&path, source)?.filter(|hold| hold.until.is_none_or(|end| now < end)),
+                );
             }
         }
         all.sort_by(|one, other| one.name.cmp(&other.name));
@@ -138,7 +142,8 @@ impl Holds<'_> {
             let Hold { name, reason, .. } = other;
             return Err(HoldError::There { name, reason });
         }
-        let until = hold.until.and_then(|until| Timestamp::from_second(until.try_into().ok()?).ok());
+        let until =
+            hold.until.and_then(|until| Timestamp::from_second(until.try_into().ok()?).ok());
         let until = until.map_or_else(String::new, |until| format!("{UNTIL} {until}\n"));
         Ok(file::replace(&path, format!("{until}{}\n", hold.reason).as_bytes())?)
     }
@@ -209,7 +214,8 @@ fn parse(text: &str) -> (Option<u64>, String) {
     let first = text.lines().next().unwrap_or_default();
     let until = first.strip_prefix(UNTIL).and_then(|until| until.trim().parse::<Timestamp>().ok());
     let until = until.and_then(|until| u64::try_from(until.as_second()).ok());
-    let reason = if until.is_some() { text.split_once('\n').map_or("", |(_, rest)| rest) } else { text };
+    let reason =
+        if until.is_some() { text.split_once('\n').map_or("", |(_, rest)| rest) } else { text };
     let words: Vec<_> = reason.split_whitespace().collect();
     (until, words.join(" "))
 }
@@ -244,8 +250,13 @@ mod tests {
         fs::create_dir(root.below("/run/preon/holds/folder")).unwrap();
         let all = Holds(&root).list(0).unwrap();
         let told: Vec<_> = all.iter().map(ToString::to_string).collect();
-        let expected =
-            ["backup (a backup runs)", "bytes (\u{fffd})", "empty", "folder", "never (until: doomsday)"];
+        let expected = [
+            "backup (a backup runs)",
+            "bytes (\u{fffd})",
+            "empty",
+            "folder",
+            "never (until: doomsday)",
+        ];
         assert_eq!(told, expected);
         assert_eq!((all[0].source, all[1].source), (Source::Runtime, Source::Kept));
     }

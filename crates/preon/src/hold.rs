@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use base::{Explain, Failure};
+use base::Failure;
 use host::Root;
 use host::automatic::Seconds;
 use host::holds::{self, Hold, Holds, Source};
@@ -86,8 +86,6 @@ enum Until {
 #[error("write `2h`, `3d` or `2026-12-01T06:00:00Z`")]
 struct BadUntil;
 
-impl Explain for BadUntil {}
-
 impl std::str::FromStr for Until {
     type Err = BadUntil;
 
@@ -139,7 +137,11 @@ impl List {
             let until = hold.until.map_or_else(|| "-".to_owned(), print::moment);
             [hold.name.clone(), source(hold.source).to_owned(), until, hold.reason.clone()]
         };
-        print::table(out, ["HOLD", "FROM", "UNTIL", "REASON"], &all.iter().map(row).collect::<Vec<_>>())
+        print::table(
+            out,
+            ["HOLD", "FROM", "UNTIL", "REASON"],
+            &all.iter().map(row).collect::<Vec<_>>(),
+        )
     }
 }
 
@@ -171,7 +173,8 @@ mod tests {
     #[test]
     fn a_hold_is_taken_listed_beside_inhibitors_and_given_up() {
         let trial = trial(r#"["shutdown","apt","it installs","block",0,7]"#);
-        let add = ["hold", "add", "backup", "--reason", "it runs", "--until", "2100-01-01T00:00:00Z"];
+        let add =
+            ["hold", "add", "backup", "--reason", "it runs", "--until", "2100-01-01T00:00:00Z"];
         assert_eq!(trial.run(&add).unwrap(), "backup holds until 2100-01-01 00:00\n");
         let add = ["hold", "add", "job", "--reason", "a long job", "--runtime"];
         assert!(trial.run(&add).unwrap().contains("`preon hold remove job`"));
@@ -184,7 +187,10 @@ mod tests {
         );
         let json = trial.run(&["hold", "list", "--json"]).unwrap();
         let json: serde_json::Value = serde_json::from_str(&json).unwrap();
-        assert_eq!((&json[0]["until"], &json[2]["source"]), (&4_102_444_800_u64.into(), &"inhibitor".into()));
+        assert_eq!(
+            (&json[0]["until"], &json[2]["source"]),
+            (&4_102_444_800_u64.into(), &"inhibitor".into())
+        );
         trial.run(&["hold", "remove", "job"]).unwrap();
         assert!(!trial.run(&["hold", "list"]).unwrap().contains("job"));
         let error = trial.run(&["hold", "remove", "job"]).unwrap_err();

@@ -102,7 +102,8 @@ impl Status {
         let holds = Holds(root).list(print::now())?;
         let slots = config.coordinator.as_ref().map(|it| Slots::ask(root, it));
         if self.json {
-            let told = json!({ "mode": config.mode, "last": memory, "holds": holds, "slots": slots });
+            let told =
+                json!({ "mode": config.mode, "last": memory, "holds": holds, "slots": slots });
             return print::json(out, &told);
         }
         let mut lines = tell::lines(&config, &memory);
@@ -146,7 +147,10 @@ impl Slots {
         let head = format!("{} of {} taken in the group {}\n", taken.len(), self.slots, self.group);
         let line = |(id, holder): (&str, &host::coordinator::Holder)| {
             let since = print::moment(holder.since);
-            format!("{} since {since}, into generation {}, number {id}\n", holder.name, holder.generation)
+            format!(
+                "{} since {since}, into generation {}, number {id}\n",
+                holder.name, holder.generation
+            )
         };
         head + &taken.iter().map(line).collect::<String>()
     }
@@ -158,7 +162,10 @@ impl Check {
         if self.json {
             return print::json(out, &memory);
         }
-        print::text(out, &(tell::available(&memory) + "\n" + &tell::step(&memory, tell::Tense::Would) + "\n"))
+        print::text(
+            out,
+            &(tell::available(&memory) + "\n" + &tell::step(&memory, tell::Tense::Would) + "\n"),
+        )
     }
 }
 

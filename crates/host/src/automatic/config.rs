@@ -20,9 +20,7 @@ use crate::coordinator;
 pub const PATH: &str = "/etc/preon/updates.toml";
 
 /// How far a host goes by itself: each one further than the one before it.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize,
-)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Mode {
     /// It does nothing.
@@ -148,7 +146,7 @@ pub enum ConfigError {
     #[error(transparent)]
     Zone(#[from] BadZone),
     /// Some hosts would never restart.
-    #[error("a delay of {} s leaves nothing of the window {window}", delay)]
+    #[error("a delay of {delay} s leaves nothing of the window {window}")]
     Delay {
         /// The delay in seconds.
         delay: u64,
@@ -194,8 +192,10 @@ impl Config {
     }
 
     fn parse(root: &Root, text: &str) -> Result<Self, ConfigError> {
-        let malformed =
-            |error: toml::de::Error| ConfigError::Malformed { path: PATH.into(), message: error.to_string() };
+        let malformed = |error: toml::de::Error| ConfigError::Malformed {
+            path: PATH.into(),
+            message: error.to_string(),
+        };
         let written: Written = toml::from_str(text).map_err(malformed)?;
         let Written { mode, what, windows, wave, reboot, coordinator, .. } = written;
         let delay = written.delay.seconds();

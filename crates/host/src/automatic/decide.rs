@@ -96,7 +96,9 @@ pub fn decide(now: u64, config: &Config, facts: &Facts) -> Step {
         Waiting::Ours { generation, .. } if changes && !facts.available => {
             Step::Withdraw { generation }
         }
-        Waiting::Ours { newest: false, .. } if changes && take(now, config, facts) == Step::Stage => {
+        Waiting::Ours { newest: false, .. }
+            if changes && take(now, config, facts) == Step::Stage =>
+        {
             Step::Stage
         }
         Waiting::Ours { generation, since, other_kernel, .. } => {

@@ -48,9 +48,7 @@ fn parse(text: &str) -> Option<u64> {
     let rest = match rest {
         "" if text.is_empty() => return None,
         "" => 0,
-        rest => {
-            u64::try_from(rest.parse::<SignedDuration>().ok()?.as_secs()).ok()?
-        }
+        rest => u64::try_from(rest.parse::<SignedDuration>().ok()?.as_secs()).ok()?,
     };
     days.checked_mul(24 * 3600)?.checked_add(rest)
 }

@@ -186,7 +186,12 @@ impl<'a> Turn<'a> {
         if self.config.mode == Mode::Apply && matches!(waiting, Waiting::Ours { .. }) {
             holds.extend(inhibitors(&self.host.root).unwrap_or_else(|error| {
                 let reason = explain::render(&error).trim_end().replace('\n', "; ");
-                vec![Hold { name: "systemd".into(), reason, until: None, source: Source::Inhibitor }]
+                vec![Hold {
+                    name: "systemd".into(),
+                    reason,
+                    until: None,
+                    source: Source::Inhibitor,
+                }]
             }));
         }
         Ok(Facts {

@@ -79,7 +79,9 @@ impl Config {
         }
         let plain = self.etcd.iter().find(|uri| uri.starts_with("http://"));
         match plain {
-            Some(uri) if self.ca.is_some() || self.key.is_some() => Err(BadConfig::Plain(uri.clone())),
+            Some(uri) if self.ca.is_some() || self.key.is_some() => {
+                Err(BadConfig::Plain(uri.clone()))
+            }
             _ => Ok(()),
         }
     }

@@ -83,7 +83,9 @@ impl Explain for EtcdError {
             }
             Self::Refused { .. } => Some("ask etcd itself: `etcdctl endpoint health`".into()),
             Self::Malformed { .. } => Some("check `etcd` in /etc/preon/updates.toml".into()),
-            Self::Pem { .. } => Some("check `ca`, `certificate` and `key` in /etc/preon/updates.toml".into()),
+            Self::Pem { .. } => {
+                Some("check `ca`, `certificate` and `key` in /etc/preon/updates.toml".into())
+            }
             Self::File(error) => error.hint(),
         }
     }
@@ -175,8 +177,10 @@ impl Etcd {
     }
 
     fn ask_one(&self, uri: &str, request: &Value) -> Result<Vec<u8>, EtcdError> {
-        let unreachable =
-            |error: ureq::Error| EtcdError::Unreachable { uri: uri.to_owned(), source: error.into_io() };
+        let unreachable = |error: ureq::Error| EtcdError::Unreachable {
+            uri: uri.to_owned(),
+            source: error.into_io(),
+        };
         let body = request.to_string();
         let request = self.agent.post(uri).header("content-type", "application/json");
         let mut response = request.send(body).map_err(unreachable)?;
@@ -200,7 +204,9 @@ fn message(body: &[u8]) -> String {
     let told = json.as_ref().and_then(|json| json["message"].as_str().or(json["error"].as_str()));
     match told {
         Some(told) => told.to_owned(),
-        None => String::from_utf8_lossy(body).chars().take(100).collect::<String>().trim().to_owned(),
+        None => {
+            String::from_utf8_lossy(body).chars().take(100).collect::<String>().trim().to_owned()
+        }
     }
 }
 

@@ -136,10 +136,7 @@ fn an_update_is_staged_restarted_into_and_over_when_it_is_good() {
     assert_eq!(host.step(NOW + 1), "restart 2");
     assert_eq!(host.asked(), ["--check-inhibitors=yes soft-reboot"]);
     // Only what fixes a flaw: that is the default.
-    assert_eq!(
-        host.world.packages(2),
-        ["*base 2-1+0preon1 delta", "libbase 1-1+0preon1 base"]
-    );
+    assert_eq!(host.world.packages(2), ["*base 2-1+0preon1 delta", "libbase 1-1+0preon1 base"]);
     let manifest = host.store().manifest(Generation(2)).unwrap();
     assert_eq!(manifest.change.unwrap().asked, "automatic upgrade --security");
     host.boots_well();
@@ -199,10 +196,7 @@ fn what_waits_gives_way_to_what_is_newer_and_goes_when_it_is_offered_no_more() {
     assert_eq!((host.step(NOW), host.wanted()), (waits.into(), 2));
     host.world.publish(&[BASE_2, LIBBASE_2]);
     assert_eq!((host.step(NOW + 1), host.wanted()), (waits.into(), 3));
-    assert_eq!(
-        host.world.packages(3),
-        ["*base 2-1+0preon1 delta", "libbase 2-1+0preon1 delta"]
-    );
+    assert_eq!(host.world.packages(3), ["*base 2-1+0preon1 delta", "libbase 2-1+0preon1 delta"]);
     assert_eq!(host.store().manifest(Generation(3)).unwrap().change.unwrap().from, 1);
     // Less is asked for, and so less waits.
     host.configure("mode = \"stage\"\nwhat = \"security\"");
@@ -212,7 +206,9 @@ fn what_waits_gives_way_to_what_is_newer_and_goes_when_it_is_offered_no_more() {
     host.store().want(Generation(1)).unwrap();
     host.world.change("pin base", pin("base")).unwrap();
     host.world.boot();
-    host.world.change("unpin base", packages::change::Wish::Unpin("base".parse().unwrap())).unwrap();
+    host.world
+        .change("unpin base", packages::change::Wish::Unpin("base".parse().unwrap()))
+        .unwrap();
     assert!(host.step(NOW + 3).starts_with("generation 6 waits for a restart: it is not from"));
     assert_eq!(host.asked(), [""; 0]);
 }
@@ -271,7 +267,9 @@ fn a_restart_waits_for_who_changes_the_host_and_for_whom_nobody_can_ask() {
 #[test]
 fn two_turns_at_once_are_one_and_a_failure_is_remembered() {
     let host = Alone::new("mode = \"stage\"");
-    let lock = fs::File::create(host.world.on_host("/var/lib/preon/updates.lock")).unwrap();
+    let path = "/var/lib/preon/updates.lock";
+    host.write(path, "");
+    let lock = fs::File::open(host.world.on_host(path)).unwrap();
     lock.lock().unwrap();
     assert!(host.turn(NOW).unwrap_err().contains("another automatic update is under way"));
     drop(lock);

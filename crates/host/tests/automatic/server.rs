@@ -24,7 +24,8 @@ impl Etcd {
         let folder = tempfile::tempdir().unwrap();
         let scheme = if tls.is_some() { "https" } else { "http" };
         let uri = format!("{scheme}://127.0.0.1:2379");
-        let mut arguments = vec![format!("--listen-client-urls={uri}"), format!("--advertise-client-urls={uri}")];
+        let mut arguments =
+            vec![format!("--listen-client-urls={uri}"), format!("--advertise-client-urls={uri}")];
         if let Some(tls) = tls {
             let option = |name: &str, file: &str| format!("--{name}={}", tls.path(file).display());
             arguments.push(option("cert-file", "server.pem"));
@@ -48,7 +49,8 @@ impl Etcd {
         let now = self.ask("range", &json!({ "key": encode(key) }));
         let last: u64 = now["kvs"][0]["mod_revision"].as_str().unwrap().parse().unwrap();
         let at = |revision: u64| {
-            let answer = self.ask("range", &json!({ "key": encode(key), "revision": revision.to_string() }));
+            let answer =
+                self.ask("range", &json!({ "key": encode(key), "revision": revision.to_string() }));
             let found = &answer["kvs"][0];
             let is_new = found["mod_revision"].as_str() == Some(revision.to_string().as_str());
             is_new.then(|| Base64::decode_vec(found["value"].as_str().unwrap()).unwrap())
@@ -82,7 +84,10 @@ fn encode(key: &str) -> String {
 fn spawn(folder: &tempfile::TempDir, arguments: &[String]) -> Child {
     let mut command = Command::new("etcd");
     command.arg("--data-dir").arg(folder.path().join("data")).args(arguments);
-    command.args(["--listen-peer-urls=http://127.0.0.1:2380", "--initial-advertise-peer-urls=http://127.0.0.1:2380"]);
+    command.args([
+        "--listen-peer-urls=http://127.0.0.1:2380",
+        "--initial-advertise-peer-urls=http://127.0.0.1:2380",
+    ]);
     command.args(["--initial-cluster=default=http://127.0.0.1:2380"]);
     let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn();
     let child = child.expect("etcd, from etcd-server, starts");
@@ -125,7 +130,12 @@ impl Tls {
     fn openssl(&self, name: &str, more: &[&str]) {
         let mut command = Command::new("openssl");
         command.args(["req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]);
-        command.args(["-subj", &format!("/CN={name}"), "-keyout", &self.text(&format!("{name}.key"))]);
+        command.args([
+            "-subj",
+            &format!("/CN={name}"),
+            "-keyout",
+            &self.text(&format!("{name}.key")),
+        ]);
         command.args(["-out", &self.text(&format!("{name}.pem"))]).args(more);
         let output = command.output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

@@ -32,8 +32,8 @@ fn holder(name: &str) -> Holder {
     Holder { name: name.into(), since: 1_800_000_000, generation: 2 }
 }
 
-fn told(error: impl Explain) -> String {
-    explain::render(&error)
+fn told(error: &dyn Explain) -> String {
+    explain::render(error)
 }
 
 #[test]
@@ -69,7 +69,8 @@ fn at_most_as_many_hosts_have_a_slot_at_once_as_there_are() {
         });
         assert_eq!(restarts.into_inner(), HOSTS * 5);
         // etcd remembers each value that the list ever had.
-        let counts: Vec<_> = etcd.history("preon/reboot/web").iter().map(|value| count(value)).collect();
+        let counts: Vec<_> =
+            etcd.history("preon/reboot/web").iter().map(|value| count(value)).collect();
         assert!(counts.len() >= 2 * HOSTS * 5, "{}", counts.len());
         assert!(counts.iter().all(|count| *count <= SLOTS), "{counts:?}");
         assert!(counts.windows(2).all(|pair| pair[0].abs_diff(pair[1]) <= 1), "{counts:?}");
@@ -108,8 +109,10 @@ fn who_dies_keeps_its_slot_over_a_crash_of_the_store_until_somebody_gives_it_up(
 fn without_an_answer_there_is_no_slot_and_the_reason_is_told() {
     in_namespace(|| {
         let dead = coordinator(&config(1));
-        let error = told(dead.acquire("1", &holder("web1")).unwrap_err());
-        for part in ["etcd cannot be reached at http://127.0.0.1:2379", "refused", "hint: nothing restarts"] {
+        let error = told(&dead.acquire("1", &holder("web1")).unwrap_err());
+        for part in
+            ["etcd cannot be reached at http://127.0.0.1:2379", "refused", "hint: nothing restarts"]
+        {
             assert!(error.contains(part), "{part}: {error}");
         }
         // Of several servers one is enough.
@@ -121,7 +124,7 @@ fn without_an_answer_there_is_no_slot_and_the_reason_is_told() {
         assert_eq!(coordinator(&two).acquire("1", &holder("web1")).unwrap(), Taken::Granted);
         // What another program has put there is left alone.
         etcd.put("preon/reboot/web", b"[1, 2]");
-        let error = told(coordinator(&config(1)).acquire("1", &holder("web1")).unwrap_err());
+        let error = told(&coordinator(&config(1)).acquire("1", &holder("web1")).unwrap_err());
         assert!(error.contains("no list of hosts") && error.contains("etcdctl get"), "{error}");
         assert_eq!(etcd.history("preon/reboot/web").last().unwrap(), b"[1, 2]");
     });
@@ -145,11 +148,11 @@ fn certificates_are_shown_and_demanded() {
         assert_eq!(ask(&good).unwrap(), Taken::Granted);
         let mut told_of = BTreeSet::new();
         for bad in [
-            with(path("ca.pem"), None, None),                           // who are you?
-            with(None, path("client.pem"), path("client.key")),          // who is that?
+            with(path("ca.pem"), None, None),                   // who are you?
+            with(None, path("client.pem"), path("client.key")), // who is that?
             with(path("other.pem"), path("client.pem"), path("client.key")),
         ] {
-            told_of.insert(told(ask(&bad).unwrap_err()));
+            told_of.insert(told(&ask(&bad).unwrap_err()));
         }
         assert!(told_of.iter().all(|text| text.contains("cannot be reached")), "{told_of:?}");
         assert!(told_of.iter().any(|text| text.contains("UnknownIssuer")), "{told_of:?}");
@@ -157,7 +160,7 @@ fn certificates_are_shown_and_demanded() {
         let junk = tls.path("junk.pem");
         fs::write(&junk, "x").unwrap();
         let config = with(Some(junk), None, None);
-        let error = told(Coordinator::new(&Root("/".into()), &config).unwrap_err());
+        let error = told(&Coordinator::new(&Root("/".into()), &config).unwrap_err());
         assert!(error.contains("junk.pem is no certificate in PEM"), "{error}");
     });
 }

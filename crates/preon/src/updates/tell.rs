@@ -27,7 +27,10 @@ pub(super) fn lines(config: &Config, memory: &Memory) -> Vec<(&'static str, Stri
     if let Some(restart) = &memory.restart {
         let kept = restart.kept.as_deref().unwrap_or("nobody knows yet how it went");
         let asked = print::moment(restart.at);
-        lines.push(("Restart", format!("into generation {}, asked for {asked}: {kept}", restart.generation)));
+        lines.push((
+            "Restart",
+            format!("into generation {}, asked for {asked}: {kept}", restart.generation),
+        ));
     }
     lines
 }
@@ -37,12 +40,15 @@ pub(super) fn available(memory: &Memory) -> String {
     let Some(plan) = &memory.available else { return "nothing newer".into() };
     let list = |key: &str| plan[key].as_array().map_or(&[][..], Vec::as_slice);
     let word = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
-    let changed = list("changed").iter().map(|it| format!("{} {}", word(&it["name"]), word(&it["to"])));
-    let added = list("added").iter().map(|it| format!("{} {}", word(&it["name"]), word(&it["version"])));
+    let changed =
+        list("changed").iter().map(|it| format!("{} {}", word(&it["name"]), word(&it["to"])));
+    let added =
+        list("added").iter().map(|it| format!("{} {}", word(&it["name"]), word(&it["version"])));
     let removed = list("removed").iter().map(|it| format!("{} goes", word(&it["name"])));
     let lines: Vec<_> = changed.chain(added).chain(removed).collect();
     let closes: Vec<_> = list("closes").iter().map(word).collect();
-    let closes = if closes.is_empty() { String::new() } else { format!("\ncloses {}", closes.join(" ")) };
+    let closes =
+        if closes.is_empty() { String::new() } else { format!("\ncloses {}", closes.join(" ")) };
     lines.join("\n") + &closes
 }
 
@@ -55,7 +61,9 @@ pub(super) fn step(memory: &Memory, tense: Tense) -> String {
         Some(Step::Notify) => "there is something newer; nothing is done with it by itself".into(),
         Some(Step::Stage) => "the newer packages would boot next".into(),
         Some(Step::Withdraw { generation }) => {
-            format!("generation {generation} would not boot: the repositories do not offer it any more")
+            format!(
+                "generation {generation} would not boot: the repositories do not offer it any more"
+            )
         }
         Some(Step::Restart { reboot, generation }) => {
             let how = match reboot {

@@ -13,7 +13,10 @@ const COORDINATOR: &str = "mode = \"apply\"\n[coordinator]\netcd = [\"http://127
 #[test]
 fn without_a_configuration_a_host_says_that_it_does_nothing() {
     let trial = Trial::new();
-    assert_eq!(trial.run(&["updates", "status"]).unwrap(), "Mode         off\nLast turn    none yet\n");
+    assert_eq!(
+        trial.run(&["updates", "status"]).unwrap(),
+        "Mode         off\nLast turn    none yet\n"
+    );
     assert_eq!(trial.run(&["updates", "run"]).unwrap(), "automatic updates are off\n");
     let text = trial.run(&["updates", "status"]).unwrap();
     assert!(text.contains("Step         automatic updates are off\n"), "{text}");
@@ -25,7 +28,10 @@ fn a_turn_that_fails_says_why_and_status_does_too() {
     let error = trial.run(&["updates", "run"]).unwrap_err();
     assert!(error.contains("no repository is known"), "{error}");
     let text = trial.run(&["updates", "status"]).unwrap();
-    assert!(text.contains("Failed       error: no repository is known\n             hint: "), "{text}");
+    assert!(
+        text.contains("Failed       error: no repository is known\n             hint: "),
+        "{text}"
+    );
     let json = trial.run(&["updates", "status", "--json"]).unwrap();
     let json: serde_json::Value = serde_json::from_str(&json).unwrap();
     assert_eq!((&json["mode"], &json["last"]["step"]), (&"stage".into(), &serde_json::Value::Null));
@@ -52,7 +58,10 @@ fn who_holds_is_part_of_the_status() {
 fn a_coordinator_that_is_away_is_told_and_none_is_too() {
     let trial = configured(COORDINATOR);
     let text = trial.run(&["updates", "status"]).unwrap();
-    assert!(text.contains("Slots        error: etcd cannot be reached at http://127.0.0.1:1"), "{text}");
+    assert!(
+        text.contains("Slots        error: etcd cannot be reached at http://127.0.0.1:1"),
+        "{text}"
+    );
     let error = trial.run(&["updates", "release", "web1"]).unwrap_err();
     assert!(error.contains("etcd cannot be reached"), "{error}");
     let error = Trial::new().run(&["updates", "release"]).unwrap_err();

@@ -119,8 +119,7 @@ fn a_window_holds_back_restarts_and_not_staging() {
 
 #[test]
 fn hosts_restart_at_their_own_part_of_the_delay() {
-    let config =
-        Config { windows: window("Fri 02:00-04:00"), delay: HOUR, ..config(Mode::Apply) };
+    let config = Config { windows: window("Fri 02:00-04:00"), delay: HOUR, ..config(Mode::Apply) };
     let first = |machine: &str| {
         let facts = Facts { machine: machine.into(), ..facts(ours()) };
         let restarts = |now: &u64| matches!(decide(*now, &config, &facts), Step::Restart { .. });
@@ -131,7 +130,8 @@ fn hosts_restart_at_their_own_part_of_the_delay() {
         }
         first
     };
-    let all: std::collections::BTreeSet<_> = (0..20).map(|it| first(&format!("host{it}"))).collect();
+    let all: std::collections::BTreeSet<_> =
+        (0..20).map(|it| first(&format!("host{it}"))).collect();
     assert!(all.len() > 10, "{all:?}");
     assert!(all.iter().all(|it| (2 * HOUR..=3 * HOUR).contains(&(it - FRIDAY))), "{all:?}");
     assert_eq!(first("host1"), first("host1"));
@@ -143,7 +143,10 @@ fn without_windows_the_delay_counts_from_the_staging() {
     let part = wave::number("one", "delay") % (HOUR + 1);
     assert!(part > 0);
     let step = decide(FRIDAY + part - 1, &config, &facts(ours()));
-    assert_eq!(step, Step::Wait { until: Some(FRIDAY + part), why: "hosts restart one after another".into() });
+    assert_eq!(
+        step,
+        Step::Wait { until: Some(FRIDAY + part), why: "hosts restart one after another".into() }
+    );
     assert_eq!(told(&decide(FRIDAY + part, &config, &facts(ours()))), "restart 5 Soft");
 }
 

@@ -92,7 +92,8 @@ fn any_window() -> impl Strategy<Value = Window> {
 fn is_open_by_the_clock(window: &Window, now: u64) -> bool {
     let now = Timestamp::from_second(now.try_into().unwrap()).unwrap();
     let now = TimeZone::UTC.to_datetime(now);
-    let minute = u16::from(now.hour().unsigned_abs()) * HOUR + u16::from(now.minute().unsigned_abs());
+    let minute =
+        u16::from(now.hour().unsigned_abs()) * HOUR + u16::from(now.minute().unsigned_abs());
     let today = usize::from(weekday(now.date().weekday()));
     let on = |day: usize, minute: u16| {
         window.days[day % 7] && window.from <= minute && minute < window.to
