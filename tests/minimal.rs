@@ -43,9 +43,9 @@ fn the_minimal_host_runs_containers_and_keeps_its_state() {
     assert!(vm.run("docker image ls").contains("preon-base"), "images survive a reboot");
     the_boot_is_found_good(&vm, 2);
     what_was_added_boots_too_and_what_goes_waits_for_a_boot(&vm);
+    programs_warned_of_nothing(&vm);
     a_soft_reboot_goes_on_with_what_waits(&mut vm);
     nothing_went_wrong_on_the_console(&vm);
-    programs_warned_of_nothing(&vm);
     vm.power_off();
 }
 

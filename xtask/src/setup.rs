@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use crate::command;
 
 /// Package and what it is for. Tools that shape bytes are not here: forge brings its own.
-const PACKAGES: [(&str, &str); 23] = [
+const PACKAGES: [(&str, &str); 24] = [
     ("apt-utils", "apt-ftparchive makes archives for tests"),
     ("binutils", "objdump, the second opinion on our unified kernel images"),
     ("bubblewrap", "runs the compiler's root without privileges"),
@@ -19,6 +19,7 @@ const PACKAGES: [(&str, &str); 23] = [
     ("devscripts", "hardening-check, the second opinion on our audit of programs"),
     ("dosfstools", "fsck.vfat checks the ESP"),
     ("e2fsprogs", "e2fsck checks the store's filesystem"),
+    ("etcd-server", "the store that a fleet shares in tests of automatic updates"),
     ("fdisk", "sfdisk checks the partition table"),
     ("iproute2", "ip brings up the loopback of network namespaces in tests"),
     ("gpgv", "APT verifies with it what tests and benches fetch by APT"),

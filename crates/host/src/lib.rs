@@ -3,9 +3,12 @@
 //! `preon` uses it directly as long as there is no daemon; the daemon will use nothing else.
 
 pub mod activate;
+pub mod automatic;
 pub mod bundle;
+pub mod coordinator;
 pub mod etc;
 pub mod health;
+pub mod holds;
 pub mod repair;
 pub mod repositories;
 pub mod soft_reboot;

@@ -53,6 +53,13 @@ pub struct Found {
     index: Digest,
 }
 
+impl Found {
+    /// What is in the index: the same for each publication of the same packages.
+    pub(crate) fn index(&self) -> Digest {
+        self.index
+    }
+}
+
 /// A repository whose metadata was verified just now.
 pub(crate) struct Opened {
     pub(crate) name: String,

@@ -169,6 +169,17 @@ fn make(
     Ok((generation, next))
 }
 
+/// What a wish would do to what runs, also while something else waits for the next boot.
+///
+/// # Errors
+///
+/// What refreshing and planning fail with.
+pub fn plan(host: &Host, wish: &Wish) -> Result<Transaction, Failure> {
+    let manifest = host.store.manifest(host.running.ok_or(ChangeError::Asleep)?)?;
+    let state = state(host, &manifest)?;
+    Ok(prepare(Sources::open(host, None)?, (&manifest, state), wish)?.transaction)
+}
+
 /// The generation that a change is made to: what runs, which must be what boots next, too.
 fn base_generation(host: &Host) -> Result<Generation, Failure> {
     let wanted = host.store.wanted()?.generation;

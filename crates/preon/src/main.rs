@@ -11,6 +11,7 @@ mod etc;
 mod files;
 mod health;
 mod history;
+mod hold;
 mod info;
 mod list;
 mod man;
@@ -24,6 +25,7 @@ mod soft_reboot;
 mod status;
 #[cfg(test)]
 mod trial;
+mod updates;
 mod verify;
 
 use std::io::Write;
@@ -94,6 +96,12 @@ enum Command {
     /// Say where packages come from
     #[command(subcommand)]
     Repo(repo::Command),
+    /// Look after what the host takes by itself, as /etc/preon/updates.toml says
+    #[command(subcommand)]
+    Updates(updates::Command),
+    /// Keep automatic updates from restarting the host
+    #[command(subcommand)]
+    Hold(hold::Command),
     Completion(completion::Completion),
     Man(man::Man),
 }
@@ -130,6 +138,8 @@ impl Preon {
             Command::Etc(command) => command.run(&host()?, out),
             Command::Bundle(command) => command.run(&host()?, out),
             Command::Repo(command) => command.run(&root, out),
+            Command::Updates(command) => command.run(&root, out),
+            Command::Hold(command) => command.run(&root, out),
             Command::Completion(command) => command.run(out),
             Command::Man(command) => command.run(out),
         }
