@@ -108,7 +108,8 @@ impl Tls {
             let usage = ["-addext", "keyUsage=critical,keyCertSign"];
             tls.openssl(name, &[&["-x509", "-days", "2"][..], &usage].concat());
         }
-        for (name, usage) in [("server", "serverAuth"), ("client", "clientAuth")] {
+        // The server is a client, too: its gateway for JSON asks its gRPC.
+        for (name, usage) in [("server", "serverAuth,clientAuth"), ("client", "clientAuth")] {
             let usage = format!("extendedKeyUsage={usage}");
             let ca = [tls.text("ca.pem"), tls.text("ca.key")];
             let signed = ["-x509", "-days", "2", "-CA", &ca[0], "-CAkey", &ca[1]];
