@@ -42,6 +42,8 @@ struct Done {
 /// What was recorded.
 struct Recorded {
     log: PathBuf,
+    /// What opens the host.
+    key: PathBuf,
     done: Vec<Done>,
 }
 
@@ -79,7 +81,7 @@ fn record(image: &Image, folder: &Path) -> Recorded {
     let mut vm = machine.start();
     let mut publisher = Publisher::new();
     vm.wait_until_booted(BOOT);
-    let mut recorded = Recorded { log, done: Vec::new() };
+    let mut recorded = Recorded { log, key: folder.join("key"), done: Vec::new() };
     recorded.note(&vm, "first-boot");
     put_repository(&vm, &mut publisher, &[ONE, TWO]);
     vm.run(
@@ -96,9 +98,13 @@ fn record(image: &Image, folder: &Path) -> Recorded {
         recorded.note(&vm, name);
     }
     put_repository(&vm, &mut publisher, &[ONE_LATER, TWO]);
-    for (name, command) in [("upgrade", "preon upgrade")] {
+    for (name, command) in [("upgrade", "preon upgrade"), ("collect", "preon gc --keep 0")] {
         vm.run(command);
         recorded.note(&vm, name);
+    }
+    for ending in ["", "pub"] {
+        let key = vm.key().with_extension(ending);
+        fs::copy(key, recorded.key.with_extension(ending)).unwrap();
     }
     vm.power_off();
     recorded
@@ -272,7 +278,7 @@ impl Disks<'_> {
 
     /// The host itself, from the disk.
     fn boot(&self, disk: &Path, cut: usize) {
-        let mut vm = Builder::new(disk).start();
+        let mut vm = Builder::new(disk).key(&self.recorded.key).start();
         vm.wait_until_booted(BOOT);
         let status: Status = vm.json("preon status --json");
         assert!(self.may_be_wanted(cut).contains(&status.boots_next), "cut {cut}");

@@ -58,6 +58,23 @@ pub fn free_bytes(path: &Path) -> Result<u64, FileError> {
     Ok(about.f_bavail.saturating_mul(about.f_frsize))
 }
 
+/// The bytes of the file at `path`, or of all files below that folder: their lengths, not what the disk gives them.
+///
+/// # Errors
+///
+/// [`FileError`] naming what cannot be read.
+pub fn length(path: &Path) -> Result<u64, FileError> {
+    let found = path.symlink_metadata().map_err(FileError::at("read", path))?;
+    if !found.is_dir() {
+        return Ok(found.len());
+    }
+    let mut bytes = 0;
+    for entry in fs::read_dir(path).map_err(FileError::at("read", path))? {
+        bytes += length(&entry.map_err(FileError::at("read", path))?.path())?;
+    }
+    Ok(bytes)
+}
+
 /// Reads the whole file at `path`.
 ///
 /// # Errors

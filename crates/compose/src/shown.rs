@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use crate::integrate::Image;
 use crate::integrate::os_release::Product;
 use crate::path::UsrPath;
-use crate::tree::{Conflict, Node, Tree};
+use crate::tree::{Conflict, Kind, Node, Tree};
 
 pub use place::IndexError;
 pub(crate) use place::{package_texts, place};
@@ -80,6 +80,12 @@ impl Package {
     /// The digest of the curated `.deb`.
     pub fn digest(&self) -> Digest {
         self.0.digest
+    }
+
+    /// All that it brought but folders, each by its path from `/usr` on: `bin/sh`.
+    pub fn files(&self) -> impl Iterator<Item = &str> {
+        let nodes = self.0.nodes.iter().filter(|(_, node)| !matches!(node.kind, Kind::Folder));
+        nodes.map(|(path, _)| path.in_layer())
     }
 
     /// Adds its files to `tree`.

@@ -51,7 +51,7 @@ impl Store {
         let removed = generations.iter().map(|generation| self.generation_folder(*generation));
         let all: Vec<_> =
             removed.chain(layers.iter().cloned()).chain(leftovers.iter().cloned()).collect();
-        let freed = all.iter().map(|path| length(path)).sum::<Result<u64, _>>()?;
+        let freed = all.iter().map(|path| file::length(path)).sum::<Result<u64, _>>()?;
         Ok(Collected { generations, layers, leftovers, freed: ByteSize(freed) })
     }
 
@@ -101,19 +101,6 @@ impl Store {
 fn layer_of(path: &Path) -> Option<Digest> {
     let is_ours = path.extension().is_some_and(|end| end == "erofs" || end == "verity");
     is_ours.then(|| path.file_stem()?.to_str()?.parse().ok()).flatten()
-}
-
-/// The bytes of a file, or of all files below a folder.
-fn length(path: &Path) -> Result<u64, FileError> {
-    let found = path.symlink_metadata().map_err(FileError::at("read", path))?;
-    if !found.is_dir() {
-        return Ok(found.len());
-    }
-    let mut bytes = 0;
-    for entry in fs::read_dir(path).map_err(FileError::at("read", path))? {
-        bytes += length(&entry.map_err(FileError::at("read", path))?.path())?;
-    }
-    Ok(bytes)
 }
 
 fn remove(path: &Path) -> Result<(), FileError> {

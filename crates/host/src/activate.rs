@@ -3,7 +3,6 @@
 mod defaults;
 
 use std::collections::BTreeSet;
-use std::path::Path;
 use std::process::Command;
 
 use base::child;
@@ -28,15 +27,15 @@ pub enum Activation {
     NextBoot,
 }
 
-/// Shows a generation that only adds to the one that runs; one that cannot be shown boots next. That it boots next is
+/// Shows a generation that has all files of the one that runs; one that cannot be shown boots next. That it boots next is
 /// settled before, so what fails here is only noted: the next boot does it.
-pub(crate) fn at_once(
+pub(crate) fn show(
     host: &Host,
     generation: Generation,
     manifest: &Manifest,
     progress: &dyn Progress,
 ) -> Activation {
-    if host.root.0 != Path::new("/") {
+    if !host.is_here() {
         return Activation::NextBoot; // another host's files
     }
     let note = |error: &dyn Explain| progress.note(&explain::render(error));
@@ -48,6 +47,22 @@ pub(crate) fn at_once(
     if let Err(error) = running::write(&host.root.below(generations::RUNNING), generation) {
         note(&error);
     }
+    Activation::AtOnce
+}
+
+/// Shows a generation that only adds to the one that runs, and does what its additions want.
+pub(crate) fn at_once(
+    host: &Host,
+    generation: Generation,
+    manifest: &Manifest,
+    progress: &dyn Progress,
+) -> Activation {
+    let activation = show(host, generation, manifest, progress);
+    if activation != Activation::AtOnce {
+        return activation;
+    }
+    let note = |error: &dyn Explain| progress.note(&explain::render(error));
+    let run = host.root.below(generations::RUN);
     let copied = match manifest.layers.last() {
         Some(layer) => defaults::copy(host, &live::place(layer, &run)),
         None => Ok(BTreeSet::new()),

@@ -3,16 +3,20 @@
 //! `preon` uses it directly as long as there is no daemon; the daemon will use nothing else.
 
 pub mod activate;
+pub mod advisories;
 pub mod automatic;
 pub mod bundle;
 pub mod coordinator;
+pub mod download;
 pub mod etc;
 pub mod health;
 pub mod holds;
+pub mod housekeeping;
 pub mod repair;
 pub mod repositories;
 pub mod soft_reboot;
 pub mod transaction;
+pub mod undo;
 
 use std::path::{Path, PathBuf};
 
@@ -99,6 +103,11 @@ impl Host {
             mkfs: Program::new("/usr/bin/mkfs.erofs"),
             fetch: FetchOptions::default(),
         })
+    }
+
+    /// Whether this program runs on it: only then can what is seen be changed.
+    pub(crate) fn is_here(&self) -> bool {
+        self.root.0 == Path::new("/")
     }
 
     /// The generation that commands speak of where none is named: the one that runs, else the one that would boot.

@@ -8,6 +8,7 @@
 //! /var/cache/preon/archive/                 what was fetched
 //! ```
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -280,14 +281,38 @@ impl Repositories<'_> {
         let suite = self.configured(name)?.suite;
         let unknown = || RepositoryError::NotRefreshed(name.to_owned());
         let found = self.found(name)?.ok_or_else(unknown)?;
-        let path = Cache::new(self.0.below(CACHE)).get(&found.index)?.ok_or_else(unknown)?;
+        let path = self.cache().get(&found.index)?.ok_or_else(unknown)?;
         Ok(remote::read_index(&suite, &path)?)
+    }
+
+    /// Those of `files` that the last refresh of some repository found: its index, and packages that this names.
+    ///
+    /// # Errors
+    ///
+    /// If an index cannot be read.
+    pub(crate) fn known(&self, files: &BTreeSet<Digest>) -> Result<BTreeSet<Digest>, Failure> {
+        let mut known = BTreeSet::new();
+        for name in self.names()? {
+            let Some(found) = self.found(&name)? else { continue };
+            if !files.contains(&found.index) {
+                continue; // the next refresh fetches it
+            }
+            let index = self.index(&name)?;
+            let packages = index.stanzas().filter_map(|it| it.download().ok()).map(|it| it.digest);
+            known.extend(packages.filter(|digest| files.contains(digest)));
+            known.insert(found.index);
+        }
+        Ok(known)
+    }
+
+    /// Where what was fetched is kept.
+    pub(crate) fn cache(&self) -> Cache {
+        Cache::new(self.0.below(CACHE))
     }
 
     /// What fetches into the host's cache.
     pub(crate) fn fetcher(&self, options: FetchOptions) -> Result<Arc<Fetcher>, Failure> {
-        let cache = Cache::new(self.0.below(CACHE));
-        Ok(Arc::new(Fetcher::new(cache, options)?))
+        Ok(Arc::new(Fetcher::new(self.cache(), options)?))
     }
 
     /// When the system was made: the time of every file of a layer.

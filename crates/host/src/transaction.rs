@@ -4,8 +4,9 @@
 //! what the host shows, and a generation with it becomes the one that boots. Nothing of the host changes before
 //! the last step, and whatever fails or is interrupted before leaves the host as it was.
 
-mod layer;
-mod prepare;
+pub(crate) mod layer;
+pub(crate) mod prepare;
+mod restarts;
 mod told;
 
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -15,7 +16,7 @@ use base::{Explain, Failure};
 use formats::PackageName;
 use formats::manifest::{Change, Manifest};
 use generations::Generation;
-use packages::change::Wish;
+use packages::change::{State, Wish};
 
 use crate::Host;
 use crate::activate::{self, Activation};
@@ -24,7 +25,7 @@ use crate::etc;
 
 pub use prepare::state;
 pub(crate) use prepare::{Mirrors, Prepared, Sources, prepare, state_of, status};
-pub use told::{Added, Changed, Held, Removed, Transaction};
+pub use told::{Added, Changed, Held, Reboot, Removed, Transaction};
 
 /// What is asked for.
 #[derive(Clone, Debug)]
@@ -100,7 +101,10 @@ impl Explain for ChangeError {
             Self::Asleep => {
                 Some("start it; for rescue there are `preon rollback` and `preon verify`".into())
             }
-            Self::NoRoom { .. } => Some("free space on the disk that holds /var".into()),
+            Self::NoRoom { .. } => Some(
+                "free space on the disk that holds /var: `preon gc` removes what nobody needs"
+                    .into(),
+            ),
             Self::Edited { .. } => Some(
                 "undo what was changed in it by hand, or let another generation boot: `preon rollback N`"
                     .into(),
@@ -131,9 +135,8 @@ pub(crate) fn run_from(
     let _lock = if asked.dry_run { None } else { Some(host.store.lock()?) };
     let from = base_generation(host)?;
     let manifest = host.store.manifest(from)?;
-    let sources = Sources::open(host, bundle)?;
     let state = state(host, &manifest)?;
-    let prepared = prepare(sources, (&manifest, state), &asked.wish)?;
+    let prepared = worked_out(host, bundle, (&manifest, state), &asked.wish)?;
     if let Some(bundle) = bundle {
         let wanted: Vec<_> = prepared.downloads.iter().filter_map(|it| it.0.first()).collect();
         bundle.demand(host, &wanted)?;
@@ -177,7 +180,34 @@ fn make(
 pub fn plan(host: &Host, wish: &Wish) -> Result<Transaction, Failure> {
     let manifest = host.store.manifest(host.running.ok_or(ChangeError::Asleep)?)?;
     let state = state(host, &manifest)?;
-    Ok(prepare(Sources::open(host, None)?, (&manifest, state), wish)?.transaction)
+    Ok(worked_out(host, None, (&manifest, state), wish)?.transaction)
+}
+
+/// Fetches and verifies what a change needs, and changes nothing: the change itself then needs no network but for the
+/// repositories' newest lists.
+///
+/// # Errors
+///
+/// What refreshing, planning and fetching fail with.
+pub fn fetch(host: &Host, wish: &Wish, progress: &dyn Progress) -> Result<Transaction, Failure> {
+    let manifest = host.store.manifest(base_generation(host)?)?;
+    let state = state(host, &manifest)?;
+    let prepared = worked_out(host, None, (&manifest, state), wish)?;
+    let places: Vec<_> = prepared.downloads.iter().map(|(places, _)| places.clone()).collect();
+    prepared.sources.fetcher.fetch_anywhere(&places, progress)?;
+    Ok(prepared.transaction)
+}
+
+/// What the wish means for what is installed on this host, and for the services that run.
+fn worked_out(
+    host: &Host,
+    bundle: Option<&Bundle>,
+    (manifest, state): (&Manifest, State),
+    wish: &Wish,
+) -> Result<Prepared, Failure> {
+    let mut prepared = prepare(Sources::open(host, bundle)?, (manifest, state), wish)?;
+    prepared.transaction.restarts = restarts::of(host, &prepared.transaction.replaced())?;
+    Ok(prepared)
 }
 
 /// The generation that a change is made to: what runs, which must be what boots next, too.
@@ -192,7 +222,7 @@ fn base_generation(host: &Host) -> Result<Generation, Failure> {
 
 /// The packages of a manifest that give it its kernel: these change with the image only, because the
 /// unified kernel image on the boot partition belongs to them.
-fn kernels(manifest: &Manifest) -> impl Iterator<Item = &formats::manifest::Package> {
+pub(crate) fn kernels(manifest: &Manifest) -> impl Iterator<Item = &formats::manifest::Package> {
     manifest.packages.iter().filter(|package| package.name.as_str().starts_with("preon-kernel-"))
 }
 

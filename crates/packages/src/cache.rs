@@ -1,5 +1,6 @@
 //! Files that were fetched and verified, by digest; nothing is ever changed in place.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -27,7 +28,7 @@ impl Cache {
 
     /// Where the file with this digest is, once it is there.
     pub fn path(&self, digest: &Digest) -> PathBuf {
-        self.root.join("by-hash/sha256").join(digest.to_string())
+        self.folder().join(digest.to_string())
     }
 
     /// The file with this digest, if it is there and still what its name says. One that is not
@@ -49,6 +50,39 @@ impl Cache {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(FileError::at("read", path)(error)),
         }
+    }
+
+    /// All files that are in it, by their digests.
+    ///
+    /// # Errors
+    ///
+    /// [`FileError`] naming the folder.
+    pub fn files(&self) -> Result<BTreeMap<Digest, PathBuf>, FileError> {
+        let folder = self.folder();
+        let entries = match fs::read_dir(&folder) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(BTreeMap::new()),
+            entries => entries.map_err(FileError::at("read", &folder))?,
+        };
+        let mut files = BTreeMap::new();
+        for entry in entries {
+            let path = entry.map_err(FileError::at("read", &folder))?.path();
+            let digest = path.file_name().and_then(|name| name.to_str()?.parse().ok());
+            files.extend(digest.map(|digest| (digest, path)));
+        }
+        Ok(files)
+    }
+
+    /// What fetching has begun and not finished, be it given up or still going on.
+    ///
+    /// # Errors
+    ///
+    /// [`FileError`] naming the folder.
+    pub fn unfinished(&self) -> Result<Vec<PathBuf>, FileError> {
+        file::unfinished(&self.folder())
+    }
+
+    fn folder(&self) -> PathBuf {
+        self.root.join("by-hash/sha256")
     }
 
     /// Where the last good `InRelease` of a suite is, once there is one.
@@ -78,8 +112,12 @@ mod tests {
         let cache = Cache::new(dir.path());
         let digest = Digest::of(b"good");
         assert_eq!(cache.get(&digest).unwrap(), None);
+        assert!(cache.files().unwrap().is_empty());
         file::replace(&cache.path(&digest), b"good").unwrap();
         assert_eq!(cache.get(&digest).unwrap(), Some(cache.path(&digest)));
+        file::replace(&cache.path(&digest).with_file_name(".x.1-0.part"), b"half").unwrap();
+        assert_eq!(cache.files().unwrap(), [(digest, cache.path(&digest))].into());
+        assert_eq!(cache.unfinished().unwrap().len(), 1);
         file::replace(&cache.path(&digest), b"evil").unwrap();
         assert_eq!(cache.get(&digest).unwrap(), None);
         assert!(!cache.path(&digest).exists());

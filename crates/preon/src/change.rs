@@ -62,6 +62,9 @@ pub(crate) struct Upgrade {
     /// Only those whose newer version fixes a known flaw
     #[arg(long)]
     security: bool,
+    /// Only fetch and verify what is needed, for an upgrade later on
+    #[arg(long, conflicts_with_all = ["dry_run", "stage"])]
+    download_only: bool,
     #[command(flatten)]
     how: How,
 }
@@ -128,6 +131,31 @@ enum As {
 pub(crate) trait Verb {
     /// In words, and as a wish.
     fn asked(self) -> (String, Wish, How);
+}
+
+impl Upgrade {
+    /// Of everything.
+    pub(crate) fn of_all(json: bool) -> Self {
+        let how = How { dry_run: false, stage: false, json };
+        Self { packages: Vec::new(), security: false, download_only: false, how }
+    }
+
+    /// Makes the upgrade, or only fetches what it needs, and tells what became of it.
+    ///
+    /// # Errors
+    ///
+    /// As [`run`].
+    pub(crate) fn run(self, host: &Host, out: &mut dyn Write) -> Result<(), Failure> {
+        if !self.download_only {
+            return run(self, host, out);
+        }
+        let (_, wish, how) = self.asked();
+        let transaction = transaction::fetch(host, &wish, &Lines::new(std::io::stderr()))?;
+        if how.json {
+            return crate::print::json(out, &transaction);
+        }
+        crate::print::text(out, &tell::fetched(&transaction))
+    }
 }
 
 fn words<T: ToString>(verb: &str, all: &[T]) -> String {
@@ -206,7 +234,24 @@ impl Verb for Mark {
 ///
 /// What the transaction fails with; the host is as before then.
 pub(crate) fn run(verb: impl Verb, host: &Host, out: &mut dyn Write) -> Result<(), Failure> {
+    make(verb.asked(), host, out)
+}
+
+/// Tells what the change would be.
+///
+/// # Errors
+///
+/// If a repository cannot be believed, or the wish cannot be met.
+pub(crate) fn plan(verb: impl Verb, host: &Host, out: &mut dyn Write) -> Result<(), Failure> {
     let (words, wish, how) = verb.asked();
+    make((words, wish, How { dry_run: true, ..how }), host, out)
+}
+
+fn make(
+    (words, wish, how): (String, Wish, How),
+    host: &Host,
+    out: &mut dyn Write,
+) -> Result<(), Failure> {
     let asked = how.asked(words, wish);
     let progress = Lines::new(std::io::stderr());
     how.tell(&transaction::run(host, &asked, &progress)?, out)

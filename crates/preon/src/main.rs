@@ -2,19 +2,23 @@
 //!
 //! Each command is a file: its arguments, its doc comments as help text, one call into a library.
 
+mod advisories;
 mod bundle;
 mod change;
 mod completion;
 mod depends;
 mod diff;
+mod download;
 mod etc;
 mod files;
+mod gc;
 mod health;
 mod history;
 mod hold;
 mod info;
 mod list;
 mod man;
+mod plan;
 mod print;
 mod refresh;
 mod repair;
@@ -25,6 +29,7 @@ mod soft_reboot;
 mod status;
 #[cfg(test)]
 mod trial;
+mod undo;
 mod updates;
 mod verify;
 
@@ -68,6 +73,8 @@ enum Command {
     Diff(diff::Diff),
     Rollback(rollback::Rollback),
     SoftReboot(soft_reboot::SoftReboot),
+    Undo(undo::Undo),
+    Gc(gc::Gc),
     Verify(verify::Verify),
     Repair(repair::Repair),
     Health(health::Health),
@@ -85,6 +92,9 @@ enum Command {
     Pin(change::Pin),
     Unpin(change::Unpin),
     Mark(change::Mark),
+    Plan(plan::Plan),
+    Download(download::Download),
+    Advisories(advisories::Advisories),
     Search(search::Search),
     Refresh(refresh::Refresh),
     /// Look after what was edited in /etc
@@ -116,6 +126,8 @@ impl Preon {
             Command::Diff(command) => command.run(&host()?, out),
             Command::Rollback(command) => command.run(&host()?, out),
             Command::SoftReboot(command) => command.run(&host()?, out),
+            Command::Undo(command) => command.run(&host()?, out),
+            Command::Gc(command) => command.run(&host()?, out),
             Command::Verify(command) => command.run(&host()?, out),
             Command::Repair(command) => command.run(&host()?, out),
             Command::Health(command) => command.run(&host()?, out),
@@ -127,12 +139,15 @@ impl Preon {
             Command::Check(command) => command.run(&host()?, out),
             Command::Install(command) => change::run(command, &host()?, out),
             Command::Remove(command) => change::run(command, &host()?, out),
-            Command::Upgrade(command) => change::run(command, &host()?, out),
+            Command::Upgrade(command) => command.run(&host()?, out),
             Command::Downgrade(command) => change::run(command, &host()?, out),
             Command::Autoremove(command) => change::run(command, &host()?, out),
             Command::Pin(command) => change::run(command, &host()?, out),
             Command::Unpin(command) => change::run(command, &host()?, out),
             Command::Mark(command) => change::run(command, &host()?, out),
+            Command::Plan(command) => command.run(&host()?, out),
+            Command::Download(command) => command.run(&root, out),
+            Command::Advisories(command) => command.run(&host()?, out),
             Command::Search(command) => command.run(&root, out),
             Command::Refresh(command) => command.run(&root, out),
             Command::Etc(command) => command.run(&host()?, out),

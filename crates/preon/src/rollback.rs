@@ -11,7 +11,8 @@ use host::{Host, etc};
 
 /// Let an older generation boot next; nothing that runs changes before
 ///
-/// The generation that runs stays in the store, and `preon rollback N` with its number takes this back.
+/// The generation that runs stays in the store, and `preon rollback N` with its number takes this back. `preon undo` goes
+/// to what the last change was made from instead.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Rollback {
     /// The generation [default: the one before the one that runs]
@@ -45,23 +46,11 @@ impl Rollback {
     pub(crate) fn run(&self, host: &Host, out: &mut dyn Write) -> Result<(), Failure> {
         let _lock = if self.dry_run { None } else { Some(host.store.lock()?) };
         let target = self.target(host)?;
-        host.store.check(target)?;
-        if !self.dry_run {
-            if let Some(running) = host.running {
-                etc::keep(host, running, &format!("rollback {}", target.0))?;
-            }
-            host.store.want(target)?;
-        }
+        switch(host, target, self.dry_run)?;
         if self.json {
             return print::json(out, &json!({ "boots_next": target.0, "dry_run": self.dry_run }));
         }
-        let would = if self.dry_run { "would boot" } else { "boots" };
-        let restart = if host.running == Some(target) || host.running.is_none() {
-            ""
-        } else {
-            ": restart the host to run it"
-        };
-        print::text(out, &format!("{target} {would} next{restart}\n"))
+        print::text(out, &told(host, target, self.dry_run))
     }
 
     fn target(&self, host: &Host) -> Result<Generation, Failure> {
@@ -72,6 +61,33 @@ impl Rollback {
         let older = host.store.generations()?.into_iter().rfind(|it| *it < current);
         older.ok_or_else(|| Oldest(current).into())
     }
+}
+
+/// Lets a generation boot next, if all of its files are there; in a dry run it only looks for them.
+///
+/// # Errors
+///
+/// If there is no such generation, or something of it is missing.
+pub(crate) fn switch(host: &Host, target: Generation, dry_run: bool) -> Result<(), Failure> {
+    host.store.check(target)?;
+    if !dry_run {
+        if let Some(running) = host.running {
+            etc::keep(host, running, &format!("rollback {}", target.0))?;
+        }
+        host.store.want(target)?;
+    }
+    Ok(())
+}
+
+/// What people are told of that.
+pub(crate) fn told(host: &Host, target: Generation, dry_run: bool) -> String {
+    let would = if dry_run { "would boot" } else { "boots" };
+    let restart = if host.running == Some(target) || host.running.is_none() {
+        ""
+    } else {
+        ": `preon soft-reboot` or a restart of the host runs it"
+    };
+    format!("{target} {would} next{restart}\n")
 }
 
 #[cfg(test)]
@@ -86,7 +102,10 @@ mod tests {
         trial.stage_second();
         let wanted = || trial.store().wanted().unwrap().generation;
         let text = trial.run(&["rollback", "2", "--dry-run"]).unwrap();
-        assert_eq!(text, "generation 2 would boot next: restart the host to run it\n");
+        assert_eq!(
+            text,
+            "generation 2 would boot next: `preon soft-reboot` or a restart of the host runs it\n"
+        );
         assert_eq!(wanted(), Generation(1));
         trial.run(&["rollback", "2"]).unwrap();
         assert_eq!(wanted(), Generation(2));

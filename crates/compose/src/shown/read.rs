@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use base::file::{self, FileError};
 use base::{Digest, Explain};
+use formats::PackageName;
 use packages::control::{BadControl, Control};
 use packages::copyright::Licences;
 use serde::Deserialize;
@@ -98,8 +99,7 @@ impl Shown {
     ///
     /// [`ShownError`].
     pub fn read(usr: &Path) -> Result<Self, ShownError> {
-        let below = |path: &str| usr.join(path.strip_prefix("usr/").unwrap_or(path));
-        let path = below(WHOLE);
+        let path = below(usr, WHOLE);
         let text = match file::read(&path) {
             Err(error) if error.source.kind() == ErrorKind::NotFound => {
                 return Err(ShownError::Missing { path });
@@ -120,9 +120,36 @@ impl Shown {
         };
         let itself = Kind::File(Arc::new(Content::shown(path, known)));
         composed.push((UsrPath::fixed(WHOLE), Node::new(itself, Origin::Composed)));
-        let packages = packages(&below(FOLDER), usr)?;
+        let packages = packages(&below(usr, FOLDER), usr)?;
         Ok(Self { description, packages, composed })
     }
+}
+
+impl Package {
+    /// Reads what `usr` says about one package.
+    ///
+    /// # Errors
+    ///
+    /// [`ShownError`], also if there is no such package.
+    pub fn read(usr: &Path, name: &PackageName) -> Result<Self, ShownError> {
+        Self::read_file(&below(usr, FOLDER).join(format!("{name}.json")), usr)
+    }
+
+    fn read_file(path: &Path, usr: &Path) -> Result<Self, ShownError> {
+        let Written { control, digest, suite, bytes, licences, entries } =
+            parse(path, &file::read(path)?)?;
+        let control: Control =
+            Control::parse(&control).map_err(|error: BadControl| malformed(path, error))?;
+        let origin = Origin::Package(control.name().clone());
+        let nodes = entry::nodes(entries, &origin, usr)
+            .map_err(|error: BadEntry| malformed(path, error))?;
+        Ok(Self(Arc::new(Parts { control, digest, suite, bytes, licences, nodes })))
+    }
+}
+
+/// Where a path of the host (`usr/lib`) is below this `/usr`.
+fn below(usr: &Path, path: &str) -> PathBuf {
+    usr.join(path.strip_prefix("usr/").unwrap_or(path))
 }
 
 /// All packages that are written down in `folder`, by name.
@@ -130,15 +157,7 @@ fn packages(folder: &Path, usr: &Path) -> Result<Vec<Package>, ShownError> {
     let unread = |error| FileError::at("read", folder)(error);
     let mut packages = Vec::new();
     for entry in fs::read_dir(folder).map_err(unread)? {
-        let path = entry.map_err(unread)?.path();
-        let Written { control, digest, suite, bytes, licences, entries } =
-            parse(&path, &file::read(&path)?)?;
-        let control: Control =
-            Control::parse(&control).map_err(|error: BadControl| malformed(&path, error))?;
-        let origin = Origin::Package(control.name().clone());
-        let nodes = entry::nodes(entries, &origin, usr)
-            .map_err(|error: BadEntry| malformed(&path, error))?;
-        packages.push(Package(Arc::new(Parts { control, digest, suite, bytes, licences, nodes })));
+        packages.push(Package::read_file(&entry.map_err(unread)?.path(), usr)?);
     }
     packages.sort_by(|one, other| one.control().name().cmp(other.control().name()));
     Ok(packages)

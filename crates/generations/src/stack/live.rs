@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use base::Digest;
 use base::file::FileError;
 use formats::manifest::{Layer, Manifest};
 use sys::mount::Detached;
@@ -60,6 +61,71 @@ pub fn open(store: &Store, manifest: &Manifest, run: &Path) -> Result<(), StackE
 /// [`FileError`]; those that are left are tried again by the next one who calls this.
 pub fn close_others(manifest: &Manifest, run: &Path) -> Result<(), FileError> {
     forget(run, &manifest.layers.iter().map(|layer| place(layer, run)).collect())
+}
+
+/// Some of the layers that are mounted, stacked by themselves: for looking at, until it is dropped.
+#[derive(Debug)]
+pub struct View {
+    folder: PathBuf,
+    mounted: bool,
+}
+
+/// Where several layers are looked at.
+const VIEW: &str = "view";
+
+impl View {
+    /// Stacks these layers, lowest first, which are mounted below `run` already.
+    ///
+    /// # Errors
+    ///
+    /// [`StackError::Other`] if one of them is not there, or they cannot be mounted.
+    pub fn of(layers: &[Layer], run: &Path) -> Result<Self, StackError> {
+        let paths: Vec<PathBuf> = layers.iter().map(|layer| place(layer, run)).collect();
+        Self::stack(&paths, &run.join(VIEW)).map_err(|cause| StackError::Other(Box::new(cause)))
+    }
+
+    fn stack(layers: &[PathBuf], target: &Path) -> Result<Self, Cause> {
+        let layers: Vec<&Path> = layers.iter().map(PathBuf::as_path).collect();
+        if let [only] = layers[..] {
+            only.metadata().map_err(FileError::at("read", only))?;
+            return Ok(Self { folder: only.to_owned(), mounted: false });
+        }
+        super::folder(target, 0o700)?;
+        if mount::is_mounted(target)? {
+            mount::detach(target)?; // of somebody who was killed
+        }
+        overlay(&layers).mount(target)?;
+        Ok(Self { folder: target.to_owned(), mounted: true })
+    }
+
+    /// The folder in which they are seen.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+}
+
+impl Drop for View {
+    fn drop(&mut self) {
+        if self.mounted {
+            // It harms nobody, and who looks next detaches it.
+            let _ = mount::detach(&self.folder);
+            let _ = std::fs::remove_dir(&self.folder);
+        }
+    }
+}
+
+/// The layers that are mounted below `run`, by the digest that names them in the store; none where nothing is.
+///
+/// # Errors
+///
+/// [`FileError`] naming the folder.
+pub fn in_use(run: &Path) -> Result<BTreeSet<Digest>, FileError> {
+    let mounted = match mounted(run) {
+        Err(error) if error.source.kind() == ErrorKind::NotFound => BTreeSet::new(),
+        mounted => mounted?,
+    };
+    let digest = |path: PathBuf| path.file_name()?.to_str()?.parse().ok();
+    Ok(mounted.into_iter().filter_map(digest).collect())
 }
 
 /// Shows mounted layers, lowest first, instead of what is mounted at `usr`.
@@ -156,6 +222,40 @@ mod tests {
             assert_eq!(mounted(&host.run).unwrap(), [base].into());
             assert!(!host.run.join("layers/delta").exists());
             assert_eq!(count(), before - 1);
+        });
+    }
+
+    #[test]
+    fn several_layers_are_looked_at_by_themselves_and_one_where_it_is() {
+        with_private_mounts(|| {
+            let (host, _) = host(&["base", "image", "delta"]);
+            let place = |name: &str| host.run.join("layers").join(name);
+            let before = count();
+            let view = View::stack(&[place("base"), place("image")], &host.run.join(VIEW)).unwrap();
+            assert!(
+                view.folder().join("bin/base").exists() && view.folder().join("bin/image").exists()
+            );
+            assert!(!view.folder().join("bin/delta").exists());
+            assert_eq!(count(), before + 1);
+            std::mem::forget(view); // killed
+            let view = View::stack(&[place("base"), place("image")], &host.run.join(VIEW)).unwrap();
+            assert_eq!(count(), before + 1, "what a killed one left is used no more");
+            drop(view);
+            assert_eq!(count(), before);
+            let view = View::stack(&[place("base")], &host.run.join(VIEW)).unwrap();
+            assert_eq!((view.folder(), count()), (place("base").as_path(), before));
+            View::stack(&[place("missing")], &host.run.join(VIEW)).unwrap_err();
+        });
+    }
+
+    #[test]
+    fn layers_that_are_mounted_are_in_use() {
+        with_private_mounts(|| {
+            let digest = Digest::of(b"layer");
+            let (host, _) = host(&["base", &digest.to_string()]);
+            fs::create_dir(host.run.join("layers").join(Digest::of(b"other").to_string())).unwrap();
+            assert_eq!(in_use(&host.run).unwrap(), [digest].into());
+            assert!(in_use(&host.run.join("nowhere")).unwrap().is_empty());
         });
     }
 

@@ -16,13 +16,21 @@ use super::ChangeError;
 use super::prepare::Prepared;
 use crate::Host;
 
+/// How the names of layers begin that a host has made of changes.
+const DELTA: &str = "delta-";
+
+/// Whether a host has made the layer of this name of a change.
+pub(crate) fn is_delta(name: &str) -> bool {
+    name.starts_with(DELTA)
+}
+
 /// Where layers are made: on the store's filesystem, so that they can be moved into it.
-fn workshop(host: &Host) -> PathBuf {
+pub(crate) fn workshop(host: &Host) -> PathBuf {
     host.root.below(generations::STORE).join("work")
 }
 
 /// Removes what making layers has left.
-pub(super) fn clean(host: &Host) {
+pub(crate) fn clean(host: &Host) {
     // The next change tries again; until then it only takes room.
     let _ = file::remove_folder(&workshop(host));
 }
@@ -100,7 +108,7 @@ fn request(
         product,
         epoch: description.epoch,
         compression: Compression {
-            algorithm: Algorithm::try_from("lz4".to_owned())?, // for speed: here and at each read
+            algorithm: algorithm()?,
             cluster_bytes: description.cluster_bytes,
         },
     };
@@ -108,8 +116,17 @@ fn request(
     Ok((request.named(), workshop))
 }
 
+/// How a host compresses deltas: for speed, here and at each read.
+pub(crate) fn algorithm() -> Result<Algorithm, Failure> {
+    Ok(Algorithm::try_from("lz4".to_owned())?)
+}
+
 /// What the layer is called: the same for the same packages over the same layers.
-fn name(beneath: &Beneath, inputs: &[Input], kept: &[compose::shown::Package]) -> String {
+pub(crate) fn name(
+    beneath: &Beneath,
+    inputs: &[Input],
+    kept: &[compose::shown::Package],
+) -> String {
     let fresh = inputs.iter().map(|input| input.digest);
     let mut digests: Vec<_> =
         fresh.chain(kept.iter().map(compose::shown::Package::digest)).collect();
@@ -119,7 +136,7 @@ fn name(beneath: &Beneath, inputs: &[Input], kept: &[compose::shown::Package]) -
     for digest in digests {
         hasher.field(digest.as_bytes());
     }
-    format!("delta-{}", hasher.finish().short())
+    format!("{DELTA}{}", hasher.finish().short())
 }
 
 /// Refuses a manifest that contradicts what is seen, which the kernel has verified: somebody has edited it.
@@ -136,7 +153,7 @@ fn demand_truth(host: &Host, manifest: &Manifest, shown: &Shown) -> Result<(), F
 }
 
 /// Refuses what the disk has no room for, before it is begun.
-fn demand_room(host: &Host, needed: u64) -> Result<(), Failure> {
+pub(crate) fn demand_room(host: &Host, needed: u64) -> Result<(), Failure> {
     let free = file::free_bytes(&host.root.below(generations::STORE))?;
     if free < needed {
         return Err(ChangeError::NoRoom { needed: ByteSize(needed), free: ByteSize(free) }.into());

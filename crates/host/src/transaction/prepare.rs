@@ -118,7 +118,7 @@ pub(crate) fn prepare(
 }
 
 /// Where to fetch a package; the repository whose index names it must vouch for the same bytes.
-fn wanted(stanza: Stanza<'_>, opened: &[Opened]) -> Result<Vec<Wanted>, Failure> {
+pub(crate) fn wanted(stanza: Stanza<'_>, opened: &[Opened]) -> Result<Vec<Wanted>, Failure> {
     let download = stanza.download()?;
     let listed =
         opened.iter().filter_map(|it| Some((it, it.trusted.package(&download.filename).ok()?)));

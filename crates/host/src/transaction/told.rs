@@ -29,6 +29,21 @@ pub struct Transaction {
     pub download_bytes: u64,
     /// By how much what is installed grows.
     pub installed_bytes: i64,
+    /// The services that run from files which change or go.
+    pub restarts: Vec<String>,
+    /// What has to start anew before all of it is seen.
+    pub reboot: Reboot,
+}
+
+/// What has to start anew for a change to be seen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reboot {
+    /// Nothing.
+    #[default]
+    None,
+    /// All programs; the kernel stays.
+    Soft,
 }
 
 /// A package that comes.
@@ -113,6 +128,7 @@ impl Transaction {
             pinned: it.pinned,
         });
         let changed: Vec<_> = changed.collect();
+        let same = plan.changed.is_empty() && plan.removed.is_empty();
         let repinned = plan.repinned.iter();
         Self {
             added: added.collect(),
@@ -127,7 +143,16 @@ impl Transaction {
             changed,
             download_bytes: plan.download_bytes,
             installed_bytes: plan.installed_delta,
+            restarts: Vec::new(), // a plan does not know what runs
+            reboot: if same { Reboot::None } else { Reboot::Soft },
         }
+    }
+
+    /// The packages whose files change or go.
+    pub(super) fn replaced(&self) -> Vec<PackageName> {
+        let changed = self.changed.iter().map(|it| it.name.as_str());
+        let all = changed.chain(self.removed.iter().map(|it| it.name.as_str()));
+        all.filter_map(|name| name.parse().ok()).collect()
     }
 
     /// Whether there is nothing to do.

@@ -2,9 +2,11 @@
 
 #![allow(missing_docs, unreachable_pub)]
 
+mod asking;
 mod bundle;
 mod etc;
 mod full;
+mod housekeeping;
 mod mirrors;
 #[path = "../../../packages/tests/archive/server.rs"]
 #[allow(dead_code)]
@@ -16,7 +18,7 @@ mod wrong;
 use std::fs;
 
 use host::activate::Activation;
-use host::transaction::Asked;
+use host::transaction::{Asked, Reboot};
 use packages::change::{Selector, Wish};
 use world::{Package, World};
 
@@ -199,4 +201,45 @@ fn without_a_repository_or_with_one_that_lies_nothing_changes() {
     fs::remove_dir_all(world.path("repository")).unwrap();
     world.change("install git", install("git")).unwrap_err();
     assert!(world.everything() == before, "an unbelievable repository has changed the host");
+}
+
+#[test]
+fn a_change_tells_which_services_run_from_what_it_replaces() {
+    let unit = "[Service]\nExecStart=/usr/bin/script\n";
+    let service =
+        ("service", "1-1+0preon1", "", &[("usr/lib/systemd/system/own@.service", unit)][..]);
+    let script = ("script", "1-1+0preon1", "", &[("usr/bin/script", "script")][..]);
+    let world = World::new(&[BASE, LIBBASE, service, script]);
+    let newer = ["base", "libbase", "script", "service"].map(|name| -> Package<'_> {
+        let (_, _, fields, files) =
+            [BASE, LIBBASE, script, service].into_iter().find(|it| it.0 == name).unwrap();
+        (name, "2-1+0preon1", fields, files)
+    });
+    world.publish(&[newer[0], newer[1], newer[2], newer[3], GIT, LIBGIT]);
+    let write = |path: &str, text: &str| {
+        base::file::replace(&world.on_host(path), text.as_bytes()).unwrap();
+    };
+    write("/sys/fs/cgroup/system.slice/lib.service/cgroup.procs", "7\n");
+    write("/sys/fs/cgroup/system.slice/nested.service/deep/cgroup.procs", "8\n");
+    write("/sys/fs/cgroup/system.slice/own.slice/own@1.service/cgroup.procs", "9\n");
+    write("/sys/fs/cgroup/system.slice/other.service/cgroup.procs", "10\n");
+    write("/proc/7/maps", "7f00-7f01 r-xp 00000000 fd:01 42    /usr/lib/libbase\n");
+    write("/proc/8/maps", "7f00-7f01 r-xp 00000000 fd:01 43    /bin/base\n"); // stacked anew since
+    write("/proc/9/maps", "7f00-7f01 rw-p 00000000 00:00 0\n");
+    write("/proc/10/maps", "7f00-7f01 r-xp 00000000 fd:01 44    /usr/lib/libbase.other\n");
+    let told = |names: &[&str]| {
+        let names: Vec<_> = names.iter().map(|name| name.parse().unwrap()).collect();
+        let wish = Wish::Upgrade { names, security: false };
+        let asked = Asked { words: "upgrade".into(), wish, dry_run: true, stage: false };
+        let transaction = world.ask(&asked).unwrap().transaction;
+        (transaction.restarts.join(" "), transaction.reboot)
+    };
+    assert_eq!(told(&["libbase"]), ("lib.service".into(), Reboot::Soft));
+    assert_eq!(told(&["base"]).0, "nested.service");
+    assert_eq!(told(&["service"]).0, "own@1.service");
+    assert_eq!(told(&["script"]).0, "own@1.service");
+    assert_eq!(told(&[]).0, "lib.service nested.service own@1.service");
+    let asked = Asked { words: String::new(), wish: install("git"), dry_run: true, stage: false };
+    let transaction = world.ask(&asked).unwrap().transaction;
+    assert_eq!((transaction.restarts.len(), transaction.reboot), (0, Reboot::None));
 }

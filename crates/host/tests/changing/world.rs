@@ -9,11 +9,12 @@ use base::progress::Silent;
 use base::{Digest, Failure, explain};
 use compose::{Compression, Image, Input, Product, Request, Workshop};
 use formats::manifest::{FORMAT, Kernel, Manifest};
+use generations::stack::live;
 use generations::store::LayerFiles;
 use generations::{Generation, Store, running};
 use host::repositories::{Configured, Repositories};
 use host::transaction::{self, Asked, Outcome};
-use host::{Host, Root};
+use host::{Host, Root, housekeeping};
 use packages::change::Wish;
 use packages::control::Control;
 use packages::deb::{Entry, Kind, Writer};
@@ -194,7 +195,7 @@ impl World {
         Host { mkfs, fetch, ..Host::open(&self.root()).unwrap() }
     }
 
-    /// Shows at `/usr` what is wanted, as overlayfs would.
+    /// Shows at `/usr` what is wanted, as overlayfs would, and each layer by itself.
     pub fn boot(&self) {
         let store = self.store();
         let generation = store.wanted().unwrap().generation;
@@ -203,8 +204,16 @@ impl World {
             fs::remove_dir_all(&usr).unwrap();
         }
         fs::create_dir_all(&usr).unwrap();
+        let run = self.on_host(generations::RUN);
+        if run.join("layers").exists() {
+            fs::remove_dir_all(run.join("layers")).unwrap();
+        }
         for layer in store.manifest(generation).unwrap().layers {
-            lay_over(&store.layer_files(&layer).erofs, &usr);
+            let erofs = store.layer_files(&layer).erofs;
+            lay_over(&erofs, &usr);
+            let alone = live::place(&layer, &run);
+            fs::create_dir_all(&alone).unwrap();
+            lay_over(&erofs, &alone);
         }
         running::write(&self.on_host(generations::RUNNING), generation).unwrap();
     }
@@ -212,6 +221,20 @@ impl World {
     /// Makes a change; what people are told where that fails.
     pub fn change(&self, words: &str, wish: Wish) -> Result<Outcome, String> {
         self.ask(&Asked { words: words.into(), wish, dry_run: false, stage: false })
+    }
+
+    /// Cleans up; what people are told where that fails.
+    pub fn gc(&self, asked: housekeeping::Asked) -> Result<housekeeping::Outcome, String> {
+        self.gc_with(&self.host(), asked)
+    }
+
+    pub fn gc_with(
+        &self,
+        host: &Host,
+        asked: housekeeping::Asked,
+    ) -> Result<housekeeping::Outcome, String> {
+        let told = |failure: Failure| explain::render(failure.as_ref());
+        housekeeping::run(host, asked, &Silent).map_err(told)
     }
 
     pub fn ask(&self, asked: &Asked) -> Result<Outcome, String> {

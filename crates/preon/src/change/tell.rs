@@ -22,17 +22,31 @@ pub(super) fn text(outcome: &Outcome) -> String {
         let fetched = ByteSize(transaction.download_bytes);
         let _ = writeln!(text, "to fetch: {fetched}; installed: {sign}{}", ByteSize(grows));
     }
+    if !transaction.restarts.is_empty() {
+        let _ = writeln!(text, "runs from what changes: {}", transaction.restarts.join(" "));
+    }
     text += &match (generation, activation) {
         (None, _) if transaction.only_adds() => "would be seen at once; nothing restarts\n".into(),
-        (None, _) => "would wait for the next boot\n".into(),
+        (None, _) => "would wait for the next boot; the kernel stays\n".into(),
         (Some(number), Activation::AtOnce) => {
             format!("generation {number} runs; nothing was restarted\n")
         }
         (Some(number), _) => {
-            format!("generation {number} boots next: restart the host to run it\n")
+            format!(
+                "generation {number} boots next: `preon soft-reboot` or a restart of the host runs it\n"
+            )
         }
     };
     text
+}
+
+/// What was fetched for a change that is still to be made.
+pub(super) fn fetched(transaction: &Transaction) -> String {
+    if transaction.same_files() {
+        return "nothing to fetch\n".into();
+    }
+    let bytes = ByteSize(transaction.download_bytes);
+    format!("{}{bytes} are fetched and verified; nothing was changed\n", packages(transaction))
 }
 
 fn packages(transaction: &Transaction) -> String {
@@ -112,9 +126,28 @@ mod tests {
             downgrade: false,
             closes: ["CVE-2026-0001".to_owned()].into(),
         });
+        transaction.restarts = vec!["a.service".into(), "b.service".into()];
+        let would = told(&transaction, None, Activation::None);
+        assert!(
+            would.ends_with(
+                "runs from what changes: a.service b.service\n\
+                 would wait for the next boot; the kernel stays\n"
+            ),
+            "{would}"
+        );
         let next = told(&transaction, Some(2), Activation::NextBoot);
         assert!(next.contains("upgrade    bash 1 -> 2: CVE-2026-0001\n"), "{next}");
-        assert!(next.ends_with("generation 2 boots next: restart the host to run it\n"), "{next}");
+        assert!(
+            next.ends_with(
+                "generation 2 boots next: `preon soft-reboot` or a restart of the host runs it\n"
+            ),
+            "{next}"
+        );
+        let fetched = fetched(&transaction);
+        assert!(
+            fetched.ends_with("1.0 kB are fetched and verified; nothing was changed\n"),
+            "{fetched}"
+        );
         assert_eq!(told(&Transaction::default(), None, Activation::None), "nothing to do\n");
     }
 }

@@ -34,6 +34,7 @@ pub struct Builder {
     pub(super) report: bool,
     pub(super) count_instructions: bool,
     pub(super) write_log: Option<PathBuf>,
+    pub(super) key: Option<PathBuf>,
     pub(super) acceleration: Option<Acceleration>,
     pub(super) qemu: PathBuf,
 }
@@ -64,6 +65,7 @@ impl Builder {
             report: false,
             count_instructions: false,
             write_log: None,
+            key: None,
             acceleration: None,
             qemu: "qemu-system-x86_64".into(),
         }
@@ -150,6 +152,14 @@ impl Builder {
     pub fn count_instructions(mut self) -> Self {
         self.count_instructions = true;
         self.acceleration(Acceleration::Emulated)
+    }
+
+    /// Opens the guest with this SSH key, whose public half lies beside it with the ending `pub`: for a disk that a machine
+    /// with that key booted before, because a guest keeps the first key that it was given.
+    #[must_use]
+    pub fn key(mut self, key: &Path) -> Self {
+        self.key = Some(key.to_owned());
+        self
     }
 
     /// Writes all that the guest writes to its first disk to this file, for [`crate::writes::WriteLog`].

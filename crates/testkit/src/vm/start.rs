@@ -93,7 +93,7 @@ impl Builder {
             Some(_) => None,
             None => Some(firmware(folder)?),
         };
-        let key = Guest::prepare(folder).map_err(host("make an SSH key"))?;
+        let key = Guest::prepare(folder, self.key.as_deref()).map_err(host("make an SSH key"))?;
         let mut credentials = self.all_credentials();
         credentials.push(("ssh.authorized_keys.root".to_owned(), key));
         let files = Files { folder: folder.to_owned(), firmware, credentials: credentials.len() };

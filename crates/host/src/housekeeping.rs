@@ -1,0 +1,180 @@
+//! What a host does not need any more goes, and layers that became many become one.
+//!
+//! First what nobody keeps goes: generations, then layers that no other one names, then what was fetched and is of no use
+//! any more. That makes room for folding the deltas of the generation that runs ([`fold`]), which gives a new generation
+//! of the same packages. At each instant, what is wanted is in the store with all of its layers.
+
+mod cached;
+mod fold;
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use base::file::{self, FileError};
+use base::progress::Progress;
+use base::{Digest, Failure};
+use generations::stack::live;
+use generations::{Generation, Store, StoreError, running};
+use serde::Serialize;
+
+use crate::Host;
+use crate::activate::Activation;
+use crate::transaction::layer;
+
+/// How to clean up.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked {
+    /// How many generations stay, beside the one that runs, the one that boots next and the one that was good last.
+    pub keep: usize,
+    /// Whether only to say what would happen.
+    pub dry_run: bool,
+}
+
+/// What was done, or would be.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Outcome {
+    /// The generations that stay, oldest first, and the new one.
+    pub kept: Vec<u64>,
+    /// Those that go.
+    pub removed: Vec<u64>,
+    /// The layers that only they had.
+    pub layers: BTreeSet<Digest>,
+    /// What interrupted work left.
+    pub leftovers: Vec<PathBuf>,
+    /// What was fetched, and neither a generation that stays nor a repository names.
+    pub fetched: Vec<PathBuf>,
+    /// What all of that takes.
+    pub freed_bytes: u64,
+    /// The layers that become one; missing where they are few.
+    pub folded: Option<Folded>,
+}
+
+/// Layers that become one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Folded {
+    /// The generation that they are of.
+    pub from: u64,
+    /// The one that has the new layer; missing where that was only to be told.
+    pub generation: Option<u64>,
+    /// How many deltas there were over the base.
+    pub deltas: usize,
+    /// Whether the base, too, was made anew, because the deltas were large beside it.
+    pub base: bool,
+    /// What the generation's layers took.
+    pub before_bytes: u64,
+    /// What they take now.
+    pub after_bytes: Option<u64>,
+    /// How the new generation is seen.
+    pub activation: Activation,
+}
+
+impl Outcome {
+    /// Whether there is nothing to do.
+    pub fn is_empty(&self) -> bool {
+        let Self { removed, layers, leftovers, fetched, folded, .. } = self;
+        let nothing = removed.is_empty() && layers.is_empty();
+        nothing && leftovers.is_empty() && fetched.is_empty() && folded.is_none()
+    }
+
+    /// Adds what was done after this.
+    fn then(&mut self, later: Self) {
+        self.kept = later.kept;
+        self.removed.extend(later.removed);
+        self.layers.extend(later.layers);
+        self.leftovers.extend(later.leftovers);
+        self.fetched.extend(later.fetched);
+        self.freed_bytes += later.freed_bytes;
+    }
+}
+
+/// Cleans up, or says what that would be.
+///
+/// # Errors
+///
+/// If the store is locked, cannot be read, or the new layer cannot be composed: then what boots and what is seen is as
+/// before, and what was not needed may be gone already.
+pub fn run(host: &Host, asked: Asked, progress: &dyn Progress) -> Result<Outcome, Failure> {
+    let _lock = if asked.dry_run { None } else { Some(host.store.lock()?) };
+    let due = fold::due(host)?;
+    // The one that is folded runs no more afterwards, where the new one is seen at once.
+    let leaves = due.as_ref().filter(|_| host.is_here()).map(|due| due.from);
+    let mut outcome = tidy(host, asked, leaves)?;
+    match due {
+        Some(due) if asked.dry_run => outcome.folded = Some(due.told(host)),
+        Some(due) => {
+            outcome.folded = Some(due.make(host, progress)?);
+            outcome.then(tidy(host, asked, None)?);
+        }
+        None => {}
+    }
+    Ok(outcome)
+}
+
+/// Removes what nobody keeps, or says what it is. `leaves` counts as one of those that are kept for later.
+fn tidy(host: &Host, asked: Asked, leaves: Option<Generation>) -> Result<Outcome, Failure> {
+    let keep = kept(host, asked.keep, leaves)?;
+    let work = Some(layer::workshop(host)).filter(|folder| folder.exists());
+    let fetched = cached::unneeded(host, &keep)?;
+    let more = work.iter().chain(&fetched).map(|path| file::length(path));
+    let more: u64 = more.sum::<Result<_, _>>()?;
+    let collected = if asked.dry_run {
+        host.store.garbage(&keep)?
+    } else {
+        let collected = host.store.collect(&keep)?;
+        layer::clean(host);
+        for path in &fetched {
+            std::fs::remove_file(path).map_err(FileError::at("remove", path))?;
+        }
+        collected
+    };
+    let digest = |path: &PathBuf| path.file_stem()?.to_str()?.parse().ok();
+    Ok(Outcome {
+        kept: keep.iter().map(|it| it.0).collect(),
+        removed: collected.generations.iter().map(|it| it.0).collect(),
+        layers: collected.layers.iter().filter_map(digest).collect(),
+        leftovers: collected.leftovers.into_iter().chain(work).collect(),
+        fetched,
+        freed_bytes: collected.freed.0 + more,
+        folded: None,
+    })
+}
+
+/// The generations that stay: the one that runs, the one that boots next, the one that was good last, `more` of the
+/// others with the highest numbers, and those that have a layer that is mounted.
+fn kept(
+    host: &Host,
+    more: usize,
+    leaves: Option<Generation>,
+) -> Result<BTreeSet<Generation>, Failure> {
+    let wanted = host.store.wanted()?;
+    let running = running::read(&host.root.below(generations::RUNNING))?;
+    let all = host.store.generations()?;
+    let needed: BTreeSet<_> = running.into_iter().chain([wanted.generation, wanted.good]).collect();
+    let counts =
+        |it: &&Generation| !needed.contains(it) || leaves == Some(**it) && wanted.good != **it;
+    let others = all.iter().rev().filter(counts).take(more);
+    let mut keep: BTreeSet<_> = others.chain(&needed).copied().collect();
+    keep.retain(|generation| all.contains(generation));
+    let mounted = live::in_use(&host.root.below(generations::RUN))?;
+    hold(&host.store, mounted, &mut keep)?;
+    Ok(keep)
+}
+
+/// Keeps also what has one of these layers: of several generations the one with the highest number.
+fn hold(
+    store: &Store,
+    mut layers: BTreeSet<Digest>,
+    keep: &mut BTreeSet<Generation>,
+) -> Result<(), StoreError> {
+    let mut all = store.generations()?;
+    all.sort_by_key(|generation| (!keep.contains(generation), std::cmp::Reverse(*generation)));
+    for generation in all {
+        let Ok(manifest) = store.manifest(generation) else { continue };
+        let before = layers.len();
+        layers.retain(|digest| manifest.layers.iter().all(|layer| layer.erofs != *digest));
+        if layers.len() < before {
+            keep.insert(generation);
+        }
+    }
+    Ok(())
+}
