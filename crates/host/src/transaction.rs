@@ -38,6 +38,8 @@ pub struct Asked {
     pub dry_run: bool,
     /// Whether nothing that runs may change: the new generation waits for the next boot.
     pub stage: bool,
+    /// Whether what changes or goes may be seen at once, too, and the services that run from it are restarted.
+    pub restart: bool,
 }
 
 /// What became of it.
@@ -150,10 +152,13 @@ pub(crate) fn run_from(
     layer::clean(host);
     let (generation, next) = made?;
     host.store.want(generation)?;
-    let activation = if asked.stage || !transaction.only_adds() {
-        Activation::NextBoot
-    } else {
-        activate::at_once(host, generation, &next, progress)
+    let activation = match asked {
+        Asked { stage: true, .. } => Activation::NextBoot,
+        _ if transaction.only_adds() => activate::at_once(host, generation, &next, progress),
+        Asked { restart: true, .. } => {
+            activate::restarting(host, (generation, &next), &transaction.restarts, progress)
+        }
+        _ => Activation::NextBoot,
     };
     Ok(Outcome { transaction, generation: Some(generation.0), activation })
 }

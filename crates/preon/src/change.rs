@@ -20,6 +20,9 @@ pub(crate) struct How {
     /// Let the new generation wait for the next boot, even if it could be seen at once
     #[arg(long)]
     stage: bool,
+    /// Show what changes or goes at once, too, and restart the services that run from it
+    #[arg(long, conflicts_with = "stage")]
+    restart: bool,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -136,7 +139,7 @@ pub(crate) trait Verb {
 impl Upgrade {
     /// Of everything.
     pub(crate) fn of_all(json: bool) -> Self {
-        let how = How { dry_run: false, stage: false, json };
+        let how = How { dry_run: false, stage: false, restart: false, json };
         Self { packages: Vec::new(), security: false, download_only: false, how }
     }
 
@@ -260,7 +263,7 @@ fn make(
 impl How {
     /// What is asked for, to be done so.
     pub(crate) fn asked(self, words: String, wish: Wish) -> Asked {
-        Asked { words, wish, dry_run: self.dry_run, stage: self.stage }
+        Asked { words, wish, dry_run: self.dry_run, stage: self.stage, restart: self.restart }
     }
 
     /// Tells what became of it.

@@ -237,7 +237,7 @@ impl<'a> Turn<'a> {
             What::Security => format!("{WORDS} --security"),
             What::All => WORDS.to_owned(),
         };
-        let asked = Asked { words, wish: self.wish(), dry_run: false, stage: true };
+        let asked = Asked { words, wish: self.wish(), dry_run: false, stage: true, restart: false };
         let outcome = transaction::run(self.host, &asked, self.progress)?;
         let Some(generation) = outcome.generation else { return Ok(()) };
         self.memory.staged = Some(Staged { generation, plan: name_of(plan), tried: false });

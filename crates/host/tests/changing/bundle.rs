@@ -23,7 +23,8 @@ fn create(world: &World, name: &str, words: &str, wish: &Wish) -> PathBuf {
 }
 
 fn apply(world: &World, path: &Path, wish: Wish) -> Result<Outcome, String> {
-    let asked = Asked { words: "upgrade".into(), wish, dry_run: false, stage: false };
+    let asked =
+        Asked { words: "upgrade".into(), wish, dry_run: false, stage: false, restart: false };
     let told = |failure: base::Failure| explain::render(failure.as_ref());
     bundle::apply(&world.host(), path, &asked, &Silent).map_err(told)
 }
@@ -134,8 +135,13 @@ fn a_flipped_bit_in_a_bundle_is_found_or_matters_to_nobody() {
         let mut bytes = whole.clone();
         bytes[*at] ^= 1;
         fs::write(&path, &bytes).unwrap();
-        let asked =
-            Asked { words: String::new(), wish: upgrade(false), dry_run: false, stage: true };
+        let asked = Asked {
+            words: String::new(),
+            wish: upgrade(false),
+            dry_run: false,
+            stage: true,
+            restart: false,
+        };
         match bundle::apply(&world.host(), &path, &asked, &Silent) {
             Err(_) => found += 1,
             Ok(outcome) => {

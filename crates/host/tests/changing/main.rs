@@ -96,7 +96,13 @@ fn what_is_installed_comes_in_one_layer_and_what_is_removed_goes_with_what_only_
 fn an_upgrade_takes_the_new_version_and_tells_which_flaws_it_closes() {
     let world = world();
     world.publish(&[BASE_2, LIBBASE, ("libbase", "2-1+0preon1", "", &[("usr/lib/libbase", "2")])]);
-    let asked = Asked { words: "upgrade".into(), wish: upgrade(true), dry_run: true, stage: false };
+    let asked = Asked {
+        words: "upgrade".into(),
+        wish: upgrade(true),
+        dry_run: true,
+        stage: false,
+        restart: false,
+    };
     let before = world.everything();
     let told = world.ask(&asked).unwrap();
     let closes: Vec<_> = told.transaction.closes.iter().map(String::as_str).collect();
@@ -230,7 +236,8 @@ fn a_change_tells_which_services_run_from_what_it_replaces() {
     let told = |names: &[&str]| {
         let names: Vec<_> = names.iter().map(|name| name.parse().unwrap()).collect();
         let wish = Wish::Upgrade { names, security: false };
-        let asked = Asked { words: "upgrade".into(), wish, dry_run: true, stage: false };
+        let asked =
+            Asked { words: "upgrade".into(), wish, dry_run: true, stage: false, restart: false };
         let transaction = world.ask(&asked).unwrap().transaction;
         (transaction.restarts.join(" "), transaction.reboot)
     };
@@ -239,7 +246,13 @@ fn a_change_tells_which_services_run_from_what_it_replaces() {
     assert_eq!(told(&["service"]).0, "own@1.service");
     assert_eq!(told(&["script"]).0, "own@1.service");
     assert_eq!(told(&[]).0, "lib.service nested.service own@1.service");
-    let asked = Asked { words: String::new(), wish: install("git"), dry_run: true, stage: false };
+    let asked = Asked {
+        words: String::new(),
+        wish: install("git"),
+        dry_run: true,
+        stage: false,
+        restart: false,
+    };
     let transaction = world.ask(&asked).unwrap().transaction;
     assert_eq!((transaction.restarts.len(), transaction.reboot), (0, Reboot::None));
 }

@@ -220,7 +220,7 @@ impl World {
 
     /// Makes a change; what people are told where that fails.
     pub fn change(&self, words: &str, wish: Wish) -> Result<Outcome, String> {
-        self.ask(&Asked { words: words.into(), wish, dry_run: false, stage: false })
+        self.ask(&Asked { words: words.into(), wish, dry_run: false, stage: false, restart: false })
     }
 
     /// Cleans up; what people are told where that fails.
@@ -245,7 +245,14 @@ impl World {
     /// Asks the repositories, and changes nothing.
     pub fn ask_what_an_upgrade_would_be(&self) {
         let wish = Wish::Upgrade { names: Vec::new(), security: false };
-        self.ask(&Asked { words: String::new(), wish, dry_run: true, stage: false }).unwrap();
+        self.ask(&Asked {
+            words: String::new(),
+            wish,
+            dry_run: true,
+            stage: false,
+            restart: false,
+        })
+        .unwrap();
     }
 
     /// The packages of a generation, each with its version and its layer's kind; `*` in front of those asked for.

@@ -31,8 +31,13 @@ fn of_two_changes_at_once_the_second_one_is_refused_and_the_first_one_is_made() 
         let busy = fs::File::options().write(true).open(&pipe).unwrap(); // opens when the first one is at work
         let error = world.change("remove git", remove("git")).unwrap_err();
         assert!(error.contains("hint: wait until it has finished"), "{error}");
-        let asked =
-            Asked { words: String::new(), wish: install("git"), dry_run: true, stage: false };
+        let asked = Asked {
+            words: String::new(),
+            wish: install("git"),
+            dry_run: true,
+            stage: false,
+            restart: false,
+        };
         world.ask(&asked).unwrap(); // whoever only looks need not wait
         assert_eq!(world.store().wanted().unwrap().generation, Generation(1));
         let work = |it: &(std::path::PathBuf, Vec<u8>)| {
@@ -84,7 +89,13 @@ fn ask(world: &World, root: &str) -> Result<Option<u64>, String> {
     let told = |failure: base::Failure| explain::render(failure.as_ref());
     let host = Host::open(&there).map_err(|error| explain::render(&error))?;
     let host = Host { mkfs: world.mkfs.clone(), fetch: world.fetch.clone(), ..host };
-    let asked = Asked { words: "x".into(), wish: install("git"), dry_run: false, stage: false };
+    let asked = Asked {
+        words: "x".into(),
+        wish: install("git"),
+        dry_run: false,
+        stage: false,
+        restart: false,
+    };
     Ok(transaction::run(&host, &asked, &Silent).map_err(told)?.generation)
 }
 

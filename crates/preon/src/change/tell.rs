@@ -31,6 +31,9 @@ pub(super) fn text(outcome: &Outcome) -> String {
         (Some(number), Activation::AtOnce) => {
             format!("generation {number} runs; nothing was restarted\n")
         }
+        (Some(number), Activation::Restarted) => {
+            format!("generation {number} runs, and what runs from it was restarted\n")
+        }
         (Some(number), _) => {
             format!(
                 "generation {number} boots next: `preon soft-reboot` or a restart of the host runs it\n"
