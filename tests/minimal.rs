@@ -30,7 +30,8 @@ fn the_minimal_host_runs_containers_and_keeps_its_state() {
     services_are_as_expected(&vm);
     a_container_runs(&vm);
     the_boot_is_found_good(&vm, 1);
-    an_addition_is_seen_at_once(&vm);
+    let publisher = Publisher::new();
+    an_addition_is_seen_at_once(&vm, &publisher);
 
     vm.run("echo kept > /etc/kept && echo kept > /var/lib/kept && sync");
     vm.run("systemctl disable systemd-timesyncd");
@@ -42,9 +43,12 @@ fn the_minimal_host_runs_containers_and_keeps_its_state() {
     assert_eq!(state, "disabled\ninactive", "an operator's word on a unit holds over a reboot");
     assert!(vm.run("docker image ls").contains("preon-base"), "images survive a reboot");
     the_boot_is_found_good(&vm, 2);
-    what_was_added_boots_too_and_what_goes_waits_for_a_boot(&vm);
-    nothing_went_wrong_on_the_console(&vm);
+    what_was_added_boots_too(&vm);
+    an_upgrade_restarts_what_runs_from_it_if_asked(&vm, &publisher);
+    what_goes_waits_for_a_boot(&vm);
     programs_warned_of_nothing(&vm);
+    a_soft_reboot_goes_on_with_what_waits(&mut vm);
+    nothing_went_wrong_on_the_console(&vm);
     vm.power_off();
 }
 
@@ -94,16 +98,33 @@ const GREETER: Package<'_> = Package {
             "[Unit]\nDescription=Greet\n[Service]\nType=oneshot\nRemainAfterExit=yes\n\
              ExecStart=/usr/bin/greet\n[Install]\nWantedBy=multi-user.target\n",
         ),
-        ("usr/lib/systemd/system-preset/50-greeter.preset", "enable greeter.service\n"),
+        ("usr/lib/systemd/system/greeter-waits.service", WAITS),
+        (
+            "usr/lib/systemd/system-preset/50-greeter.preset",
+            "enable greeter.service\nenable greeter-waits.service\n",
+        ),
+    ],
+};
+
+const WAITS: &str =
+    "[Service]\nExecStart=/usr/bin/sleep infinity\n[Install]\nWantedBy=multi-user.target\n";
+
+/// Another text, and a service less.
+const GREETER_2: Package<'_> = Package {
+    name: "greeter",
+    version: "2-1+0preon1",
+    files: &[
+        ("usr/bin/greet", "#!/bin/sh\ncat /etc/greeting\nid -u greeter\n"),
+        ("usr/share/preon/etc/greeting", "good day\n"),
+        ("usr/lib/sysusers.d/greeter.conf", "u greeter 901 \"Greeter\" /\n"),
+        ("usr/lib/systemd/system/greeter-waits.service", WAITS),
+        ("usr/lib/systemd/system-preset/50-greeter.preset", "enable greeter-waits.service\n"),
     ],
 };
 
 /// Its files, its defaults, its account and its service; nothing is restarted.
-fn an_addition_is_seen_at_once(vm: &Vm) {
-    let publisher = Publisher::new();
-    let repository = publisher.publish(&[GREETER]);
-    vm.copy_in(&repository, "/var/tmp/repository.tar");
-    vm.run("mkdir /var/lib/repository && tar -xf /var/tmp/repository.tar -C /var/lib/repository");
+fn an_addition_is_seen_at_once(vm: &Vm, publisher: &Publisher) {
+    put_repository(vm, publisher, &[GREETER]);
     vm.run(
         "preon repo add trial file:///var/lib/repository --root-metadata /var/lib/repository/root.json",
     );
@@ -128,21 +149,64 @@ fn an_addition_is_seen_at_once(vm: &Vm) {
     assert_eq!((status.running, status.boots_next), (2, 2));
 }
 
-fn what_was_added_boots_too_and_what_goes_waits_for_a_boot(vm: &Vm) {
+/// The new files are seen, what ran from the old ones runs anew, all else goes on.
+fn an_upgrade_restarts_what_runs_from_it_if_asked(vm: &Vm, publisher: &Publisher) {
+    put_repository(vm, publisher, &[GREETER_2]);
+    let ask = "systemctl show --property=MainPID --value docker.service greeter-waits.service";
+    let (before, told) = (vm.run(ask), vm.run("preon upgrade --restart 2>&1"));
+    assert!(told.contains("runs from what changes: greeter-waits.service"), "{told}");
+    assert!(told.contains("generation 3 runs, and what runs from it was restarted"), "{told}");
+    let (before, after) = (before.split_once("\n\n").unwrap(), vm.run(ask));
+    let after = after.split_once("\n\n").unwrap();
+    assert_eq!(before.0, after.0, "Docker was restarted");
+    assert_ne!(before.1, after.1, "the service runs on from what is gone");
+    assert_eq!(vm.run("greet"), "good day\n901");
+}
+
+fn put_repository(vm: &Vm, publisher: &Publisher, packages: &[Package<'_>]) {
+    vm.copy_in(&publisher.publish(packages), "/var/tmp/repository.tar");
+    vm.run(
+        "rm -rf /var/lib/repository && mkdir /var/lib/repository && \
+         tar -xf /var/tmp/repository.tar -C /var/lib/repository",
+    );
+}
+
+fn what_was_added_boots_too(vm: &Vm) {
     assert_eq!(vm.run("greet; systemctl is-active greeter"), "hello\n901\nactive");
     let kept =
         vm.run("cat /run/preon/data/etc/copied; find /run/preon/data/etc/upper -name greeting");
     assert_eq!(kept, "", "the copy of the default was dropped: the generation has it");
+}
+
+fn what_goes_waits_for_a_boot(vm: &Vm) {
     let told = vm.run("preon remove greeter 2>&1");
-    assert!(told.contains("generation 3 boots next"), "{told}");
-    assert_eq!(vm.run("greet"), "hello\n901", "nothing that runs has changed");
+    assert!(told.contains("generation 4 boots next"), "{told}");
+    assert_eq!(vm.run("greet"), "good day\n901", "nothing that runs has changed");
     let history = vm.run("preon history");
-    for change in ["the image", "install greeter", "remove greeter"] {
+    for change in ["the image", "install greeter", "upgrade", "remove greeter"] {
         assert!(history.contains(change), "{history}");
     }
-    vm.run("preon rollback 2");
+    vm.run("preon rollback 3");
     let status: Status = vm.json("preon status --json");
-    assert_eq!((status.running, status.boots_next), (2, 2));
+    assert_eq!((status.running, status.boots_next), (3, 3));
+    vm.run("preon rollback 4");
+}
+
+/// Without what was removed; the kernel went on, edits stay, and the boot is counted and decided on as any other.
+fn a_soft_reboot_goes_on_with_what_waits(vm: &mut Vm) {
+    let boot = "cat /proc/sys/kernel/random/boot_id";
+    let before = vm.run(boot);
+    assert!(vm.run("preon soft-reboot --dry-run").contains("generation 4 is wanted"));
+    vm.soft_reboot_by("preon soft-reboot", BOOT);
+    vm.wait_until_booted(BOOT);
+    assert_eq!(vm.run(boot), before, "the kernel is another one");
+    the_boot_is_found_good(vm, 4);
+    assert!(vm.try_run("command -v greet").is_err(), "greet is there still");
+    assert_eq!(vm.run("cat /etc/kept /var/lib/kept"), "kept\nkept");
+    vm.run("docker image ls | grep preon-base && docker run --rm $(docker image ls -q | head -n 1) /bin/true");
+    let layers = vm.run("ls /run/preon/layers | wc -l; ls /sys/block | grep -c '^dm-'");
+    assert_eq!(layers, "4\n4", "the layers of what ran before are not let go");
+    vm.run("touch /etc/after-soft-reboot && rm /etc/after-soft-reboot");
 }
 
 /// What both boots and the restart between them have printed.

@@ -74,6 +74,10 @@ impl Publisher {
     fn build(&self, package: &Package<'_>) -> PathBuf {
         let Package { name, version, files } = package;
         let root = self.path(&format!("{name}_{version}"));
+        let deb = self.path(&format!("{name}_{version}.deb"));
+        if deb.exists() {
+            return deb; // the same name and version are the same bytes for ever
+        }
         for (path, text) in *files {
             let path = root.join(path);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -86,7 +90,6 @@ impl Publisher {
         );
         fs::create_dir_all(root.join("DEBIAN")).unwrap();
         fs::write(root.join("DEBIAN/control"), control).unwrap();
-        let deb = self.path(&format!("{name}_{version}.deb"));
         run(Command::new("dpkg-deb")
             .args(["--build", "--root-owner-group"])
             .args([&root as &Path, &deb]));

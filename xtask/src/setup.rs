@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use crate::command;
 
 /// Package and what it is for. Tools that shape bytes are not here: forge brings its own.
-const PACKAGES: [(&str, &str); 23] = [
+const PACKAGES: [(&str, &str); 24] = [
     ("apt-utils", "apt-ftparchive makes archives for tests"),
     ("binutils", "objdump, the second opinion on our unified kernel images"),
     ("bubblewrap", "runs the compiler's root without privileges"),
@@ -19,6 +19,7 @@ const PACKAGES: [(&str, &str); 23] = [
     ("devscripts", "hardening-check, the second opinion on our audit of programs"),
     ("dosfstools", "fsck.vfat checks the ESP"),
     ("e2fsprogs", "e2fsck checks the store's filesystem"),
+    ("etcd-server", "the store that a fleet shares in tests of automatic updates"),
     ("fdisk", "sfdisk checks the partition table"),
     ("iproute2", "ip brings up the loopback of network namespaces in tests"),
     ("gpgv", "APT verifies with it what tests and benches fetch by APT"),
@@ -53,15 +54,25 @@ pub(crate) fn ensure() -> Result<()> {
         let Machine { id, version } = machine;
         bail!("this needs Debian 12 or 13, and the machine says `{id} {version}`");
     }
-    let missing = missing(&installed()?);
-    if !missing.is_empty() {
-        eprintln!("set-up: {} Debian packages are missing:", missing.len());
-        for (name, purpose) in PACKAGES.iter().filter(|(name, _)| missing.contains(name)) {
-            eprintln!("  {name:<24} {purpose}");
-        }
-        install(&missing)?;
-    }
+    also(&PACKAGES)?;
     check_keyring()
+}
+
+/// Installs which of these packages are missing; beside each stands what it is for.
+///
+/// # Errors
+///
+/// If apt fails.
+pub(crate) fn also(packages: &[(&'static str, &'static str)]) -> Result<()> {
+    let missing = missing(packages, &installed()?);
+    if missing.is_empty() {
+        return Ok(());
+    }
+    eprintln!("set-up: {} Debian packages are missing:", missing.len());
+    for (name, purpose) in packages.iter().filter(|(name, _)| missing.contains(name)) {
+        eprintln!("  {name:<24} {purpose}");
+    }
+    install(&missing)
 }
 
 fn machine(os_release: &str) -> Machine {
@@ -72,8 +83,8 @@ fn machine(os_release: &str) -> Machine {
     Machine { id: field("ID="), version: field("VERSION_ID=") }
 }
 
-fn missing(installed: &BTreeSet<String>) -> Vec<&'static str> {
-    let names = PACKAGES.iter().map(|(name, _)| *name);
+fn missing(packages: &[(&'static str, &str)], installed: &BTreeSet<String>) -> Vec<&'static str> {
+    let names = packages.iter().map(|(name, _)| *name);
     names.filter(|name| !installed.contains(*name)).collect()
 }
 
@@ -122,7 +133,7 @@ mod tests {
     #[test]
     fn only_what_is_missing_is_asked_for() {
         let all = PACKAGES.map(|(name, _)| name.to_owned());
-        assert_eq!(missing(&all.clone().into()), [""; 0]);
-        assert_eq!(missing(&all[1..].iter().cloned().collect()), ["apt-utils"]);
+        assert_eq!(missing(&PACKAGES, &all.clone().into()), [""; 0]);
+        assert_eq!(missing(&PACKAGES, &all[1..].iter().cloned().collect()), ["apt-utils"]);
     }
 }

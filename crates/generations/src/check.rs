@@ -1,5 +1,6 @@
 //! Is everything there that a generation needs?
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -53,13 +54,26 @@ impl Explain for CheckError {
             Self::Store(error) => error.hint(),
             Self::Unreadable { source, .. } => source.hint().or_else(|| {
                 Some(
-                    "fetch the layer anew, or let another generation boot: `preon rollback N`"
+                    "fetch the layer anew: `preon repair`; or let another generation boot: `preon rollback N`"
                         .into(),
                 )
             }),
-            Self::Size { .. } | Self::Digest { .. } => Some("fetch the layer anew".into()),
+            Self::Size { .. } | Self::Digest { .. } => Some("fetch the layer anew: `preon repair`".into()),
         }
     }
+}
+
+/// A file of a layer that is not what its manifest says, or is not there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Damaged {
+    /// The layer's name.
+    pub layer: String,
+    /// The file.
+    pub path: PathBuf,
+    /// How many bytes it should have.
+    pub bytes: u64,
+    /// The digest that it should have.
+    pub digest: Digest,
 }
 
 /// One file that a layer consists of, as its manifest has it.
@@ -123,6 +137,30 @@ impl Store {
                 }
                 Err(CheckError::Digest { layer: file.layer.to_owned(), path: file.path, found })
             })
+    }
+
+    /// Every file of any generation's layers that is missing or holds other bytes than it should: reads every byte.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if a generation's manifest cannot be read.
+    pub fn damaged(&self) -> Result<Vec<Damaged>, StoreError> {
+        let mut seen = BTreeSet::new();
+        let mut damaged = Vec::new();
+        for generation in self.generations()? {
+            let manifest = self.manifest(generation)?;
+            let layers = manifest.layers.iter();
+            for file in layers.flat_map(|layer| expected(layer, self.layer_files(layer))) {
+                if !seen.insert(file.path.clone())
+                    || Digest::of_file(&file.path).is_ok_and(|found| found == file.digest)
+                {
+                    continue;
+                }
+                let Expected { layer, path, bytes, digest } = file;
+                damaged.push(Damaged { layer: layer.to_owned(), path, bytes, digest });
+            }
+        }
+        Ok(damaged)
     }
 }
 

@@ -50,6 +50,24 @@ pub struct Choice {
     pub why: Why,
 }
 
+impl Choice {
+    /// Why this one boots: a line, and one with a hint where there is one.
+    pub fn told(&self) -> String {
+        let generation = self.generation;
+        match &self.why {
+            Why::Wanted => format!("{generation} is wanted\n"),
+            Why::NothingElse => {
+                format!("{generation} boots although it should not: there is nothing else\n")
+            }
+            Why::FellBack { from, reason } => {
+                let hint = reason.hint().map(|hint| format!("hint: {hint}\n")).unwrap_or_default();
+                let reason = reason.with_causes();
+                format!("{generation} boots in place of {from}, which {reason}\n{hint}")
+            }
+        }
+    }
+}
+
 /// Why a generation boots.
 #[derive(Debug)]
 pub enum Why {

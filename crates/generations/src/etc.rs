@@ -20,23 +20,22 @@ pub fn upper(data: &Path) -> PathBuf {
     data.join("etc/upper")
 }
 
-/// Which files of the upper side of `/etc` are copies of defaults, with a digest of what was copied.
+/// Files below `/etc`, each with a digest of what it held once.
 ///
-/// In the file: a line each, the digest, a space, the path below `/etc`.
+/// In a file: a line each, the digest, a space, the path below `/etc`. Names that no line can hold are not kept.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Copies(BTreeMap<PathBuf, Digest>);
+pub struct Digests(pub BTreeMap<PathBuf, Digest>);
 
-impl Copies {
-    /// The list on the data filesystem; empty where there is none. Lines that make no sense are left out: what they
-    /// are about is taken for an edit of the host's.
+impl Digests {
+    /// The list in the file at `path`; `None` where there is no such file. Lines that make no sense are left out.
     ///
     /// # Errors
     ///
     /// [`FileError`].
-    pub fn read(data: &Path) -> Result<Self, FileError> {
-        let bytes = match file::read(&list(data)) {
+    pub fn read(path: &Path) -> Result<Option<Self>, FileError> {
+        let bytes = match file::read(path) {
             Ok(bytes) => bytes,
-            Err(error) if error.source.kind() == ErrorKind::NotFound => return Ok(Self::default()),
+            Err(error) if error.source.kind() == ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error),
         };
         let text = String::from_utf8_lossy(&bytes);
@@ -46,7 +45,37 @@ impl Copies {
             let path = Path::new(path);
             path.components().all(plain).then_some((path.to_owned(), digest.parse().ok()?))
         };
-        Ok(Self(text.lines().filter_map(line).collect()))
+        Ok(Some(Self(text.lines().filter_map(line).collect())))
+    }
+
+    /// Writes the list to the file at `path`.
+    ///
+    /// # Errors
+    ///
+    /// [`FileError`]; the list is as before then.
+    pub fn write(&self, path: &Path) -> Result<(), FileError> {
+        let line = |(path, digest): (&PathBuf, _)| {
+            let path = path.to_str().filter(|it| !it.contains(['\n', '\r']))?;
+            Some(format!("{digest} {path}\n"))
+        };
+        let text: String = self.0.iter().filter_map(line).collect();
+        file::replace(path, text.as_bytes())
+    }
+}
+
+/// Which files of the upper side of `/etc` are copies of defaults, with a digest of what was copied.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Copies(Digests);
+
+impl Copies {
+    /// The list on the data filesystem; empty where there is none. What its damaged lines are about is taken for an
+    /// edit of the host's.
+    ///
+    /// # Errors
+    ///
+    /// [`FileError`].
+    pub fn read(data: &Path) -> Result<Self, FileError> {
+        Ok(Self(Digests::read(&list(data))?.unwrap_or_default()))
     }
 
     /// Writes the list.
@@ -55,9 +84,7 @@ impl Copies {
     ///
     /// [`FileError`]; the list is as before then.
     pub fn write(&self, data: &Path) -> Result<(), FileError> {
-        let line = |(path, digest): (&PathBuf, _)| format!("{digest} {}\n", path.display());
-        let text: String = self.0.iter().map(line).collect();
-        file::replace(&list(data), text.as_bytes())
+        self.0.write(&list(data))
     }
 
     /// Notes that `name`, below `/etc`, is a copy of the default at `from`.
@@ -66,8 +93,18 @@ impl Copies {
     ///
     /// [`FileError`] if that cannot be read.
     pub fn note(&mut self, name: &Path, from: &Path) -> Result<(), FileError> {
-        self.0.insert(name.to_owned(), digest(from).map_err(FileError::at("read", from))?);
+        self.0.0.insert(name.to_owned(), digest(from).map_err(FileError::at("read", from))?);
         Ok(())
+    }
+
+    /// Notes that `name` is an edit from now on, whatever it holds.
+    pub fn forget(&mut self, name: &Path) {
+        self.0.0.remove(name);
+    }
+
+    /// Whether `name` was copied, and what it holds, by its digest, is still the same.
+    pub fn is(&self, name: &Path, held: &Digest) -> bool {
+        self.0.0.get(name) == Some(held)
     }
 
     /// Whether `name` is still what was copied.
@@ -76,10 +113,12 @@ impl Copies {
     ///
     /// [`FileError`] if it cannot be read.
     pub fn holds(&self, data: &Path, name: &Path) -> Result<bool, FileError> {
-        let Some(copied) = self.0.get(name) else { return Ok(false) };
+        if !self.0.0.contains_key(name) {
+            return Ok(false);
+        }
         let path = upper(data).join(name);
         match digest(&path) {
-            Ok(found) => Ok(found == *copied),
+            Ok(found) => Ok(self.is(name, &found)),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
             Err(error) => Err(FileError::at("read", &path)(error)),
         }
@@ -96,7 +135,7 @@ pub fn drop_copies(data: &Path) -> Result<(), FileError> {
     if copies == Copies::default() {
         return Ok(());
     }
-    for name in copies.0.keys() {
+    for name in copies.0.0.keys() {
         if copies.holds(data, name)? {
             let path = upper(data).join(name);
             fs::remove_file(&path).map_err(FileError::at("remove", &path))?;
@@ -112,10 +151,14 @@ fn list(data: &Path) -> PathBuf {
 /// What a file holds, or where a link leads.
 fn digest(path: &Path) -> io::Result<Digest> {
     if path.symlink_metadata()?.is_symlink() {
-        let target = fs::read_link(path)?;
-        return Ok(Digest::of(format!("-> {}", target.display()).as_bytes()));
+        return Ok(digest_of_link(&fs::read_link(path)?));
     }
     Digest::of_file(path)
+}
+
+/// The digest that stands in [`Digests`] for a link that leads to `target`.
+pub fn digest_of_link(target: &Path) -> Digest {
+    Digest::of(format!("-> {}", target.display()).as_bytes())
 }
 
 #[cfg(test)]

@@ -12,7 +12,15 @@ use crate::store::{Store, StoreError};
 #[derive(Debug)]
 #[must_use = "the store is locked only as long as this is kept"]
 pub struct StoreLock {
-    _file: File,
+    file: File,
+}
+
+impl Drop for StoreLock {
+    /// Unlocks even where a child of another thread, between its fork and its exec, has the open file, too.
+    fn drop(&mut self) {
+        // Closing the file unlocks it as well, only perhaps a moment later.
+        let _ = self.file.unlock();
+    }
 }
 
 impl Store {
@@ -27,7 +35,7 @@ impl Store {
         let path = self.lock_path();
         let file = self.lock_file()?;
         match file.try_lock() {
-            Ok(()) => Ok(StoreLock { _file: file }),
+            Ok(()) => Ok(StoreLock { file }),
             Err(TryLockError::WouldBlock) => Err(StoreError::Locked { path }),
             Err(TryLockError::Error(error)) => Err(FileError::at("lock", path)(error).into()),
         }
@@ -42,7 +50,7 @@ impl Store {
     pub fn lock_after_others(&self) -> Result<StoreLock, StoreError> {
         let file = self.lock_file()?;
         file.lock().map_err(FileError::at("lock", self.lock_path()))?;
-        Ok(StoreLock { _file: file })
+        Ok(StoreLock { file })
     }
 
     fn lock_file(&self) -> Result<File, StoreError> {

@@ -7,6 +7,7 @@
 
 mod layer;
 pub mod live;
+pub mod next;
 pub mod root;
 
 use std::fs::DirBuilder;

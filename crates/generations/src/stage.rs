@@ -10,7 +10,8 @@ use base::file::{self, FileError, Staged};
 use base::{Digest, Explain};
 use formats::manifest::{Layer, Manifest, ManifestError};
 
-use crate::check::CheckError;
+use crate::check::{CheckError, Damaged};
+use crate::failure;
 use crate::store::{Generation, LayerFiles, Store, StoreError};
 
 /// A layer that is not in the store yet.
@@ -103,9 +104,7 @@ impl Store {
         self.check_layers(manifest).map_err(StageError::Check)?;
         let generation = self.next_generation()?;
         let path = self.generation_folder(generation);
-        file::create_folder(&path, |folder| {
-            file::replace(&folder.join("manifest.json"), manifest.to_json().as_bytes())
-        })?;
+        file::create_folder(&path, |folder| fill(folder, manifest))?;
         Ok(generation)
     }
 
@@ -120,7 +119,7 @@ impl Store {
     /// # Errors
     ///
     /// [`StageError`]; there is no new generation then. Layers are moved only once all of them are
-    /// known to be there.
+    /// known to be there, and those that are new are removed again.
     pub fn add(&self, manifest: &Manifest, new: &[NewLayer]) -> Result<Generation, StageError> {
         manifest.check().map_err(StageError::Manifest)?;
         let named: BTreeSet<_> = manifest.layers.iter().map(|layer| layer.erofs).collect();
@@ -133,20 +132,44 @@ impl Store {
             None => self.layer_files(layer),
         };
         Self::check_files(manifest, files).map_err(StageError::Check)?;
-        for layer in &manifest.layers {
-            if let Some(new) = given(layer) {
-                let to = self.layer_files(layer);
-                place(&new.files.erofs, &to.erofs)?;
-                place(&new.files.verity, &to.verity)?;
-            }
+        let mut placed = Vec::new();
+        let moved = manifest.layers.iter().filter_map(|layer| {
+            let (new, to) = (given(layer)?, self.layer_files(layer));
+            Some([(&new.files.erofs, to.erofs), (&new.files.verity, to.verity)])
+        });
+        let added = moved.flatten().try_for_each(|(from, to)| {
+            let fresh = !to.exists();
+            place(from, &to)?;
+            placed.extend(fresh.then_some(to));
+            Ok(())
+        });
+        let added = added.and_then(|()| self.add_manifest(manifest));
+        if added.is_err() {
+            // No generation names them. What cannot be removed now is found by `collect`.
+            placed.iter().for_each(|path| drop(fs::remove_file(path)));
         }
+        added
+    }
+
+    /// Brings the layers that were moved to the disk, and adds the generation that has them.
+    fn add_manifest(&self, manifest: &Manifest) -> Result<Generation, StageError> {
         let layers = self.layers_folder();
         flush(&layers).map_err(FileError::at("write", &layers))?;
         let generation = self.next_generation()?;
-        file::create_flushed_folder(&self.generation_folder(generation), |folder| {
-            file::replace(&folder.join("manifest.json"), manifest.to_json().as_bytes())
-        })?;
+        let path = self.generation_folder(generation);
+        file::create_flushed_folder(&path, |folder| fill(folder, manifest))?;
         Ok(generation)
+    }
+
+    /// Puts a copy of the file `from` in the place of one that is damaged.
+    ///
+    /// What has the damaged file mounted keeps it until it is mounted anew.
+    ///
+    /// # Errors
+    ///
+    /// [`StageError::WrongBytes`] if it is not the one that is missing, and others; nothing has changed then.
+    pub fn restore(&self, damaged: &Damaged, from: &Path) -> Result<(), StageError> {
+        copy(from, &damaged.path, damaged.digest)
     }
 
     /// One more than any that there is or that is still spoken of.
@@ -157,6 +180,12 @@ impl Store {
         let highest = told.into_iter().fold(highest, Generation::max);
         Ok(Generation(highest.0.saturating_add(1)))
     }
+}
+
+/// Writes what the folder of a generation holds.
+fn fill(folder: &Path, manifest: &Manifest) -> Result<(), FileError> {
+    failure::write(folder, "")?;
+    file::replace(&folder.join("manifest.json"), manifest.to_json().as_bytes())
 }
 
 /// Puts a file in its place, where it is whole after a power cut once its folder is flushed.

@@ -41,6 +41,7 @@ impl fmt::Display for Generation {
 /// layers/<digest>.verity                its hash tree
 /// generations/<number>/manifest.json
 /// generations/<number>/failure          why it did not boot the last time, if it did not
+/// generations/<number>/etc.<number>     snapshots of `/etc`'s upper side, see the crate `host`
 /// wanted                                see `wanted` and `choose`
 /// lock                                  see `lock`
 /// ```
@@ -134,8 +135,8 @@ impl Store {
         self.folder.join("layers")
     }
 
-    /// The folder of one generation.
-    pub(crate) fn generation_folder(&self, generation: Generation) -> PathBuf {
+    /// The folder of one generation: its manifest, and what is kept and goes with it.
+    pub fn generation_folder(&self, generation: Generation) -> PathBuf {
         self.generations_folder().join(generation.0.to_string())
     }
 

@@ -14,6 +14,7 @@ use generations::{Generation, running};
 use serde::Serialize;
 
 use crate::Host;
+use crate::health::systemctl;
 
 /// How a new generation is seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -23,6 +24,8 @@ pub enum Activation {
     None,
     /// It is seen already; nothing was restarted.
     AtOnce,
+    /// It is seen already, and the services that ran from what changed were restarted.
+    Restarted,
     /// It boots next.
     NextBoot,
 }
@@ -77,6 +80,37 @@ pub(crate) fn at_once(
         }
     }
     Activation::AtOnce
+}
+
+/// The services that cannot be restarted while others run; they wait for the next boot.
+const NEVER: [&str; 2] = ["dbus.service", "systemd-logind.service"];
+
+/// Shows a generation that changes or removes what runs, and restarts these services; those that it does not have any more
+/// stop.
+pub(crate) fn restarting(
+    host: &Host,
+    (generation, manifest): (Generation, &Manifest),
+    services: &[String],
+    progress: &dyn Progress,
+) -> Activation {
+    let activation = at_once(host, generation, manifest, progress);
+    if activation != Activation::AtOnce {
+        return activation;
+    }
+    for service in services {
+        if NEVER.contains(&service.as_str()) {
+            progress.note(&format!("{service} keeps what it runs from until the next boot"));
+            continue;
+        }
+        let is_there = ["/usr/lib/systemd/system", "/etc/systemd/system"]
+            .iter()
+            .any(|folder| host.root.below(folder).join(service).exists());
+        let verb = if is_there || service.contains('@') { "try-restart" } else { "stop" };
+        if let Err(error) = child::run(systemctl(&host.root).args([verb, service])) {
+            progress.note(&explain::render(&error));
+        }
+    }
+    Activation::Restarted
 }
 
 /// What maintainer scripts would run for new packages, and the start of units that they enable.

@@ -7,6 +7,7 @@ use base::Failure;
 use base::file::{self, FileError, Staged};
 use base::progress::Progress;
 use packages::change::{ChangeError, Selector};
+use packages::fetch::FetchOptions;
 use packages::index::Stanza;
 use packages::spelling;
 use serde::Serialize;
@@ -42,22 +43,27 @@ pub fn download(
     progress: &dyn Progress,
 ) -> Result<Vec<Downloaded>, Failure> {
     let repositories = Repositories(root);
-    let fetcher = repositories.fetcher()?;
+    let fetcher = repositories.fetcher(FetchOptions::default())?;
     let mut opened = Vec::new();
     for name in repositories.some()? {
-        opened.push(repositories.open(&name, &fetcher)?);
+        opened.push(repositories.open(&name, repositories.configured(&name)?, &fetcher)?);
     }
     let stanzas: Vec<_> = asked.iter().map(|it| chosen(it, &opened)).collect::<Result<_, _>>()?;
     let wanted = stanzas.iter().map(|stanza| prepare::wanted(*stanza, &opened));
     let wanted: Vec<_> = wanted.collect::<Result<_, _>>()?;
     file::create_dir_all(folder)?;
-    let cached = fetcher.fetch_all(&wanted, progress)?;
+    let cached = fetcher.fetch_anywhere(&wanted, progress)?;
     let mut done = Vec::new();
     for ((from, stanza), wanted) in cached.iter().zip(stanzas).zip(wanted) {
         let path = folder.join(file_name(stanza));
         copy(from, &path)?;
         let (name, version) = (stanza.name().to_owned(), stanza.version_text().to_owned());
-        done.push(Downloaded { name, version, path, bytes: wanted.size });
+        done.push(Downloaded {
+            name,
+            version,
+            path,
+            bytes: wanted.first().map_or(0, |it| it.size),
+        });
     }
     Ok(done)
 }

@@ -4,10 +4,17 @@
 
 pub mod activate;
 pub mod advisories;
+pub mod automatic;
+pub mod bundle;
+pub mod coordinator;
 pub mod download;
+pub mod etc;
 pub mod health;
+pub mod holds;
 pub mod housekeeping;
+pub mod repair;
 pub mod repositories;
+pub mod soft_reboot;
 pub mod transaction;
 pub mod undo;
 
@@ -18,6 +25,7 @@ use base::file::FileError;
 use base::{Explain, Failure};
 use formats::manifest::{Manifest, Package};
 use generations::{Generation, Store, StoreError, running};
+use packages::fetch::FetchOptions;
 use packages::spelling;
 
 /// The root folder of a host: `/` on the host itself, another one for rescue.
@@ -44,6 +52,8 @@ pub struct Host {
     pub running: Option<Generation>,
     /// mkfs.erofs of the product's own suite.
     pub mkfs: Program,
+    /// How packages are fetched.
+    pub fetch: FetchOptions,
 }
 
 /// A host cannot be used.
@@ -91,6 +101,7 @@ impl Host {
             usr: below("/usr"),
             running: running::read(&below(generations::RUNNING))?,
             mkfs: Program::new("/usr/bin/mkfs.erofs"),
+            fetch: FetchOptions::default(),
         })
     }
 

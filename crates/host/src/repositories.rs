@@ -27,7 +27,7 @@ use crate::Root;
 
 const CONFIGURED: &str = "/etc/preon/repositories";
 const REMEMBERED: &str = "/var/lib/preon/repositories";
-const CACHE: &str = "/var/cache/preon/archive";
+pub(crate) const CACHE: &str = "/var/cache/preon/archive";
 
 /// What a repository's TOML file says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,8 +54,16 @@ pub struct Found {
     index: Digest,
 }
 
+impl Found {
+    /// What is in the index: the same for each publication of the same packages.
+    pub(crate) fn index(&self) -> Digest {
+        self.index
+    }
+}
+
 /// A repository whose metadata was verified just now.
 pub(crate) struct Opened {
+    pub(crate) name: String,
     pub(crate) trusted: Trusted,
     pub(crate) index: Index,
     pub(crate) found: Found,
@@ -193,27 +201,49 @@ impl Repositories<'_> {
     ///
     /// What is remembered is as before, but for newer metadata, unless it was verified.
     pub fn refresh(&self, name: &str) -> Result<Found, Failure> {
-        Ok(self.open(name, &self.fetcher()?)?.found)
+        let fetcher = self.fetcher(FetchOptions::default())?;
+        Ok(self.open(name, self.configured(name)?, &fetcher)?.found)
     }
 
-    /// The newest metadata and index of `name`, fetched and verified now.
+    /// The newest metadata and index of `name`, which is configured so, fetched and verified now.
     ///
     /// # Errors
     ///
     /// As [`Repositories::refresh`].
-    pub(crate) fn open(&self, name: &str, fetcher: &Arc<Fetcher>) -> Result<Opened, Failure> {
-        let Configured { uris, suite } = self.configured(name)?;
-        let remote = Remote {
-            mirrors: uris,
-            suite,
+    pub(crate) fn open(
+        &self,
+        name: &str,
+        configured: Configured,
+        fetcher: &Arc<Fetcher>,
+    ) -> Result<Opened, Failure> {
+        let trusted = self.remote(name, configured)?.refresh(fetcher)?;
+        let index = trusted.index(fetcher)?;
+        let found = self.remember(name, &trusted, &index)?;
+        Ok(Opened { name: name.to_owned(), trusted, index, found })
+    }
+
+    /// Whether a host that knows nothing yet but the root of `name` would believe what is at `uri`; `memory` is an empty
+    /// folder.
+    pub(crate) fn try_out(
+        &self,
+        name: &str,
+        (uri, memory): (String, PathBuf),
+        fetcher: &Arc<Fetcher>,
+    ) -> Result<(), Failure> {
+        let configured = Configured { uris: vec![uri], ..self.configured(name)? };
+        let remote = Remote { memory, ..self.remote(name, configured)? };
+        remote.refresh(fetcher)?.index(fetcher)?;
+        Ok(())
+    }
+
+    fn remote(&self, name: &str, configured: Configured) -> Result<Remote, RepositoryError> {
+        Ok(Remote {
+            mirrors: configured.uris,
+            suite: configured.suite,
             root: file::read(&self.place(name, "root.json")?)?,
             memory: self.memory(name),
             made: self.made(),
-        };
-        let trusted = remote.refresh(fetcher)?;
-        let index = trusted.index(fetcher)?;
-        let found = self.remember(name, &trusted, &index)?;
-        Ok(Opened { trusted, index, found })
+        })
     }
 
     fn remember(&self, name: &str, trusted: &Trusted, index: &Index) -> Result<Found, Failure> {
@@ -281,8 +311,8 @@ impl Repositories<'_> {
     }
 
     /// What fetches into the host's cache.
-    pub(crate) fn fetcher(&self) -> Result<Arc<Fetcher>, Failure> {
-        Ok(Arc::new(Fetcher::new(self.cache(), FetchOptions::default())?))
+    pub(crate) fn fetcher(&self, options: FetchOptions) -> Result<Arc<Fetcher>, Failure> {
+        Ok(Arc::new(Fetcher::new(self.cache(), options)?))
     }
 
     /// When the system was made: the time of every file of a layer.

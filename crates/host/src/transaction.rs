@@ -13,14 +13,18 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use base::progress::Progress;
 use base::{Explain, Failure};
+use formats::PackageName;
 use formats::manifest::{Change, Manifest};
 use generations::Generation;
-use packages::change::Wish;
+use packages::change::{State, Wish};
 
 use crate::Host;
 use crate::activate::{self, Activation};
+use crate::bundle::Bundle;
+use crate::etc;
 
 pub use prepare::state;
+pub(crate) use prepare::{Mirrors, Prepared, Sources, prepare, state_of, status};
 pub use told::{Added, Changed, Held, Reboot, Removed, Transaction};
 
 /// What is asked for.
@@ -34,6 +38,8 @@ pub struct Asked {
     pub dry_run: bool,
     /// Whether nothing that runs may change: the new generation waits for the next boot.
     pub stage: bool,
+    /// Whether what changes or goes may be seen at once, too, and the services that run from it are restarted.
+    pub restart: bool,
 }
 
 /// What became of it.
@@ -71,6 +77,14 @@ pub enum ChangeError {
         /// How much there is.
         free: base::ByteSize,
     },
+    /// The manifest says something else than what runs.
+    #[error("the manifest of {generation} says something else of {package} than what is installed")]
+    Edited {
+        /// The generation that runs.
+        generation: Generation,
+        /// The package.
+        package: PackageName,
+    },
     /// A repository's index and its signed list disagree about a package.
     #[error("the repository says two things about {0}")]
     Contradiction(String),
@@ -93,6 +107,10 @@ impl Explain for ChangeError {
                 "free space on the disk that holds /var: `preon gc` removes what nobody needs"
                     .into(),
             ),
+            Self::Edited { .. } => Some(
+                "undo what was changed in it by hand, or let another generation boot: `preon rollback N`"
+                    .into(),
+            ),
             Self::Contradiction(_) | Self::Gone(_) => {
                 Some("try another mirror, and tell whoever runs this one".into())
             }
@@ -106,25 +124,68 @@ impl Explain for ChangeError {
 ///
 /// What refreshing, planning, fetching, composing and staging fail with; the host is as before then.
 pub fn run(host: &Host, asked: &Asked, progress: &dyn Progress) -> Result<Outcome, Failure> {
+    run_from(host, asked, None, progress)
+}
+
+/// As [`run`], with all packages from a bundle, if one is given.
+pub(crate) fn run_from(
+    host: &Host,
+    asked: &Asked,
+    bundle: Option<&Bundle>,
+    progress: &dyn Progress,
+) -> Result<Outcome, Failure> {
     let _lock = if asked.dry_run { None } else { Some(host.store.lock()?) };
     let from = base_generation(host)?;
     let manifest = host.store.manifest(from)?;
-    let prepared = prepare::prepare(host, &manifest, &asked.wish)?;
+    let state = state(host, &manifest)?;
+    let prepared = worked_out(host, bundle, (&manifest, state), &asked.wish)?;
+    if let Some(bundle) = bundle {
+        let wanted: Vec<_> = prepared.downloads.iter().filter_map(|it| it.0.first()).collect();
+        bundle.demand(host, &wanted)?;
+    }
     let transaction = prepared.transaction.clone();
     if asked.dry_run || transaction.is_empty() {
         return Ok(Outcome { transaction, generation: None, activation: Activation::None });
     }
     let change = Change { from: from.0, at: now(), asked: asked.words.clone() };
-    let (next, new) = layer::next(host, (&manifest, change), &prepared, progress)?;
-    let generation = host.store.add(&next, &new)?;
-    host.store.want(generation)?;
+    let made = make(host, (&manifest, change), &prepared, progress);
     layer::clean(host);
-    let activation = if asked.stage || !transaction.only_adds() {
-        Activation::NextBoot
-    } else {
-        activate::at_once(host, generation, &next, progress)
+    let (generation, next) = made?;
+    host.store.want(generation)?;
+    let activation = match asked {
+        Asked { stage: true, .. } => Activation::NextBoot,
+        _ if transaction.only_adds() => activate::at_once(host, generation, &next, progress),
+        Asked { restart: true, .. } => {
+            activate::restarting(host, (generation, &next), &transaction.restarts, progress)
+        }
+        _ => Activation::NextBoot,
     };
     Ok(Outcome { transaction, generation: Some(generation.0), activation })
+}
+
+/// Makes the next generation, which nobody wants yet.
+fn make(
+    host: &Host,
+    (before, change): (&Manifest, Change),
+    prepared: &Prepared,
+    progress: &dyn Progress,
+) -> Result<(Generation, Manifest), Failure> {
+    let (from, words) = (Generation(change.from), change.asked.clone());
+    let (next, new) = layer::next(host, (before, change), prepared, progress)?;
+    let kept = etc::keep(host, from, &words)?;
+    let generation = host.store.add(&next, &new).inspect_err(|_| kept.undo())?;
+    Ok((generation, next))
+}
+
+/// What a wish would do to what runs, also while something else waits for the next boot.
+///
+/// # Errors
+///
+/// What refreshing and planning fail with.
+pub fn plan(host: &Host, wish: &Wish) -> Result<Transaction, Failure> {
+    let manifest = host.store.manifest(host.running.ok_or(ChangeError::Asleep)?)?;
+    let state = state(host, &manifest)?;
+    Ok(worked_out(host, None, (&manifest, state), wish)?.transaction)
 }
 
 /// Fetches and verifies what a change needs, and changes nothing: the change itself then needs no network but for the
@@ -135,10 +196,23 @@ pub fn run(host: &Host, asked: &Asked, progress: &dyn Progress) -> Result<Outcom
 /// What refreshing, planning and fetching fail with.
 pub fn fetch(host: &Host, wish: &Wish, progress: &dyn Progress) -> Result<Transaction, Failure> {
     let manifest = host.store.manifest(base_generation(host)?)?;
-    let prepared = prepare::prepare(host, &manifest, wish)?;
-    let wanted: Vec<_> = prepared.downloads.iter().map(|(wanted, _)| wanted.clone()).collect();
-    prepared.fetcher.fetch_all(&wanted, progress)?;
+    let state = state(host, &manifest)?;
+    let prepared = worked_out(host, None, (&manifest, state), wish)?;
+    let places: Vec<_> = prepared.downloads.iter().map(|(places, _)| places.clone()).collect();
+    prepared.sources.fetcher.fetch_anywhere(&places, progress)?;
     Ok(prepared.transaction)
+}
+
+/// What the wish means for what is installed on this host, and for the services that run.
+fn worked_out(
+    host: &Host,
+    bundle: Option<&Bundle>,
+    (manifest, state): (&Manifest, State),
+    wish: &Wish,
+) -> Result<Prepared, Failure> {
+    let mut prepared = prepare(Sources::open(host, bundle)?, (manifest, state), wish)?;
+    prepared.transaction.restarts = restarts::of(host, &prepared.transaction.replaced())?;
+    Ok(prepared)
 }
 
 /// The generation that a change is made to: what runs, which must be what boots next, too.

@@ -32,8 +32,13 @@ pub struct FetchOptions {
     pub connect: Duration,
     /// How long a server may stay silent.
     pub stall: Duration,
+    /// What a server has to bring at least while it is not silent, in bytes a second, measured over times of `stall`:
+    /// otherwise one byte now and then would keep us waiting for ever.
+    pub slowest: u64,
     /// The proxy to go through (`http://host:port`), if any.
     pub proxy: Option<String>,
+    /// The certificates, as PEM, of those that vouch for servers of HTTPS; Mozilla's list where none are given.
+    pub authorities: Option<Vec<u8>>,
 }
 
 impl Default for FetchOptions {
@@ -44,7 +49,9 @@ impl Default for FetchOptions {
             pause: Duration::from_millis(500),
             connect: Duration::from_secs(15),
             stall: Duration::from_secs(20),
+            slowest: 5000,
             proxy: None,
+            authorities: None,
         }
     }
 }
@@ -86,7 +93,7 @@ pub enum FetchError {
         source: std::io::Error,
     },
     /// The server fell silent.
-    #[error("{uri}: the server sent nothing for {} s", silence.as_secs_f32())]
+    #[error("{uri}: the server sent nothing, or next to nothing, for {} s", silence.as_secs_f32())]
     Stalled {
         /// What was asked for.
         uri: String,
@@ -112,9 +119,7 @@ pub enum FetchError {
         size: ByteSize,
     },
     /// The bytes are not those that were promised.
-    #[error(
-        "{uri} is not what the archive's signed index says: its digest is {found}, not {expected}"
-    )]
+    #[error("{uri} is not what was promised: its digest is {found}, not {expected}")]
     Tampered {
         /// What was asked for.
         uri: String,
@@ -126,6 +131,9 @@ pub enum FetchError {
     /// The URI or the proxy is of a kind that is not supported.
     #[error("`{0}` cannot be fetched from (http://, https:// or file:///)")]
     BadUri(String),
+    /// What is to vouch for servers is no list of certificates.
+    #[error("the certificates that are to vouch for servers cannot be read")]
+    BadAuthorities,
     /// It could not be written to the cache.
     #[error(transparent)]
     File(#[from] FileError),
@@ -136,17 +144,17 @@ impl Explain for FetchError {
         match self {
             Self::File(error) => error.hint(),
             Self::NotFound { .. } => Some(
-                "if only this file is missing, the mirror lacks it: take another (--archive) or wait; otherwise \
-                 check the archive's URI (--archive, or this machine's APT sources) and the suite"
+                "if only this file is missing, the mirror lacks it: take another or wait; otherwise check its URI and the suite"
                     .into(),
             ),
+            Self::BadAuthorities => Some("give them as PEM".into()),
             Self::BadUri(_) => Some("give a whole URI, as in an APT source".into()),
             Self::Tampered { .. } | Self::TooLong { .. } => Some(
-                "try again later or use another archive (--archive URI): this one may be in the \
+                "try again later or use another mirror: this one may be in the \
                  middle of an update, or somebody changes what it sends"
                     .into(),
             ),
-            _ => Some("check the network, or use another archive: --archive URI".into()),
+            _ => Some("check the network, or use another mirror".into()),
         }
     }
 }
@@ -183,7 +191,7 @@ impl Fetcher {
     ///
     /// # Errors
     ///
-    /// [`FetchError::BadUri`] if the proxy is none.
+    /// [`FetchError::BadUri`] if the proxy is none, [`FetchError::BadAuthorities`].
     pub fn new(cache: Cache, options: FetchOptions) -> Result<Self, FetchError> {
         let transport = Transport::new(&options)?;
         Ok(Self { cache, options, transport })
@@ -242,6 +250,30 @@ impl Fetcher {
     ) -> Result<Vec<PathBuf>, FetchError> {
         let results = self.fetch_each(wanted, progress, |_| false);
         results.into_iter().flatten().collect()
+    }
+
+    /// Like [`Fetcher::fetch_all`] for files that are in several places each, best first: where one place fails, all that
+    /// is missing is asked of the next.
+    ///
+    /// # Errors
+    ///
+    /// The [`FetchError`] of the last place; what was complete by then stays cached.
+    pub fn fetch_anywhere(
+        &self,
+        places: &[Vec<Wanted>],
+        progress: &dyn Progress,
+    ) -> Result<Vec<PathBuf>, FetchError> {
+        let rounds = places.iter().map(Vec::len).max().unwrap_or(1);
+        for round in 1.. {
+            let here = places.iter().filter_map(|it| it.get(round - 1).or(it.last())).cloned();
+            match self.fetch_all(&here.collect::<Vec<_>>(), progress) {
+                Err(error) if round < rounds && !matches!(error, FetchError::File(_)) => {
+                    progress.note(&format!("note: {error}; asking the next mirror"));
+                }
+                result => return result,
+            }
+        }
+        Ok(Vec::new())
     }
 
     /// Like [`Fetcher::fetch_all`], but an error that `tolerated` accepts stops nothing. Each file

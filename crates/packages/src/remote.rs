@@ -45,7 +45,8 @@ pub struct Remote {
 /// What a repository vouches for.
 #[derive(Debug)]
 pub struct Trusted {
-    mirror: String,
+    /// The one that it is from, then the others.
+    mirrors: Vec<String>,
     suite: String,
     repository: Repository,
 }
@@ -70,7 +71,13 @@ impl Remote {
         file::replace_folder(&seen, |folder| {
             copy_files(&seen, folder)?;
             outcome = self.ask(fetcher, folder);
-            Ok::<_, RemoteError>(())
+            match std::mem::replace(&mut outcome, Err(RemoteError::NoMirror)) {
+                Err(error) if error.is_forgetful() => Err(error), // half of a file may be there
+                known => {
+                    outcome = known;
+                    Ok(())
+                }
+            }
         })?;
         outcome
     }
@@ -96,9 +103,16 @@ impl Remote {
 
     fn ask(&self, fetcher: &Arc<Fetcher>, memory: &Path) -> Result<Trusted, RemoteError> {
         let mut errors = Vec::new();
-        for mirror in &self.mirrors {
+        for (at, mirror) in self.mirrors.iter().enumerate() {
             match self.ask_one(mirror, fetcher, memory) {
-                Ok(trusted) => return Ok(trusted),
+                Ok(mut trusted) => {
+                    // Those that failed come last: they may still have files that the believed one lacks.
+                    let (failed, rest) = (self.mirrors.get(..at), self.mirrors.get(at + 1..));
+                    let others = rest.into_iter().chain(failed).flatten();
+                    trusted.mirrors.extend(others.map(|it| trimmed(it).to_owned()));
+                    return Ok(trusted);
+                }
+                Err(error) if error.is_forgetful() => return Err(error),
                 Err(error) => errors.push(error),
             }
         }
@@ -115,7 +129,7 @@ impl Remote {
         fetcher: &Arc<Fetcher>,
         memory: &Path,
     ) -> Result<Trusted, RemoteError> {
-        let mirror = mirror.trim_end_matches('/');
+        let mirror = trimmed(mirror);
         let folder = |path: &str| {
             let uri = format!("{mirror}/{path}/");
             Url::parse(&uri).map_err(|_| FetchError::BadUri(uri))
@@ -134,14 +148,42 @@ impl Remote {
             refusal: Refusal::of(&error),
             source: Detail::of(&error),
         })?;
-        Ok(Trusted { mirror: mirror.to_owned(), suite: self.suite.clone(), repository })
+        Ok(Trusted { mirrors: vec![mirror.to_owned()], suite: self.suite.clone(), repository })
     }
 }
 
 impl Trusted {
     /// The mirror that it is from.
     pub fn mirror(&self) -> &str {
-        &self.mirror
+        self.mirrors.first().map_or("", String::as_str)
+    }
+
+    /// The suite.
+    pub fn suite(&self) -> &str {
+        &self.suite
+    }
+
+    /// The files that it is believed by, by their path from the repository's folder, as the mirror gives them now: what
+    /// another host needs to come to the same view. Roots are there from the second one on.
+    ///
+    /// # Errors
+    ///
+    /// [`RemoteError::Fetch`]: the mirror has them no more.
+    pub fn metadata(&self, fetcher: &Fetcher) -> Result<Vec<(String, Vec<u8>)>, RemoteError> {
+        let snapshot = self.repository.snapshot().signed.version;
+        let targets = self.repository.targets().signed.version;
+        let roots = (2..=self.root_version()).map(|number| format!("{number}.root.json"));
+        let rest = [
+            "timestamp.json".to_owned(),
+            format!("{snapshot}.snapshot.json"),
+            format!("{targets}.targets.json"),
+        ];
+        let file = |name: String| {
+            let path = format!("dists/{}/tuf/{name}", self.suite);
+            let bytes = fetcher.bytes(&format!("{}/{path}", self.mirror()), transport::LIMIT)?;
+            Ok((path, bytes))
+        };
+        roots.chain(rest).map(file).collect()
     }
 
     /// The number of the publication.
@@ -179,8 +221,16 @@ impl Trusted {
         let target = self.repository.targets().signed.targets.get(&target).ok_or_else(unknown)?;
         let digest = target.hashes.sha256.as_ref().try_into().map_err(|_| unknown())?;
         let digest = Digest::from_bytes(digest);
-        let uri = format!("{}/targets/{digest}.{name}", self.mirror);
+        let uri = format!("{}/targets/{digest}.{name}", self.mirror());
         Ok(Wanted { uri, size: target.length, digest })
+    }
+
+    /// Where else a file is that is [`Trusted::wanted`]: at all mirrors, the believed one first. Its bytes are the same
+    /// wherever it is from.
+    pub fn everywhere(&self, wanted: &Wanted) -> Vec<Wanted> {
+        let path = wanted.uri.strip_prefix(self.mirror()).unwrap_or_default();
+        let at = |mirror: &String| Wanted { uri: format!("{mirror}{path}"), ..wanted.clone() };
+        self.mirrors.iter().map(at).collect()
     }
 
     /// How to fetch the index of all packages, which [`read_index`] reads.
@@ -192,13 +242,16 @@ impl Trusted {
         self.wanted(&format!("{}_main_binary-amd64_Packages.zst", self.suite))
     }
 
-    /// Fetches the index of all packages.
+    /// Fetches the index of all packages, from the first mirror that has it.
     ///
     /// # Errors
     ///
     /// [`RemoteError`]: it is not listed, cannot be fetched, or is malformed.
     pub fn index(&self, fetcher: &Fetcher) -> Result<Index, RemoteError> {
-        read_index(&self.suite, &fetcher.fetch(&self.index_file()?, &Silent)?)
+        let places = [self.everywhere(&self.index_file()?)];
+        let paths = fetcher.fetch_anywhere(&places, &Silent)?;
+        let path = paths.first().ok_or_else(|| RemoteError::NotListed(self.suite.clone()))?;
+        read_index(&self.suite, path)
     }
 
     /// How to fetch the package whose file the index calls `filename` (`pool/main/b/bash/bash_….deb`).
@@ -223,6 +276,11 @@ pub fn read_index(suite: &str, path: &Path) -> Result<Index, RemoteError> {
     let mut unpacked = zstd::Decoder::new(file).map_err(not_text)?;
     unpacked.read_to_string(&mut text).map_err(not_text)?;
     Ok(Index::parse(suite, text)?)
+}
+
+/// A mirror's URI without slashes at its end.
+fn trimmed(mirror: &str) -> &str {
+    mirror.trim_end_matches('/')
 }
 
 /// Copies the files of a folder, if it is there, to another one.

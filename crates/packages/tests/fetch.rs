@@ -93,14 +93,47 @@ fn a_server_that_always_cuts_at_the_same_byte_is_given_up() {
 fn a_server_that_stalls_is_given_up() {
     let scene = scene();
     let error = scene.fetch(Fault::Stall(10)).unwrap_err();
-    assert!(error.to_string().ends_with("the server sent nothing for 0.2 s"), "{error}");
+    assert!(
+        error.to_string().ends_with("the server sent nothing, or next to nothing, for 0.2 s"),
+        "{error}"
+    );
     assert!(error.hint().is_some());
+}
+
+#[test]
+fn a_server_that_brings_next_to_nothing_is_given_up() {
+    let error = scene().fetch(Fault::Drip).unwrap_err();
+    assert!(matches!(error, FetchError::Stalled { .. }), "{error}");
+}
+
+#[test]
+fn what_one_place_lacks_or_changes_is_asked_of_the_next() {
+    let scene = scene();
+    let put = |path: &str, text: &str| {
+        scene.server.put(path, text);
+        let uri = format!("{}/{path}", scene.server.uri());
+        Wanted { uri, size: text.len() as u64, digest: Digest::of(text.as_bytes()) }
+    };
+    let places = [
+        vec![put("one", "1")],
+        vec![put("two", "2"), put("other/two", "2")],
+        vec![put("three", "3"), put("other/three", "3")],
+    ];
+    scene.server.remove("three");
+    scene.server.fault("two", Fault::Tamper);
+    let paths = scene.fetcher.fetch_anywhere(&places, &Silent).unwrap();
+    let texts: Vec<_> = paths.iter().map(|path| std::fs::read_to_string(path).unwrap()).collect();
+    assert_eq!(texts, ["1", "2", "3"]);
+    let nowhere = [vec![put("four", "4"), put("other/four", "4")]];
+    ["four", "other/four"].iter().for_each(|path| scene.server.remove(path));
+    let error = scene.fetcher.fetch_anywhere(&nowhere, &Silent).unwrap_err();
+    assert!(matches!(&error, FetchError::NotFound { uri } if uri.contains("other")), "{error}");
 }
 
 #[test]
 fn other_bytes_than_promised_are_refused_at_once() {
     for (fault, message) in [
-        (Fault::Tamper, "is not what the archive's signed index says"),
+        (Fault::Tamper, "is not what was promised"),
         (Fault::TooLong, "is longer than the 200.0 kB that it should have"),
     ] {
         let scene = scene();

@@ -23,7 +23,7 @@ pub(crate) fn begin(store: &Store, kernel: &str) -> Result<Choice, StoreError> {
     // Before anything of it can fail: a generation that cannot even be stacked has been tried, too.
     let attempts = store.count_attempt(&choice)?;
     let generation = choice.generation;
-    let text = told(&choice);
+    let text = choice.told();
     match &choice.why {
         Why::Wanted => log::info(&text),
         Why::NothingElse => log::warning(&text),
@@ -64,21 +64,6 @@ fn add_note(store: &Store, generation: Generation, text: &str) {
     }
 }
 
-/// Why the chosen generation boots.
-fn told(choice: &Choice) -> String {
-    let generation = choice.generation;
-    match &choice.why {
-        Why::Wanted => format!("{generation} is wanted\n"),
-        Why::NothingElse => {
-            format!("{generation} boots although it should not: there is nothing else\n")
-        }
-        Why::FellBack { from, reason } => {
-            let hint = reason.hint().map(|hint| format!("hint: {hint}\n")).unwrap_or_default();
-            format!("{generation} boots in place of {from}, which {}\n{hint}", reason.with_causes())
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use base::Digest;
@@ -90,12 +75,12 @@ mod tests {
     #[test]
     fn a_fall_back_is_told_with_its_reason_and_what_to_do() {
         let reason = Reason::Kernel { needed: "6.2".into(), running: "6.1".into() };
-        let text = told(&choice(Why::FellBack { from: Generation(5), reason }));
+        let text = choice(Why::FellBack { from: Generation(5), reason }).told();
         let expected = "generation 3 boots in place of generation 5, which needs kernel 6.2, 6.1 runs\n\
                         hint: choose the kernel 6.2 in the boot loader's menu\n";
         assert_eq!(text, expected);
         let reason = Reason::Attempts { attempts: 3 };
-        let text = told(&choice(Why::FellBack { from: Generation(5), reason }));
+        let text = choice(Why::FellBack { from: Generation(5), reason }).told();
         assert!(text.ends_with("which was tried 3 times and never found good\n"), "{text}");
     }
 

@@ -8,7 +8,7 @@ use base::Failure;
 use base::progress::Lines;
 use formats::PackageName;
 use host::Host;
-use host::transaction::{self, Asked};
+use host::transaction::{self, Asked, Outcome};
 use packages::change::{Selector, Wish};
 
 /// What all changes have in common.
@@ -20,6 +20,9 @@ pub(crate) struct How {
     /// Let the new generation wait for the next boot, even if it could be seen at once
     #[arg(long)]
     stage: bool,
+    /// Show what changes or goes at once, too, and restart the services that run from it
+    #[arg(long, conflicts_with = "stage")]
+    restart: bool,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -136,7 +139,7 @@ pub(crate) trait Verb {
 impl Upgrade {
     /// Of everything.
     pub(crate) fn of_all(json: bool) -> Self {
-        let how = How { dry_run: false, stage: false, json };
+        let how = How { dry_run: false, stage: false, restart: false, json };
         Self { packages: Vec::new(), security: false, download_only: false, how }
     }
 
@@ -252,11 +255,26 @@ fn make(
     host: &Host,
     out: &mut dyn Write,
 ) -> Result<(), Failure> {
-    let asked = Asked { words, wish, dry_run: how.dry_run, stage: how.stage };
+    let asked = how.asked(words, wish);
     let progress = Lines::new(std::io::stderr());
-    let outcome = transaction::run(host, &asked, &progress)?;
-    if how.json {
-        return crate::print::json(out, &outcome);
+    how.tell(&transaction::run(host, &asked, &progress)?, out)
+}
+
+impl How {
+    /// What is asked for, to be done so.
+    pub(crate) fn asked(self, words: String, wish: Wish) -> Asked {
+        Asked { words, wish, dry_run: self.dry_run, stage: self.stage, restart: self.restart }
     }
-    crate::print::text(out, &tell::text(&outcome))
+
+    /// Tells what became of it.
+    ///
+    /// # Errors
+    ///
+    /// If that cannot be written.
+    pub(crate) fn tell(self, outcome: &Outcome, out: &mut dyn Write) -> Result<(), Failure> {
+        if self.json {
+            return crate::print::json(out, outcome);
+        }
+        crate::print::text(out, &tell::text(outcome))
+    }
 }

@@ -3,28 +3,34 @@
 //! Each command is a file: its arguments, its doc comments as help text, one call into a library.
 
 mod advisories;
+mod bundle;
 mod change;
 mod completion;
 mod depends;
 mod diff;
 mod download;
+mod etc;
 mod files;
 mod gc;
 mod health;
 mod history;
+mod hold;
 mod info;
 mod list;
 mod man;
 mod plan;
 mod print;
 mod refresh;
+mod repair;
 mod repo;
 mod rollback;
 mod search;
+mod soft_reboot;
 mod status;
 #[cfg(test)]
 mod trial;
 mod undo;
+mod updates;
 mod verify;
 
 use std::io::Write;
@@ -66,9 +72,11 @@ enum Command {
     History(history::History),
     Diff(diff::Diff),
     Rollback(rollback::Rollback),
+    SoftReboot(soft_reboot::SoftReboot),
     Undo(undo::Undo),
     Gc(gc::Gc),
     Verify(verify::Verify),
+    Repair(repair::Repair),
     Health(health::Health),
     List(list::List),
     Info(info::Info),
@@ -89,9 +97,21 @@ enum Command {
     Advisories(advisories::Advisories),
     Search(search::Search),
     Refresh(refresh::Refresh),
+    /// Look after what was edited in /etc
+    #[command(subcommand)]
+    Etc(etc::Command),
+    /// Carry a change on a file to a host that reaches no mirror
+    #[command(subcommand)]
+    Bundle(bundle::Command),
     /// Say where packages come from
     #[command(subcommand)]
     Repo(repo::Command),
+    /// Look after what the host takes by itself, as /etc/preon/updates.toml says
+    #[command(subcommand)]
+    Updates(updates::Command),
+    /// Keep automatic updates from restarting the host
+    #[command(subcommand)]
+    Hold(hold::Command),
     Completion(completion::Completion),
     Man(man::Man),
 }
@@ -105,9 +125,11 @@ impl Preon {
             Command::History(command) => command.run(&host()?, out),
             Command::Diff(command) => command.run(&host()?, out),
             Command::Rollback(command) => command.run(&host()?, out),
+            Command::SoftReboot(command) => command.run(&host()?, out),
             Command::Undo(command) => command.run(&host()?, out),
             Command::Gc(command) => command.run(&host()?, out),
             Command::Verify(command) => command.run(&host()?, out),
+            Command::Repair(command) => command.run(&host()?, out),
             Command::Health(command) => command.run(&host()?, out),
             Command::List(command) => command.run(&host()?, out),
             Command::Info(command) => command.run(&host()?, out),
@@ -128,7 +150,11 @@ impl Preon {
             Command::Advisories(command) => command.run(&host()?, out),
             Command::Search(command) => command.run(&root, out),
             Command::Refresh(command) => command.run(&root, out),
+            Command::Etc(command) => command.run(&host()?, out),
+            Command::Bundle(command) => command.run(&host()?, out),
             Command::Repo(command) => command.run(&root, out),
+            Command::Updates(command) => command.run(&root, out),
+            Command::Hold(command) => command.run(&root, out),
             Command::Completion(command) => command.run(out),
             Command::Man(command) => command.run(out),
         }

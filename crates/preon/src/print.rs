@@ -47,6 +47,11 @@ pub(crate) fn table<const N: usize>(
     text(out, &all().map(line).collect::<String>())
 }
 
+/// Now, in seconds since 1970.
+pub(crate) fn now() -> u64 {
+    jiff::Timestamp::now().as_second().try_into().unwrap_or_default()
+}
+
 /// A moment for people, in UTC: `2026-11-27 22:15`.
 pub(crate) fn moment(seconds: u64) -> String {
     let time = i64::try_from(seconds).ok().and_then(|it| jiff::Timestamp::from_second(it).ok());

@@ -7,7 +7,7 @@ use generations::Generation;
 use serde_json::json;
 
 use crate::print;
-use host::Host;
+use host::{Host, etc};
 
 /// Let an older generation boot next; nothing that runs changes before
 ///
@@ -71,6 +71,9 @@ impl Rollback {
 pub(crate) fn switch(host: &Host, target: Generation, dry_run: bool) -> Result<(), Failure> {
     host.store.check(target)?;
     if !dry_run {
+        if let Some(running) = host.running {
+            etc::keep(host, running, &format!("rollback {}", target.0))?;
+        }
         host.store.want(target)?;
     }
     Ok(())
@@ -82,7 +85,7 @@ pub(crate) fn told(host: &Host, target: Generation, dry_run: bool) -> String {
     let restart = if host.running == Some(target) || host.running.is_none() {
         ""
     } else {
-        ": restart the host to run it"
+        ": `preon soft-reboot` or a restart of the host runs it"
     };
     format!("{target} {would} next{restart}\n")
 }
@@ -99,7 +102,10 @@ mod tests {
         trial.stage_second();
         let wanted = || trial.store().wanted().unwrap().generation;
         let text = trial.run(&["rollback", "2", "--dry-run"]).unwrap();
-        assert_eq!(text, "generation 2 would boot next: restart the host to run it\n");
+        assert_eq!(
+            text,
+            "generation 2 would boot next: `preon soft-reboot` or a restart of the host runs it\n"
+        );
         assert_eq!(wanted(), Generation(1));
         trial.run(&["rollback", "2"]).unwrap();
         assert_eq!(wanted(), Generation(2));

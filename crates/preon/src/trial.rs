@@ -88,6 +88,13 @@ impl Trial {
         self.store().stage(&manifest, &[self.layer()]).unwrap();
     }
 
+    /// Adds a generation that needs the kernel of this release.
+    pub(crate) fn stage_kernel(&self, release: &str) -> Generation {
+        let mut manifest = manifest("build4");
+        manifest.kernel.release = release.into();
+        self.store().stage(&manifest, &[self.layer()]).unwrap()
+    }
+
     /// Says that generation `number` runs.
     pub(crate) fn runs(&self, number: u64) {
         let path = self.below(generations::RUNNING);

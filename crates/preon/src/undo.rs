@@ -58,7 +58,7 @@ mod tests {
         trial.store().want(Generation(2)).unwrap();
         trial.runs(2);
         let expected = "this would take back `remove libc6`\n\
-                        generation 1 would boot next: restart the host to run it\n";
+                        generation 1 would boot next: `preon soft-reboot` or a restart of the host runs it\n";
         assert_eq!(trial.run(&["undo", "--dry-run"]).unwrap(), expected);
         assert_eq!(trial.store().wanted().unwrap().generation, Generation(2));
         let json = trial.run(&["undo", "--json"]).unwrap();

@@ -8,6 +8,7 @@ mod namespace;
 pub mod schema;
 pub mod vm;
 pub mod wait;
+pub mod writes;
 
 pub use namespace::in_namespace;
 pub use vm::{Builder, Vm};

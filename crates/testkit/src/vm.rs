@@ -41,6 +41,7 @@ const SHUTDOWN: Duration = Duration::from_secs(180);
 #[derive(Debug)]
 pub struct Vm {
     qemu: Child,
+    machine: Builder,
     guest: Guest,
     files: Files,
     ports: Vec<(u16, u16)>,
@@ -124,11 +125,7 @@ impl Vm {
     /// [`VmError::Ended`], [`VmError::TimedOut`], [`VmError::NoVerdict`], or [`VmError::Degraded`]
     /// if a unit failed.
     pub fn try_wait_until_booted(&mut self, timeout: Duration) -> Result<(), VmError> {
-        until("the guest to answer SSH", timeout, || {
-            self.check_alive()?;
-            let connected = self.guest.is_connected().map_err(host("start ssh"))?;
-            Ok::<_, VmError>(connected.then_some(()))
-        })?;
+        self.try_wait_until_answered(timeout)?;
         if mem::take(&mut self.doubts_kvm) {
             acceleration::blame_kvm();
         }
@@ -140,6 +137,14 @@ impl Vm {
         }
         let units = self.try_run("systemctl list-units --failed --plain --no-legend")?;
         Err(VmError::Degraded { state, units })
+    }
+
+    fn try_wait_until_answered(&mut self, timeout: Duration) -> Result<(), VmError> {
+        until("the guest to answer SSH", timeout, || {
+            self.check_alive()?;
+            let connected = self.guest.is_connected().map_err(host("start ssh"))?;
+            Ok(connected.then_some(()))
+        })
     }
 
     /// Runs a command by the guest's root shell; gives back its standard output without the last
@@ -273,6 +278,61 @@ impl Vm {
         self.guest.disconnect();
     }
 
+    /// Restarts all of the guest but its kernel by this command, and waits until SSH answers again.
+    ///
+    /// # Panics
+    ///
+    /// If it does not, with what the command printed.
+    #[track_caller]
+    pub fn soft_reboot_by(&mut self, command: &str, timeout: Duration) {
+        const COUNT: &str = "systemctl show --property=SoftRebootsCount --value";
+        let before = self.run(COUNT);
+        // The connection may break before the command's end is told: only systemd's count counts.
+        let told = self.try_run_for(command, Duration::from_secs(60));
+        let restarted = self.try_wait_for_answer(COUNT, timeout, |count| count != before);
+        if let Err(error) = restarted {
+            panic!("{}; {told:?}", chain(&error));
+        }
+    }
+
+    /// Waits until the guest, however often it restarts meanwhile, gives the wanted answer to this command.
+    ///
+    /// # Panics
+    ///
+    /// If it does not.
+    #[track_caller]
+    pub fn wait_for_answer(
+        &mut self,
+        command: &str,
+        timeout: Duration,
+        wanted: impl Fn(&str) -> bool,
+    ) {
+        if let Err(error) = self.try_wait_for_answer(command, timeout, wanted) {
+            panic!("{}", chain(&error));
+        }
+    }
+
+    fn try_wait_for_answer(
+        &mut self,
+        command: &str,
+        timeout: Duration,
+        wanted: impl Fn(&str) -> bool,
+    ) -> Result<(), VmError> {
+        until(&format!("the wanted answer to `{command}`"), timeout, || {
+            self.check_alive()?;
+            if !self.guest.is_connected().map_err(host("start ssh"))? {
+                return Ok::<_, VmError>(None);
+            }
+            match self.try_run_for(command, Duration::from_secs(30)) {
+                Ok(answer) => Ok(wanted(&answer).then_some(())),
+                Err(_) => {
+                    self.guest.disconnect(); // it may have restarted
+                    Ok(None)
+                }
+            }
+        })
+    }
+
     /// Presses the reset button: the guest is not asked.
     ///
     /// # Panics
@@ -299,6 +359,24 @@ impl Vm {
             panic!("{}", chain(&error));
         }
         self.guest.disconnect();
+    }
+
+    /// Powers the guest off the orderly way and switches the machine on again: a cold boot.
+    ///
+    /// # Panics
+    ///
+    /// If it does not stop or start.
+    #[track_caller]
+    pub fn power_cycle(&mut self) {
+        let cycle = |vm: &mut Self| {
+            vm.try_power_off()?;
+            vm.guest.disconnect();
+            vm.qemu = vm.machine.spawn(&vm.files, vm.acceleration)?;
+            vm.find_guest()
+        };
+        if let Err(error) = cycle(self) {
+            panic!("{}", chain(&error));
+        }
     }
 
     /// Powers the guest off the orderly way.
@@ -408,7 +486,15 @@ impl Vm {
         Qmp::connect(&self.files.at("qmp")).map_err(host(attempt))
     }
 
-    /// Waits until QEMU is there, and asks which of the host's ports it took.
+    /// Waits until QEMU is there, and prepares to talk to its guest.
+    fn find_guest(&mut self) -> Result<(), VmError> {
+        self.find_ports()?;
+        let port = self.forwarded(22).unwrap_or_default();
+        self.guest = Guest::new(&self.files.folder, port);
+        self.guest.configure().map_err(host("write the configuration of ssh"))
+    }
+
+    /// Asks QEMU which of the host's ports it took.
     fn find_ports(&mut self) -> Result<(), VmError> {
         let mut qmp = until("QEMU to start", Duration::from_secs(30), || {
             self.check_alive()?;

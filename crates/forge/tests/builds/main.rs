@@ -194,7 +194,7 @@ fn an_archive_that_is_not_genuine_is_refused_and_nothing_of_it_is_kept() {
             fs::write(it.path("keyring.pgp"), Repository::empty("x", it.now).keyring()).unwrap();
         }),
         ("it expired on ", |it| it.expire(&[demo("2")])),
-        ("is not what the archive's signed index says", |it| it.fault(&it.archive.by_hash(), Fault::Tamper)),
+        ("is not what was promised", |it| it.fault(&it.archive.by_hash(), Fault::Tamper)),
         ("is cut short", |it| it.fault(&it.archive.by_hash(), Fault::Cut(0))),
     ];
     for (message, change) in cases {
@@ -211,7 +211,7 @@ fn an_archive_that_is_not_genuine_is_refused_and_nothing_of_it_is_kept() {
 #[test]
 fn a_package_that_is_not_genuine_is_refused_and_nothing_of_it_is_kept() {
     for (fault, message) in [
-        (Fault::Tamper, "is not what the archive's signed index says"),
+        (Fault::Tamper, "is not what was promised"),
         (Fault::TooLong, "is longer than the"),
         (Fault::Cut(0), "is cut short"),
     ] {

@@ -7,7 +7,7 @@ use formats::Guid;
 use formats::manifest::Layer;
 use formats::verity::{Devices, Superblock};
 use sys::mapper::Target;
-use sys::{Filesystem, Limits, LoopDevice, Mapper, block};
+use sys::{Filesystem, Limits, LoopDevice, Mapper, block, mount};
 
 use super::{Cause, StackError, folder};
 use crate::store::Store;
@@ -39,7 +39,8 @@ impl OpenLayer {
         }
     }
 
-    /// Mounts a layer of the store below `run`.
+    /// Mounts a layer of the store below `run`; one that is mounted there is taken as it is, as its every read is
+    /// verified.
     ///
     /// Its devices go away by themselves when it is unmounted.
     pub(super) fn mount(
@@ -49,7 +50,12 @@ impl OpenLayer {
         run: &Path,
     ) -> Result<Self, StackError> {
         let open = Self::named(layer, run);
-        match open.verify(mapper, store, layer) {
+        let made = match mount::is_mounted(&open.mounted) {
+            Ok(true) => Ok(()),
+            Ok(false) => open.verify(mapper, store, layer),
+            Err(error) => Err(error.into()),
+        };
+        match made {
             Ok(()) => Ok(open),
             Err(cause) => {
                 let source = Box::new(cause);

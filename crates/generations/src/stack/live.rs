@@ -36,18 +36,31 @@ pub fn restack(
     let other = |cause: Cause| StackError::Other(Box::new(cause));
     let paths: Vec<PathBuf> = manifest.layers.iter().map(|layer| place(layer, run)).collect();
     let before = mounted(run).map_err(|error| other(error.into()))?;
-    let fill = || {
-        let mapper = Mapper::open().map_err(|error| other(error.into()))?;
-        for (layer, path) in manifest.layers.iter().zip(&paths) {
-            if !before.contains(path) {
-                OpenLayer::mount(&mapper, store, layer, run)?;
-            }
-        }
-        Ok(())
-    };
-    let done = fill().and_then(|()| show(&paths, usr).map_err(other));
+    let done = open(store, manifest, run).and_then(|()| show(&paths, usr).map_err(other));
     let keep = if done.is_ok() { paths.into_iter().collect() } else { before };
     forget(run, &keep).map_err(|error| other(error.into())).and(done)
+}
+
+/// Mounts the layers of `manifest` below `run`, those that are not.
+///
+/// # Errors
+///
+/// [`StackError`]; those that could be mounted stay so.
+pub fn open(store: &Store, manifest: &Manifest, run: &Path) -> Result<(), StackError> {
+    let mapper = Mapper::open().map_err(|error| StackError::Other(Box::new(error.into())))?;
+    for layer in &manifest.layers {
+        OpenLayer::mount(&mapper, store, layer, run)?;
+    }
+    Ok(())
+}
+
+/// Unmounts all layers below `run` that `manifest` does not name. Who still uses one of them keeps it until then.
+///
+/// # Errors
+///
+/// [`FileError`]; those that are left are tried again by the next one who calls this.
+pub fn close_others(manifest: &Manifest, run: &Path) -> Result<(), FileError> {
+    forget(run, &manifest.layers.iter().map(|layer| place(layer, run)).collect())
 }
 
 /// Some of the layers that are mounted, stacked by themselves: for looking at, until it is dropped.
@@ -129,7 +142,11 @@ fn show(layers: &[PathBuf], usr: &Path) -> Result<(), Cause> {
 fn mounted(run: &Path) -> Result<BTreeSet<PathBuf>, FileError> {
     let folder = run.join(layer::FOLDER);
     let mut found = BTreeSet::new();
-    for entry in folder.read_dir().map_err(FileError::at("read", &folder))? {
+    let entries = match folder.read_dir() {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(found),
+        entries => entries.map_err(FileError::at("read", &folder))?,
+    };
+    for entry in entries {
         let path = entry.map_err(FileError::at("read", &folder))?.path();
         if mount::is_mounted(&path)? {
             found.insert(path);

@@ -26,7 +26,7 @@ impl Host {
         Self { root, run, data, folder: dir }
     }
 
-    fn places(&self) -> Places<'_> {
+    pub(super) fn places(&self) -> Places<'_> {
         Places { root: &self.root, run: &self.run, data: &self.data }
     }
 

@@ -2,15 +2,14 @@
 //! and dropped again at the next boot by `generations::etc`.
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::io::ErrorKind;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
 
-use base::file::{self, FileError};
+use base::file::FileError;
 use generations::etc::{self, Copies};
 
 use crate::Host;
+use crate::etc::Entry;
 
 /// Copies the defaults of the mounted `layer` into `/etc`, but for what the host has edited; returns the units that
 /// they enable.
@@ -33,7 +32,8 @@ pub(super) fn copy(host: &Host, layer: &Path) -> Result<BTreeSet<String>, FileEr
     }
     copies.write(&data)?; // before they are there: what is noted and not copied harms nobody
     for name in &fresh {
-        place(&defaults.join(name), &etc.join(name))?;
+        let from = defaults.join(name);
+        Entry::read(&from)?.place(&from, &etc.join(name))?;
     }
     Ok(fresh.iter().filter_map(|name| enabled(name)).collect())
 }
@@ -68,32 +68,6 @@ fn names(root: &Path, folder: &Path) -> Result<Vec<PathBuf>, FileError> {
     Ok(found)
 }
 
-/// Puts a copy of the file or link `from` at `to`, whatever is there.
-fn place(from: &Path, to: &Path) -> Result<(), FileError> {
-    let folder = to.parent().unwrap_or(to);
-    file::create_dir_all(folder)?;
-    let about = from.symlink_metadata().map_err(FileError::at("read", from))?;
-    if about.is_symlink() {
-        let target = fs::read_link(from).map_err(FileError::at("read", from))?;
-        match fs::remove_file(to) {
-            Err(error) if error.kind() != ErrorKind::NotFound => {
-                return Err(FileError::at("replace", to)(error));
-            }
-            _ => {}
-        }
-        return symlink(target, to).map_err(FileError::at("create the link", to));
-    }
-    let mut staged = file::Staged::create(to)?;
-    std::io::copy(&mut fs::File::open(from).map_err(FileError::at("read", from))?, staged.file())
-        .map_err(FileError::at("write", to))?;
-    let path = staged.path().to_owned();
-    let mode = fs::Permissions::from_mode(about.mode() & 0o7777);
-    chown(&path, Some(about.uid()), Some(about.gid()))
-        .map_err(FileError::at("give away", &path))?;
-    fs::set_permissions(&path, mode).map_err(FileError::at("set the permissions of", &path))?;
-    staged.commit()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -111,20 +85,5 @@ mod tests {
         for (path, unit) in cases {
             assert_eq!(enabled(Path::new(path)).as_deref(), unit, "{path}");
         }
-    }
-
-    #[test]
-    fn a_copy_has_the_defaults_bytes_and_mode_and_links_stay_links() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = |name: &str| dir.path().join(name);
-        fs::write(path("from"), "new").unwrap();
-        fs::set_permissions(path("from"), fs::Permissions::from_mode(0o640)).unwrap();
-        fs::write(path("to"), "old").unwrap();
-        place(&path("from"), &path("to")).unwrap();
-        assert_eq!(fs::read_to_string(path("to")).unwrap(), "new");
-        assert_eq!(path("to").metadata().unwrap().mode() & 0o7777, 0o640);
-        symlink("/nowhere", path("link")).unwrap();
-        place(&path("link"), &path("to")).unwrap();
-        assert_eq!(fs::read_link(path("to")).unwrap(), Path::new("/nowhere"));
     }
 }

@@ -1,14 +1,12 @@
 //! What follows from a host's health for the generation that it booted.
 
 use base::Explain;
-use base::file::{self, FileError};
+use base::file::FileError;
+use generations::stack::live;
 use generations::{Generation, StoreError};
 
 use super::{Report, units};
-use crate::Host;
-
-/// The release of the kernel that runs.
-const KERNEL: &str = "/proc/sys/kernel/osrelease";
+use crate::{Host, soft_reboot};
 
 /// What becomes of the generation that runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,6 +79,9 @@ pub fn settle(host: &Host, report: &Report) -> Result<Verdict, SettleError> {
     {
         units::remember(&host.root, failed)?;
     }
+    // After a soft reboot, those of the generation that ran before; whoever mounts the next ones tries again.
+    let _ =
+        live::close_others(&host.store.manifest(generation)?, &host.root.below(generations::RUN));
     Ok(verdict)
 }
 
@@ -96,9 +97,9 @@ fn condemn_or_spare(
     report: &Report,
 ) -> Result<Verdict, SettleError> {
     host.store.note_failure(generation, &report.complaint())?;
-    let kernel = file::read_text(&host.root.below(KERNEL))?;
+    let kernel = soft_reboot::kernel(host)?;
     if host.store.wanted()?.good != generation
-        && let Some(then) = host.store.successor(generation, kernel.trim())?
+        && let Some(then) = host.store.successor(generation, &kernel)?
     {
         return Ok(Verdict::Restart { generation, then });
     }

@@ -53,7 +53,7 @@ fn what_is_not_well_is_told_with_what_the_check_printed() {
     assert!(!report.is_good());
     assert_eq!(
         report.complaint(),
-        "units: failed: a.service\n  | hint: systemctl status a.service\n\
+        "units: failed or restarted again and again: a.service\n  | hint: systemctl status a.service\n\
          50-b: exit status: 3\n  | one\n  | two\n\
          60-c: cannot start: No such file or directory (os error 2)\n"
     );

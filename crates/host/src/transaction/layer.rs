@@ -75,15 +75,17 @@ fn request(
     prepared: &Prepared,
     progress: &dyn Progress,
 ) -> Result<(Request, Workshop), Failure> {
-    let (wanted, suites): (Vec<_>, Vec<_>) = prepared.downloads.iter().cloned().unzip();
+    let (places, suites): (Vec<_>, Vec<_>) = prepared.downloads.iter().cloned().unzip();
+    let wanted: Vec<_> = places.iter().filter_map(|it| it.first()).collect();
     let room: u64 = wanted.iter().map(|wanted| wanted.size).sum();
     let grows = u64::try_from(prepared.transaction.installed_bytes).unwrap_or_default();
     demand_room(host, room.saturating_mul(2).saturating_add(grows))?;
-    let paths = prepared.fetcher.fetch_all(&wanted, progress)?;
-    let inputs = paths.into_iter().zip(&wanted).zip(suites);
+    let paths = prepared.sources.fetcher.fetch_anywhere(&places, progress)?;
+    let inputs = paths.into_iter().zip(wanted).zip(suites);
     let inputs = inputs.map(|((deb, wanted), suite)| Input { deb, digest: wanted.digest, suite });
 
     let shown = Shown::read(&host.usr)?;
+    demand_truth(host, before, &shown)?;
     let kept = shown.packages.iter().filter(|it| prepared.kept.contains(it.control().name()));
     let kept: Vec<_> = kept.cloned().collect();
     let names: BTreeSet<_> = kept.iter().map(|it| it.control().name().clone()).collect();
@@ -135,6 +137,19 @@ pub(crate) fn name(
         hasher.field(digest.as_bytes());
     }
     format!("{DELTA}{}", hasher.finish().short())
+}
+
+/// Refuses a manifest that contradicts what is seen, which the kernel has verified: somebody has edited it.
+fn demand_truth(host: &Host, manifest: &Manifest, shown: &Shown) -> Result<(), Failure> {
+    for package in &shown.packages {
+        let control = package.control();
+        let said = manifest.packages.iter().find(|it| it.name == *control.name());
+        if !said.is_some_and(|it| it.version == *control.version() && it.deb == package.digest()) {
+            let (generation, package) = (host.current()?, control.name().clone());
+            return Err(ChangeError::Edited { generation, package }.into());
+        }
+    }
+    Ok(())
 }
 
 /// Refuses what the disk has no room for, before it is begun.

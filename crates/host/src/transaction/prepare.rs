@@ -4,15 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use base::Failure;
-use base::file;
+use base::file::{self, FileError};
 use formats::manifest::Manifest;
 use formats::{PackageName, Version};
 use packages::change::{Chosen, Host as Installed, State, Wish};
 use packages::fetch::{Fetcher, Wanted};
 use packages::index::Stanza;
 
-use super::{ChangeError, Transaction, kernels, restarts};
+use super::{ChangeError, Transaction, kernels};
 use crate::Host;
+use crate::bundle::Bundle;
 use crate::repositories::{Opened, Repositories};
 
 /// What a host cannot be without, whoever asks; what these need stays with them.
@@ -28,15 +29,45 @@ const PROTECTED: [&str; 8] = [
 ];
 
 /// A change that was worked out.
-pub(super) struct Prepared {
-    pub(super) transaction: Transaction,
-    /// What to fetch, with the suite that it is from.
-    pub(super) downloads: Vec<(Wanted, String)>,
+pub(crate) struct Prepared {
+    pub(crate) transaction: Transaction,
+    /// What to fetch, each from several places, with the suite that it is from.
+    pub(crate) downloads: Vec<(Vec<Wanted>, String)>,
     /// What stays as it is.
     pub(super) kept: BTreeSet<PackageName>,
     pub(super) automatic: BTreeSet<PackageName>,
     pub(super) pins: BTreeMap<PackageName, Version>,
-    pub(super) fetcher: Arc<Fetcher>,
+    pub(crate) sources: Sources,
+}
+
+/// Where packages may come from instead of where repositories are said to be: mirrors, by suite.
+pub(crate) type Mirrors = BTreeMap<String, Vec<String>>;
+
+/// Repositories that were asked just now.
+pub(crate) struct Sources {
+    pub(crate) fetcher: Arc<Fetcher>,
+    pub(crate) opened: Vec<Opened>,
+}
+
+impl Sources {
+    /// Asks all repositories; with a `bundle`, those of its suites, there.
+    pub(crate) fn open(host: &Host, bundle: Option<&Bundle>) -> Result<Self, Failure> {
+        let repositories = Repositories(&host.root);
+        let fetcher = repositories.fetcher(host.fetch.clone())?;
+        let mut opened = Vec::new();
+        for name in repositories.some()? {
+            let mut configured = repositories.configured(&name)?;
+            if let Some(bundle) = bundle {
+                let Some(uris) = bundle.mirrors.get(&configured.suite) else { continue };
+                configured.uris.clone_from(uris);
+            }
+            opened.push(repositories.open(&name, configured, &fetcher)?);
+        }
+        match bundle {
+            Some(bundle) if opened.is_empty() => Err(bundle.foreign().into()),
+            _ => Ok(Self { fetcher, opened }),
+        }
+    }
 }
 
 /// What is installed on the host that runs `manifest`.
@@ -45,54 +76,56 @@ pub(super) struct Prepared {
 ///
 /// If its lists cannot be read, or contradict each other.
 pub fn state(host: &Host, manifest: &Manifest) -> Result<State, Failure> {
-    let status = file::read_text(&host.usr.join("lib/preon/dpkg/status"))?;
-    let protected = PROTECTED.iter().filter_map(|name| name.parse().ok()).collect();
-    Ok(State::read(manifest, &status, protected)?)
+    state_of(manifest, &status(host)?)
 }
 
-/// Asks the repositories and works out what the wish means.
-pub(super) fn prepare(host: &Host, manifest: &Manifest, wish: &Wish) -> Result<Prepared, Failure> {
-    let repositories = Repositories(&host.root);
-    let fetcher = repositories.fetcher()?;
-    let mut opened = Vec::new();
-    for name in repositories.some()? {
-        opened.push(repositories.open(&name, &fetcher)?);
-    }
-    let mut state = state(host, manifest)?;
+/// The list of packages of what is seen.
+pub(crate) fn status(host: &Host) -> Result<String, FileError> {
+    file::read_text(&host.usr.join("lib/preon/dpkg/status"))
+}
+
+/// What is installed on a host with this manifest and this list of packages.
+pub(crate) fn state_of(manifest: &Manifest, status: &str) -> Result<State, Failure> {
+    let protected = PROTECTED.iter().filter_map(|name| name.parse().ok()).collect();
+    Ok(State::read(manifest, status, protected)?)
+}
+
+/// Works out what the wish means for what is installed.
+pub(crate) fn prepare(
+    sources: Sources,
+    (manifest, mut state): (&Manifest, State),
+    wish: &Wish,
+) -> Result<Prepared, Failure> {
     let held: Vec<_> = kernels(manifest).filter(|it| !state.pins.contains_key(&it.name)).collect();
     state.pins.extend(held.iter().map(|it| (it.name.clone(), it.version.clone())));
-    let plan = Installed::new(&state, opened.iter().map(|it| &it.index))?.plan(wish)?;
+    let plan = Installed::new(&state, sources.opened.iter().map(|it| &it.index))?.plan(wish)?;
     let mut pins = plan.pins.clone();
     held.iter().for_each(|package| drop(pins.remove(&package.name)));
-    let mut transaction = Transaction::of(&plan);
-    transaction.restarts = restarts::of(host, &transaction.replaced())?;
-    let mut prepared = Prepared {
-        transaction,
-        downloads: Vec::new(),
-        kept: BTreeSet::new(),
-        automatic: plan.automatic.clone(),
-        pins,
-        fetcher,
-    };
+    let (mut downloads, mut kept) = (Vec::new(), BTreeSet::new());
     for chosen in &plan.packages {
         match chosen {
-            Chosen::Kept(stanza) => drop(prepared.kept.insert(stanza.package_name()?)),
+            Chosen::Kept(stanza) => drop(kept.insert(stanza.package_name()?)),
             Chosen::Fetched(stanza) => {
-                prepared.downloads.push((wanted(*stanza, &opened)?, stanza.suite().to_owned()));
+                let places = wanted(*stanza, &sources.opened)?;
+                downloads.push((places, stanza.suite().to_owned()));
             }
         }
     }
-    Ok(prepared)
+    let transaction = Transaction::of(&plan);
+    let automatic = plan.automatic.clone();
+    drop(plan);
+    Ok(Prepared { transaction, downloads, kept, automatic, pins, sources })
 }
 
-/// How to fetch a package; the repository whose index names it must vouch for the same bytes.
-pub(crate) fn wanted(stanza: Stanza<'_>, opened: &[Opened]) -> Result<Wanted, Failure> {
+/// Where to fetch a package; the repository whose index names it must vouch for the same bytes.
+pub(crate) fn wanted(stanza: Stanza<'_>, opened: &[Opened]) -> Result<Vec<Wanted>, Failure> {
     let download = stanza.download()?;
-    let listed = opened.iter().filter_map(|it| it.trusted.package(&download.filename).ok());
+    let listed =
+        opened.iter().filter_map(|it| Some((it, it.trusted.package(&download.filename).ok()?)));
     let mut contradicted = false;
-    for wanted in listed {
+    for (from, wanted) in listed {
         if wanted.digest == download.digest && wanted.size == download.size {
-            return Ok(wanted);
+            return Ok(from.trusted.everywhere(&wanted));
         }
         contradicted = true;
     }

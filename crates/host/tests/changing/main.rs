@@ -3,8 +3,17 @@
 #![allow(missing_docs, unreachable_pub)]
 
 mod asking;
+mod bundle;
+mod etc;
+mod full;
 mod housekeeping;
+mod mirrors;
+#[path = "../../../packages/tests/archive/server.rs"]
+#[allow(dead_code)]
+mod server;
+mod tls;
 mod world;
+mod wrong;
 
 use std::fs;
 
@@ -87,7 +96,13 @@ fn what_is_installed_comes_in_one_layer_and_what_is_removed_goes_with_what_only_
 fn an_upgrade_takes_the_new_version_and_tells_which_flaws_it_closes() {
     let world = world();
     world.publish(&[BASE_2, LIBBASE, ("libbase", "2-1+0preon1", "", &[("usr/lib/libbase", "2")])]);
-    let asked = Asked { words: "upgrade".into(), wish: upgrade(true), dry_run: true, stage: false };
+    let asked = Asked {
+        words: "upgrade".into(),
+        wish: upgrade(true),
+        dry_run: true,
+        stage: false,
+        restart: false,
+    };
     let before = world.everything();
     let told = world.ask(&asked).unwrap();
     let closes: Vec<_> = told.transaction.closes.iter().map(String::as_str).collect();
@@ -208,7 +223,7 @@ fn a_change_tells_which_services_run_from_what_it_replaces() {
     });
     world.publish(&[newer[0], newer[1], newer[2], newer[3], GIT, LIBGIT]);
     let write = |path: &str, text: &str| {
-        base::file::replace(&world.on_host(path), text.as_bytes()).unwrap()
+        base::file::replace(&world.on_host(path), text.as_bytes()).unwrap();
     };
     write("/sys/fs/cgroup/system.slice/lib.service/cgroup.procs", "7\n");
     write("/sys/fs/cgroup/system.slice/nested.service/deep/cgroup.procs", "8\n");
@@ -221,7 +236,8 @@ fn a_change_tells_which_services_run_from_what_it_replaces() {
     let told = |names: &[&str]| {
         let names: Vec<_> = names.iter().map(|name| name.parse().unwrap()).collect();
         let wish = Wish::Upgrade { names, security: false };
-        let asked = Asked { words: "upgrade".into(), wish, dry_run: true, stage: false };
+        let asked =
+            Asked { words: "upgrade".into(), wish, dry_run: true, stage: false, restart: false };
         let transaction = world.ask(&asked).unwrap().transaction;
         (transaction.restarts.join(" "), transaction.reboot)
     };
@@ -230,7 +246,13 @@ fn a_change_tells_which_services_run_from_what_it_replaces() {
     assert_eq!(told(&["service"]).0, "own@1.service");
     assert_eq!(told(&["script"]).0, "own@1.service");
     assert_eq!(told(&[]).0, "lib.service nested.service own@1.service");
-    let asked = Asked { words: String::new(), wish: install("git"), dry_run: true, stage: false };
+    let asked = Asked {
+        words: String::new(),
+        wish: install("git"),
+        dry_run: true,
+        stage: false,
+        restart: false,
+    };
     let transaction = world.ask(&asked).unwrap().transaction;
     assert_eq!((transaction.restarts.len(), transaction.reboot), (0, Reboot::None));
 }

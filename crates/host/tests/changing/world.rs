@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base::child::Program;
 use base::progress::Silent;
@@ -18,6 +18,7 @@ use host::{Host, Root, housekeeping};
 use packages::change::Wish;
 use packages::control::Control;
 use packages::deb::{Entry, Kind, Writer};
+use packages::fetch::FetchOptions;
 use packages::keys::Keys;
 use packages::publish::{self, publish};
 
@@ -51,9 +52,13 @@ pub fn deb((name, version, fields, files): Package<'_>) -> Vec<u8> {
 /// Everything lies in one folder, which goes away.
 pub struct World {
     dir: tempfile::TempDir,
+    /// What makes the host's layers.
+    pub mkfs: Program,
+    /// How the host fetches.
+    pub fetch: FetchOptions,
 }
 
-fn now() -> u64 {
+pub fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
 }
 
@@ -61,10 +66,20 @@ impl World {
     /// A host that runs generation 1 of these packages, of which the first one was asked for, and knows the
     /// publisher's repository, which has them.
     pub fn new(packages: &[Package<'_>]) -> Self {
-        let world = Self { dir: tempfile::tempdir().unwrap() };
-        Keys::create(&world.path("keys"), now()).unwrap();
+        Self::made_at(packages, now())
+    }
+
+    /// The same, but that keys and repository were made at this time.
+    pub fn made_at(packages: &[Package<'_>], at: u64) -> Self {
+        let fetch = FetchOptions {
+            attempts: 1,
+            stall: Duration::from_millis(300),
+            ..FetchOptions::default()
+        };
+        let world = Self { dir: tempfile::tempdir().unwrap(), mkfs: mkfs(), fetch };
+        Keys::create(&world.path("keys"), at).unwrap();
         let debs: Vec<_> = packages.iter().map(|package| world.keep(*package)).collect();
-        world.publish(packages);
+        world.publish_at(packages, at);
         world.install(debs);
         let configured = Configured { uris: vec![world.uri()], suite: SUITE.into() };
         let root = fs::read(world.path("keys/1.root.json")).unwrap();
@@ -85,8 +100,15 @@ impl World {
         self.root().below(path)
     }
 
-    fn uri(&self) -> String {
+    pub fn uri(&self) -> String {
         format!("file://{}", self.path("repository").display())
+    }
+
+    /// Lets the host know these mirrors, and no others.
+    pub fn mirrors(&self, uris: &[String]) {
+        let text = format!("uris = {uris:?}\nsuite = \"{SUITE}\"\n");
+        let path = self.on_host("/etc/preon/repositories/main.toml");
+        base::file::replace(&path, text.as_bytes()).unwrap();
     }
 
     fn keep(&self, package: Package<'_>) -> Input {
@@ -97,17 +119,20 @@ impl World {
         Input { deb, digest, suite: SUITE.into() }
     }
 
-    /// Lets the repository have these packages, and no others.
+    pub fn keys(&self) -> Keys {
+        Keys::open(&self.path("keys")).unwrap()
+    }
+
+    /// Lets the repository have these packages, too.
     pub fn publish(&self, packages: &[Package<'_>]) {
+        self.publish_at(packages, now());
+    }
+
+    fn publish_at(&self, packages: &[Package<'_>], now: u64) {
         let debs: Vec<_> = packages.iter().map(|package| self.keep(*package).deb).collect();
-        let (keys, folder) = (Keys::open(&self.path("keys")).unwrap(), self.path("repository"));
-        let request = publish::Request {
-            folder: &folder,
-            suite: SUITE,
-            debs: &debs,
-            keys: &keys,
-            now: now(),
-        };
+        let (keys, folder) = (self.keys(), self.path("repository"));
+        let request =
+            publish::Request { folder: &folder, suite: SUITE, debs: &debs, keys: &keys, now };
         publish(&request, &Silent).unwrap();
     }
 
@@ -132,7 +157,7 @@ impl World {
             },
         }
         .named();
-        let workshop = Workshop { folder, mkfs: mkfs() };
+        let workshop = Workshop { folder, mkfs: self.mkfs.clone() };
         let composed = compose::compose(&request, &workshop, &Silent).unwrap();
         let mut packages = composed.packages;
         packages[0].automatic = false;
@@ -166,7 +191,8 @@ impl World {
 
     /// The host as commands see it.
     pub fn host(&self) -> Host {
-        Host { mkfs: mkfs(), ..Host::open(&self.root()).unwrap() }
+        let (mkfs, fetch) = (self.mkfs.clone(), self.fetch.clone());
+        Host { mkfs, fetch, ..Host::open(&self.root()).unwrap() }
     }
 
     /// Shows at `/usr` what is wanted, as overlayfs would, and each layer by itself.
@@ -194,7 +220,7 @@ impl World {
 
     /// Makes a change; what people are told where that fails.
     pub fn change(&self, words: &str, wish: Wish) -> Result<Outcome, String> {
-        self.ask(&Asked { words: words.into(), wish, dry_run: false, stage: false })
+        self.ask(&Asked { words: words.into(), wish, dry_run: false, stage: false, restart: false })
     }
 
     /// Cleans up; what people are told where that fails.
@@ -216,6 +242,19 @@ impl World {
         transaction::run(&self.host(), asked, &Silent).map_err(told)
     }
 
+    /// Asks the repositories, and changes nothing.
+    pub fn ask_what_an_upgrade_would_be(&self) {
+        let wish = Wish::Upgrade { names: Vec::new(), security: false };
+        self.ask(&Asked {
+            words: String::new(),
+            wish,
+            dry_run: true,
+            stage: false,
+            restart: false,
+        })
+        .unwrap();
+    }
+
     /// The packages of a generation, each with its version and its layer's kind; `*` in front of those asked for.
     pub fn packages(&self, generation: u64) -> Vec<String> {
         let manifest = self.store().manifest(Generation(generation)).unwrap();
@@ -227,8 +266,8 @@ impl World {
         manifest.packages.iter().map(told).collect()
     }
 
-    /// All files of the host with their bytes, but for what it remembers of repositories, what is cached, and the
-    /// store's lock.
+    /// All files of the host with their bytes, but for what it remembers of repositories, what is cached, what is noted
+    /// of edits, and the store's lock.
     pub fn everything(&self) -> Vec<(PathBuf, Vec<u8>)> {
         let mut found = Vec::new();
         let mut folders = vec![self.path("host")];
@@ -236,7 +275,9 @@ impl World {
             for entry in fs::read_dir(folder).unwrap() {
                 let path = entry.unwrap().path();
                 let about = path.symlink_metadata().unwrap();
-                if path.ends_with("var/lib/preon") || path.ends_with("var/cache/preon") {
+                let skipped =
+                    ["var/lib/preon", "var/cache/preon", "data/etc/defaults", "data/etc/edited"];
+                if skipped.iter().any(|it| path.ends_with(it)) {
                     continue;
                 }
                 if about.is_dir() {
@@ -254,9 +295,19 @@ impl World {
 
 /// A program that stores the tar stream itself, filled up to whole blocks, as if it were EROFS.
 fn mkfs() -> Program {
-    let script = "for output; do :; done; \
-                  exec dd of=\"$output\" bs=4096 conv=sync iflag=fullblock status=none";
-    Program::from_words(["/bin/sh", "-c", script])
+    script(MKFS)
+}
+
+/// The same, with more for the shell to do before and afterwards.
+pub fn mkfs_between(before: &str, afterwards: &str) -> Program {
+    script(&format!("{before}\n{MKFS} || exit\n{afterwards}"))
+}
+
+const MKFS: &str = "for output; do :; done; \
+                    dd of=\"$output\" bs=4096 conv=sync iflag=fullblock status=none";
+
+fn script(text: &str) -> Program {
+    Program::from_words(["/bin/sh", "-c", text])
 }
 
 /// Unpacks a layer over what is in the folder `usr`.

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use base::ByteSize;
 use base::digest::Hasher;
@@ -10,6 +10,7 @@ use base::file::{FileError, Staged};
 use base::progress::Task;
 use ureq::Agent;
 use ureq::http::{Response, header};
+use ureq::tls::{PemItem, RootCerts};
 
 use super::{FetchError, FetchOptions, Wanted};
 
@@ -88,6 +89,7 @@ impl<'a> Part<'a> {
 pub(super) struct Transport {
     agent: Agent,
     stall: Duration,
+    slowest: u64,
 }
 
 impl Transport {
@@ -96,7 +98,12 @@ impl Transport {
             Some(uri) => Some(ureq::Proxy::new(uri).map_err(|_| FetchError::BadUri(uri.clone()))?),
             None => None,
         };
+        let mut tls = ureq::tls::TlsConfig::builder();
+        if let Some(pem) = &options.authorities {
+            tls = tls.root_certs(authorities(pem)?);
+        }
         let config = Agent::config_builder()
+            .tls_config(tls.build())
             .http_status_as_error(false)
             .proxy(proxy)
             .timeout_connect(Some(options.connect))
@@ -106,7 +113,7 @@ impl Transport {
             .timeout_per_write(Some(options.stall))
             .user_agent(concat!("preon/", env!("CARGO_PKG_VERSION")))
             .build();
-        Ok(Self { agent: config.into(), stall: options.stall })
+        Ok(Self { agent: config.into(), stall: options.stall, slowest: options.slowest })
     }
 
     /// Reads a whole file of at most `limit` bytes.
@@ -185,18 +192,68 @@ impl Transport {
             404 | 410 => return Err(FetchError::NotFound { uri: uri.to_owned() }),
             _ => return Err(FetchError::Status { uri: uri.to_owned(), status }),
         };
-        Ok((first, Box::new(response.into_body().into_reader())))
+        let reader = response.into_body().into_reader();
+        Ok((first, Box::new(Paced::new(reader, self.stall, self.slowest))))
     }
 
     fn broken(&self, uri: &str, source: io::Error) -> FetchError {
         use ureq::{Error, Timeout};
         let uri = uri.to_owned();
+        if source.get_ref().and_then(|inner| inner.downcast_ref::<TooSlow>()).is_some() {
+            return FetchError::Stalled { uri, silence: self.stall };
+        }
         match source.get_ref().and_then(|inner| inner.downcast_ref()) {
             Some(Error::Timeout(Timeout::PerRead | Timeout::PerWrite | Timeout::RecvResponse)) => {
                 FetchError::Stalled { uri, silence: self.stall }
             }
             _ => FetchError::Connection { uri, source },
         }
+    }
+}
+
+/// The certificates in a text of PEM, of which there is one at least.
+fn authorities(pem: &[u8]) -> Result<RootCerts, FetchError> {
+    let certificate = |item| match item {
+        Ok(PemItem::Certificate(certificate)) => Some(certificate),
+        _ => None,
+    };
+    let all: Vec<_> = ureq::tls::parse_pem(pem).filter_map(certificate).collect();
+    if all.is_empty() { Err(FetchError::BadAuthorities) } else { Ok(all.into()) }
+}
+
+/// A server that brings next to nothing.
+#[derive(Debug, thiserror::Error)]
+#[error("too slow")]
+struct TooSlow;
+
+/// A reader that gives up on a server that brings next to nothing.
+struct Paced<R> {
+    reader: R,
+    window: Duration,
+    /// How many bytes each window has to bring.
+    least: u128,
+    since: Instant,
+    bytes: u128,
+}
+
+impl<R: Read> Paced<R> {
+    fn new(reader: R, window: Duration, slowest: u64) -> Self {
+        let least = u128::from(slowest) * window.as_millis() / 1000;
+        Self { reader, window, least, since: Instant::now(), bytes: 0 }
+    }
+}
+
+impl<R: Read> Read for Paced<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.reader.read(buffer)?;
+        self.bytes += count as u128;
+        if count > 0 && self.since.elapsed() >= self.window {
+            if self.bytes < self.least {
+                return Err(io::Error::other(TooSlow));
+            }
+            (self.since, self.bytes) = (Instant::now(), 0);
+        }
+        Ok(count)
     }
 }
 

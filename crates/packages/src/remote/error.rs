@@ -100,6 +100,9 @@ pub enum Refusal {
     /// The clock went back since the last look at the repository.
     #[error("the clock of this machine stood later when the repository was last read")]
     ClockWentBack,
+    /// The memory cannot be written.
+    #[error("this host cannot remember its metadata")]
+    Memory,
     /// Anything else.
     #[error("its metadata cannot be verified")]
     Other,
@@ -110,6 +113,11 @@ fn list(errors: &[RemoteError]) -> String {
 }
 
 impl RemoteError {
+    /// Whether what was verified could not be remembered; no other mirror changes that.
+    pub(super) fn is_forgetful(&self) -> bool {
+        matches!(self, Self::Refused { refusal: Refusal::Memory, .. } | Self::File(_))
+    }
+
     /// What failed and why in one line, for lists of several.
     pub fn in_one_line(&self) -> String {
         let mut text = self.to_string();
@@ -135,7 +143,7 @@ impl Explain for RemoteError {
             Self::NotText(_) | Self::Index(_) => {
                 Some("whoever publishes the repository has to publish it anew".into())
             }
-            Self::Fetch(error @ FetchError::BadUri(_)) => error.hint(),
+            Self::Fetch(error @ (FetchError::BadUri(_) | FetchError::File(_))) => error.hint(),
             Self::Fetch(_) => Some("check the network, or name another mirror".into()),
             Self::File(error) => error.hint(),
         }
@@ -169,6 +177,9 @@ impl Refusal {
             Self::ClockWentBack => {
                 "set the clock; if it stood too late the last time, remove `seen/latest_known_time.json` from the folder in which the repository is remembered"
             }
+            Self::Memory => {
+                "free space on the disk that holds /var, or see whether it can be written"
+            }
             Self::Other => "take another mirror, and tell the publisher",
         }
     }
@@ -186,6 +197,10 @@ impl Refusal {
             }
             E::ParseTrustedMetadata { .. } | E::VerifyTrustedMetadata { .. } => Self::Root,
             E::SystemTimeSteppedBackward { .. } => Self::ClockWentBack,
+            E::DatastoreCreate { .. }
+            | E::DatastoreOpen { .. }
+            | E::DatastoreRemove { .. }
+            | E::DatastoreSerialize { .. } => Self::Memory,
             _ => Self::Other,
         }
     }

@@ -12,7 +12,7 @@ use super::Refusal;
 use crate::fetch::{FetchError, Fetcher};
 
 /// The largest file of metadata, in bytes: a target takes about 250, and there are as many as versions of packages.
-const LIMIT: u64 = 64 << 20;
+pub(super) const LIMIT: u64 = 64 << 20;
 
 /// Metadata, one file at a time. It blocks: nothing else runs meanwhile.
 #[derive(Clone, Debug)]

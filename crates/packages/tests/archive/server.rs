@@ -17,6 +17,8 @@ pub enum Fault {
     CutOnceWithoutRanges(usize),
     /// Sends this many bytes and then nothing, for as long as the client stays.
     Stall(usize),
+    /// Sends a byte every now and then, for as long as the client stays.
+    Drip,
     /// Changes the last byte.
     Tamper,
     /// Sends one more byte.
@@ -172,6 +174,7 @@ fn answer(mut stream: &TcpStream, shared: &Shared) -> std::io::Result<()> {
     }
     let rest = &content[start..];
     match fault {
+        Some(Fault::Drip) => return drip(stream, rest),
         Some(
             Fault::Cut(count)
             | Fault::CutOnce(count)
@@ -184,6 +187,18 @@ fn answer(mut stream: &TcpStream, shared: &Shared) -> std::io::Result<()> {
         shared.state.lock().unwrap().stalled += 1;
         shared.changed.notify_all();
         stream.read_to_end(&mut Vec::new())?; // until the client closes the connection
+    }
+    Ok(())
+}
+
+/// Sends a byte whenever the client has said nothing for a moment, until it closes the connection.
+fn drip(mut stream: &TcpStream, bytes: &[u8]) -> std::io::Result<()> {
+    stream.set_read_timeout(Some(std::time::Duration::from_millis(20)))?;
+    for byte in bytes {
+        stream.write_all(&[*byte])?;
+        if matches!(stream.read(&mut [0]), Ok(0)) {
+            break;
+        }
     }
     Ok(())
 }

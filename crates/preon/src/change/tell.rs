@@ -31,8 +31,13 @@ pub(super) fn text(outcome: &Outcome) -> String {
         (Some(number), Activation::AtOnce) => {
             format!("generation {number} runs; nothing was restarted\n")
         }
+        (Some(number), Activation::Restarted) => {
+            format!("generation {number} runs, and what runs from it was restarted\n")
+        }
         (Some(number), _) => {
-            format!("generation {number} boots next: restart the host to run it\n")
+            format!(
+                "generation {number} boots next: `preon soft-reboot` or a restart of the host runs it\n"
+            )
         }
     };
     text
@@ -135,7 +140,12 @@ mod tests {
         );
         let next = told(&transaction, Some(2), Activation::NextBoot);
         assert!(next.contains("upgrade    bash 1 -> 2: CVE-2026-0001\n"), "{next}");
-        assert!(next.ends_with("generation 2 boots next: restart the host to run it\n"), "{next}");
+        assert!(
+            next.ends_with(
+                "generation 2 boots next: `preon soft-reboot` or a restart of the host runs it\n"
+            ),
+            "{next}"
+        );
         let fetched = fetched(&transaction);
         assert!(
             fetched.ends_with("1.0 kB are fetched and verified; nothing was changed\n"),

@@ -109,9 +109,13 @@ impl Guest {
         ssh
     }
 
-    /// Writes the key pair and the client's configuration; returns the public key.
-    pub(super) fn prepare(folder: &Path) -> io::Result<Vec<u8>> {
+    /// Writes the key pair, a copy of `known` if there is one; returns the public key.
+    pub(super) fn prepare(folder: &Path, known: Option<&Path>) -> io::Result<Vec<u8>> {
         let key = folder.join("key");
+        if let Some(known) = known {
+            fs::copy(known, &key)?; // with its mode
+            return fs::read(known.with_extension("pub"));
+        }
         let made = Command::new("ssh-keygen")
             .args(["-q", "-t", "ed25519", "-N", "", "-C", "testkit", "-f"])
             .arg(&key)

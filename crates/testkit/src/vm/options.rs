@@ -33,6 +33,8 @@ pub struct Builder {
     pub(super) kernel: Option<DirectKernel>,
     pub(super) report: bool,
     pub(super) count_instructions: bool,
+    pub(super) write_log: Option<PathBuf>,
+    pub(super) key: Option<PathBuf>,
     pub(super) acceleration: Option<Acceleration>,
     pub(super) qemu: PathBuf,
 }
@@ -62,6 +64,8 @@ impl Builder {
             kernel: None,
             report: false,
             count_instructions: false,
+            write_log: None,
+            key: None,
             acceleration: None,
             qemu: "qemu-system-x86_64".into(),
         }
@@ -150,6 +154,21 @@ impl Builder {
         self.acceleration(Acceleration::Emulated)
     }
 
+    /// Opens the guest with this SSH key, whose public half lies beside it with the ending `pub`: for a disk that a machine
+    /// with that key booted before, because a guest keeps the first key that it was given.
+    #[must_use]
+    pub fn key(mut self, key: &Path) -> Self {
+        self.key = Some(key.to_owned());
+        self
+    }
+
+    /// Writes all that the guest writes to its first disk to this file, for [`crate::writes::WriteLog`].
+    #[must_use]
+    pub fn log_writes(mut self, log: &Path) -> Self {
+        self.write_log = Some(log.to_owned());
+        self
+    }
+
     /// What the guest is handed beside the SSH key.
     pub(super) fn all_credentials(&self) -> Vec<(String, Vec<u8>)> {
         let mut all = self.credentials.clone();
@@ -208,7 +227,10 @@ pub(super) fn arguments(machine: &Builder, files: &Files, accel: Acceleration) -
     let drive = "if=none,format=qcow2,cache=unsafe,discard=unmap";
     for index in 0..=machine.extra_disks.len() {
         let file = path(&overlay(index));
-        add("-drive", format!("{drive},id=disk{index},file={file}"));
+        match &machine.write_log {
+            Some(log) if index == 0 => logged_disk(&mut add, &file, log),
+            _ => add("-drive", format!("{drive},id=disk{index},file={file}")),
+        }
         add("-device", format!("virtio-blk-pci,drive=disk{index},bootindex={index}"));
     }
     let forward = |(host, guest)| format!(",hostfwd=tcp:127.0.0.1:{host}-:{guest}");
@@ -238,6 +260,15 @@ pub(super) fn arguments(machine: &Builder, files: &Files, accel: Acceleration) -
     }
     words.extend(["-nodefaults", "-display", "none"].map(str::to_owned));
     words.into_iter().map(OsString::from).collect()
+}
+
+/// The first disk, all writes to which are logged.
+fn logged_disk(add: &mut impl FnMut(&str, String), file: &str, log: &Path) {
+    let unsafe_file = "cache.no-flush=on,driver=file"; // the guest's flushes are logged all the same
+    add("-blockdev", format!("{unsafe_file},node-name=log0,filename={}", log.display()));
+    let image = format!("driver=qcow2,file.driver=file,file.filename={file}");
+    add("-blockdev", format!("{image},cache.no-flush=on,node-name=image0"));
+    add("-blockdev", "driver=blklogwrites,node-name=disk0,file=image0,log=log0".into());
 }
 
 /// The copy-on-write file over disk `index`.

@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use super::acceleration::Proof;
@@ -52,21 +52,10 @@ impl Builder {
         let folder = tempfile::Builder::new().prefix("vm-").tempdir();
         let folder = folder.map_err(host("make a temporary folder"))?;
         let files = self.prepare(folder.path())?;
-        let log = File::create(files.at("qemu.log")).map_err(host("create QEMU's log"))?;
-        let errors = log.try_clone().map_err(host("create QEMU's log"))?;
-        let qemu = Command::new("setpriv")
-            .args(["--pdeathsig", "KILL"])
-            .arg(&self.qemu)
-            .args(options::arguments(self, &files, acceleration))
-            .process_group(0) // Ctrl-C is for whoever started it, who then ends it in good order
-            .stdin(Stdio::null())
-            .stdout(log)
-            .stderr(errors)
-            .spawn()
-            .map_err(host("start QEMU"))?;
         let guest = Guest::new(folder.path(), 0);
         let mut vm = Vm {
-            qemu,
+            qemu: self.spawn(&files, acceleration)?,
+            machine: self.clone(),
             guest,
             files,
             ports: Vec::new(),
@@ -74,11 +63,28 @@ impl Builder {
             doubts_kvm: false,
             _folder: folder,
         };
-        vm.find_ports()?;
-        let port = vm.forwarded(22).unwrap_or_default();
-        vm.guest = Guest::new(&vm.files.folder, port);
-        vm.guest.configure().map_err(host("write the configuration of ssh"))?;
+        vm.find_guest()?;
         Ok(vm)
+    }
+
+    /// Starts QEMU, whose files are made.
+    pub(super) fn spawn(
+        &self,
+        files: &Files,
+        acceleration: Acceleration,
+    ) -> Result<Child, VmError> {
+        let log = File::create(files.at("qemu.log")).map_err(host("create QEMU's log"))?;
+        let errors = log.try_clone().map_err(host("create QEMU's log"))?;
+        Command::new("setpriv")
+            .args(["--pdeathsig", "KILL"])
+            .arg(&self.qemu)
+            .args(options::arguments(self, files, acceleration))
+            .process_group(0) // Ctrl-C is for whoever started it, who then ends it in good order
+            .stdin(Stdio::null())
+            .stdout(log)
+            .stderr(errors)
+            .spawn()
+            .map_err(host("start QEMU"))
     }
 
     /// Makes every file that QEMU's command line names.
@@ -87,13 +93,16 @@ impl Builder {
             Some(_) => None,
             None => Some(firmware(folder)?),
         };
-        let key = Guest::prepare(folder).map_err(host("make an SSH key"))?;
+        let key = Guest::prepare(folder, self.key.as_deref()).map_err(host("make an SSH key"))?;
         let mut credentials = self.all_credentials();
         credentials.push(("ssh.authorized_keys.root".to_owned(), key));
         let files = Files { folder: folder.to_owned(), firmware, credentials: credentials.len() };
         for (index, image) in std::iter::once(&self.disk).chain(&self.extra_disks).enumerate() {
             let size = self.disk_bytes.filter(|_| index == 0);
             overlay(image, &files.at(&options::overlay(index)), size)?;
+        }
+        if let Some(log) = &self.write_log {
+            File::create(log).map_err(host("create the log of writes"))?;
         }
         for (index, (name, content)) in credentials.iter().enumerate() {
             let text = options::credential_string(name, content);

@@ -1,0 +1,388 @@
+//! One turn: look, decide, do.
+
+use std::fs::File;
+
+use base::file::{self, FileError};
+use base::progress::Progress;
+use base::{Digest, Explain, Failure, child, explain};
+use generations::{Generation, StoreError};
+use packages::change::Wish;
+
+use super::config::{Config, Mode, Reboot, What};
+use super::decide::{Facts, Step, Waiting, decide};
+use super::memory::{Memory, Restarting, Staged};
+use super::restart::{Fate, fate};
+use super::wave::Offered;
+use crate::coordinator::{self, Coordinator, Holder, Taken};
+use crate::health::systemctl;
+use crate::holds::{Hold, Holds, Source, inhibitors};
+use crate::repositories::Repositories;
+use crate::transaction::{self, Asked, ChangeError, Transaction};
+use crate::{Host, Root};
+
+/// What the history says was asked for; also how a generation is known as one of ours.
+const WORDS: &str = "automatic upgrade";
+
+/// A turn cannot be taken.
+#[derive(Debug, thiserror::Error)]
+pub enum UpdateError {
+    /// Another process is at it.
+    #[error("another automatic update is under way")]
+    UnderWay,
+    /// The host has no number.
+    #[error("/etc/machine-id names no machine")]
+    NoMachine,
+    /// A file cannot be read or written.
+    #[error(transparent)]
+    File(#[from] FileError),
+}
+
+impl Explain for UpdateError {
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::UnderWay => Some("wait for it: `systemctl status preon-updates.service`".into()),
+            Self::NoMachine => Some("make one: `systemd-machine-id-setup`".into()),
+            Self::File(error) => error.hint(),
+        }
+    }
+}
+
+/// Looks what there is at `now` (seconds since 1970), and says what [`run`] would do first. Nothing is done.
+///
+/// # Errors
+///
+/// What the configuration, the repositories and the plan fail with.
+pub fn check(host: &Host, now: u64, progress: &dyn Progress) -> Result<Memory, Failure> {
+    let mut turn = Turn::new(host, now, progress)?;
+    let plan = turn.look()?;
+    turn.memory.step = Some(decide(now, &turn.config, &turn.facts(&plan)?));
+    turn.finish(Ok(()))
+}
+
+/// Looks what there is at `now` (seconds since 1970) and does what is to be done, as far as the configuration says.
+/// What became of it is remembered, a failure too.
+///
+/// # Errors
+///
+/// What the configuration, the repositories and the transaction fail with. That nobody knows whether a restart is
+/// welcome is no error: there is none then.
+pub fn run(host: &Host, now: u64, progress: &dyn Progress) -> Result<Memory, Failure> {
+    let mut turn = Turn::new(host, now, progress)?;
+    turn.settle_restart();
+    let done = turn.act();
+    turn.finish(done)
+}
+
+/// The number of a host in a fleet; the machine's own does not follow from it.
+///
+/// # Errors
+///
+/// [`UpdateError`].
+pub fn host_id(root: &Root) -> Result<String, UpdateError> {
+    let machine = machine(root)?;
+    let digest = Digest::of(format!("preon coordinator\n{machine}").as_bytes()).to_string();
+    Ok(digest.chars().take(32).collect())
+}
+
+/// Source: machine-id(5); it is not to be shown to others.
+fn machine(root: &Root) -> Result<String, UpdateError> {
+    let text = file::read_text(&root.below("/etc/machine-id"))?;
+    let text = text.trim();
+    let good = text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if good { Ok(text.to_owned()) } else { Err(UpdateError::NoMachine) }
+}
+
+struct Turn<'a> {
+    host: &'a Host,
+    running: Generation,
+    now: u64,
+    progress: &'a dyn Progress,
+    config: Config,
+    memory: Memory,
+    _lock: File,
+}
+
+impl<'a> Turn<'a> {
+    fn new(host: &'a Host, now: u64, progress: &'a dyn Progress) -> Result<Self, Failure> {
+        let running = host.running.ok_or(ChangeError::Asleep)?;
+        let config = Config::load(&host.root)?;
+        let _lock = lock(&host.root)?;
+        let memory = Memory::read(&host.root)?;
+        Ok(Self { host, running, now, progress, config, memory, _lock })
+    }
+
+    /// Writes down what became of it.
+    fn finish(mut self, done: Result<(), Failure>) -> Result<Memory, Failure> {
+        self.memory.at = self.now;
+        self.memory.failure = done.as_ref().err().map(|it| explain::render(it.as_ref()));
+        if done.is_err() {
+            self.memory.step = None;
+        }
+        self.memory.write(&self.host.root)?;
+        done.map(|()| self.memory)
+    }
+
+    fn act(&mut self) -> Result<(), Failure> {
+        self.memory.step = Some(self.steps()?);
+        let restarts = matches!(self.memory.step, Some(Step::Restart { .. }));
+        if !restarts && self.fate() == Some(Fate::Ahead) {
+            self.give_back(); // it was asked for, did not happen, and is not to be any more
+        }
+        Ok(())
+    }
+
+    /// Does one step after the other, and returns the last one.
+    fn steps(&mut self) -> Result<Step, Failure> {
+        if self.config.mode == Mode::Off {
+            self.memory.available = None;
+            return Ok(Step::Nothing { why: "automatic updates are off".into() });
+        }
+        let plan = self.look()?;
+        let mut step = decide(self.now, &self.config, &self.facts(&plan)?);
+        if let Step::Withdraw { .. } = step {
+            self.withdraw()?;
+            step = decide(self.now, &self.config, &self.facts(&plan)?);
+        }
+        if step == Step::Stage {
+            self.stage(&plan)?;
+            step = decide(self.now, &self.config, &self.facts(&plan)?);
+        }
+        match step {
+            Step::Restart { reboot, generation } => self.restart(reboot, generation),
+            step => Ok(step),
+        }
+    }
+
+    /// Asks the repositories, and takes note of what they offer.
+    fn look(&mut self) -> Result<Transaction, Failure> {
+        let wish = self.wish();
+        let plan = transaction::plan(self.host, &wish)?;
+        self.memory.see(self.now, publication(&self.host.root)?);
+        self.memory.available =
+            if plan.is_empty() { None } else { serde_json::to_value(&plan).ok() };
+        let wanted = self.host.store.wanted()?;
+        if let Some(staged) = &mut self.memory.staged {
+            let it = Generation(staged.generation);
+            let booted = wanted.generation == it && wanted.attempts > 0;
+            staged.tried |= self.running == it || wanted.failed == it || booted;
+        }
+        let is_taken = matches!(self.waiting(&plan)?, Waiting::Ours { newest: true, .. });
+        self.memory.wait(self.now, !plan.is_empty() && !is_taken);
+        Ok(plan)
+    }
+
+    fn wish(&self) -> Wish {
+        Wish::Upgrade { names: Vec::new(), security: self.config.what == What::Security }
+    }
+
+    fn facts(&self, plan: &Transaction) -> Result<Facts, Failure> {
+        let waiting = self.waiting(plan)?;
+        let seen = self.memory.publication.as_ref();
+        let since = seen.map_or(self.now, |seen| seen.at);
+        let name = name_of(plan);
+        let tried = |staged: &Staged| staged.tried && staged.plan == name;
+        let is_newest = matches!(waiting, Waiting::Ours { newest: true, .. });
+        let mut holds = Holds(&self.host.root).list(self.now)?;
+        if self.config.mode == Mode::Apply && matches!(waiting, Waiting::Ours { .. }) {
+            holds.extend(inhibitors(&self.host.root).unwrap_or_else(|error| {
+                let reason = explain::render(&error).trim_end().replace('\n', "; ");
+                vec![Hold {
+                    name: "systemd".into(),
+                    reason,
+                    until: None,
+                    source: Source::Inhibitor,
+                }]
+            }));
+        }
+        Ok(Facts {
+            machine: machine(&self.host.root)?,
+            publication: seen.map(|seen| seen.name.clone()).unwrap_or_default(),
+            offered: Offered { seen: since, waiting: self.memory.waiting_since.unwrap_or(since) },
+            available: !plan.is_empty(),
+            refused: !is_newest && self.memory.staged.as_ref().is_some_and(tried),
+            waiting,
+            holds,
+        })
+    }
+
+    /// What boots next, by what its manifest says it is.
+    fn waiting(&self, plan: &Transaction) -> Result<Waiting, Failure> {
+        let store = &self.host.store;
+        let wanted = store.wanted()?.generation;
+        if wanted == self.running {
+            return Ok(Waiting::Nothing);
+        }
+        let (next, now) = (store.manifest(wanted)?, store.manifest(self.running)?);
+        let is_ours = |change: &formats::manifest::Change| {
+            change.from == self.running.0 && change.asked.starts_with(WORDS)
+        };
+        let Some(change) = next.change.filter(is_ours) else {
+            return Ok(Waiting::Foreign { generation: wanted.0 });
+        };
+        let staged = self.memory.staged.as_ref().filter(|it| it.generation == wanted.0);
+        Ok(Waiting::Ours {
+            generation: wanted.0,
+            since: change.at,
+            newest: staged.is_some_and(|staged| staged.plan == name_of(plan)),
+            other_kernel: next.kernel.release != now.kernel.release,
+        })
+    }
+
+    /// Makes what is offered boot next, in place of what waits.
+    fn stage(&mut self, plan: &Transaction) -> Result<(), Failure> {
+        if self.host.store.wanted()?.generation != self.running {
+            self.withdraw()?;
+        }
+        let words = match self.config.what {
+            What::Security => format!("{WORDS} --security"),
+            What::All => WORDS.to_owned(),
+        };
+        let asked = Asked { words, wish: self.wish(), dry_run: false, stage: true, restart: false };
+        let outcome = transaction::run(self.host, &asked, self.progress)?;
+        let Some(generation) = outcome.generation else { return Ok(()) };
+        self.memory.staged = Some(Staged { generation, plan: name_of(plan), tried: false });
+        self.memory.waiting_since = None;
+        Ok(self.memory.write(&self.host.root)?)
+    }
+
+    /// Lets what runs boot next.
+    fn withdraw(&mut self) -> Result<(), Failure> {
+        let _lock = self.host.store.lock()?;
+        self.host.store.want(self.running)?;
+        self.memory.staged = None;
+        Ok(())
+    }
+
+    /// Restarts, unless something is in the way; says what it did.
+    fn restart(&mut self, reboot: Reboot, generation: u64) -> Result<Step, Failure> {
+        let wait = |why: String| Ok(Step::Wait { until: None, why });
+        // Whoever changes the host now is to come to an end first.
+        let _lock = match self.host.store.lock() {
+            Err(StoreError::Locked { .. }) => return wait("somebody changes the host".into()),
+            lock => lock?,
+        };
+        if let Some(why) = self.take_slot(generation)? {
+            return wait(why);
+        }
+        if let Some(staged) = &mut self.memory.staged {
+            staged.tried = true;
+        }
+        let step = Step::Restart { reboot, generation };
+        self.memory.step = Some(step.clone());
+        self.memory.write(&self.host.root)?; // nobody knows how long we still live
+        let verb = match reboot {
+            Reboot::Soft => "soft-reboot",
+            Reboot::Full => "reboot",
+        };
+        let mut command = systemctl(&self.host.root);
+        if let Err(error) = child::run(command.args(["--check-inhibitors=yes", verb])) {
+            if let Some(staged) = &mut self.memory.staged {
+                staged.tried = false;
+            }
+            self.give_back();
+            return Err(error.into());
+        }
+        Ok(step)
+    }
+
+    /// Asks the rest of the fleet; says why not, if a restart has to wait.
+    fn take_slot(&mut self, generation: u64) -> Result<Option<String>, Failure> {
+        let restart = Restarting { generation, at: self.now, slot: false, kept: None };
+        let Some(config) = &self.config.coordinator else {
+            self.memory.restart = Some(restart);
+            return Ok(None);
+        };
+        let id = host_id(&self.host.root)?;
+        let holder = Holder { name: host_name(&self.host.root, &id), since: self.now, generation };
+        let taken = Coordinator::new(&self.host.root, config)
+            .map_err(coordinator::CoordinatorError::from)
+            .and_then(|coordinator| coordinator.acquire(&id, &holder));
+        match taken {
+            Ok(Taken::Granted) => {
+                self.memory.restart = Some(Restarting { slot: true, ..restart });
+                Ok(None)
+            }
+            Ok(Taken::Full(holders)) => {
+                Ok(Some(format!("all slots of the group {} are taken: {holders}", config.group)))
+            }
+            Err(error) => Ok(Some(explain::render(&error).trim_end().to_owned())),
+        }
+    }
+
+    fn fate(&self) -> Option<Fate> {
+        let wanted = self.host.store.wanted().ok()?;
+        self.memory.restart.as_ref().map(|restart| fate(restart, self.running, &wanted))
+    }
+
+    /// Gives back the slot of a restart that is over; of any other one, notes why not.
+    fn settle_restart(&mut self) {
+        match self.fate() {
+            Some(Fate::Over) => self.give_back(),
+            Some(Fate::Open(why)) => {
+                if let Some(restart) = &mut self.memory.restart {
+                    restart.kept = Some(why);
+                }
+            }
+            Some(Fate::Ahead) | None => {}
+        }
+    }
+
+    /// Forgets the restart, and gives back its slot. Where that fails, the next turn does it.
+    fn give_back(&mut self) {
+        let Some(restart) = &mut self.memory.restart else { return };
+        if let (true, Some(config)) = (restart.slot, &self.config.coordinator) {
+            let release = || -> Result<(), Failure> {
+                let id = host_id(&self.host.root)?;
+                Coordinator::new(&self.host.root, config)?.release(&id)?;
+                Ok(())
+            };
+            if let Err(error) = release() {
+                let told = explain::render(error.as_ref());
+                self.progress.note(&told);
+                restart.kept = Some(told.trim_end().to_owned());
+                return;
+            }
+        }
+        self.memory.restart = None;
+    }
+}
+
+/// One turn at a time.
+fn lock(root: &Root) -> Result<File, UpdateError> {
+    let path = root.below("/var/lib/preon/updates.lock");
+    file::create_dir_all(path.parent().unwrap_or(&path))?;
+    let lock = File::create(&path).map_err(FileError::at("open", &path))?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(std::fs::TryLockError::WouldBlock) => Err(UpdateError::UnderWay),
+        Err(std::fs::TryLockError::Error(error)) => Err(FileError::at("lock", path)(error).into()),
+    }
+}
+
+/// The name of what the repositories have: the same on all hosts that see the same.
+fn publication(root: &Root) -> Result<String, Failure> {
+    let repositories = Repositories(root);
+    let mut text = String::new();
+    for name in repositories.names()? {
+        if let Some(found) = repositories.found(&name)? {
+            text += &format!("{}\n", found.index());
+        }
+    }
+    Ok(Digest::of(text.as_bytes()).to_string())
+}
+
+/// The name of a plan: the same for the same packages in the same versions.
+fn name_of(plan: &Transaction) -> String {
+    let added = plan.added.iter().map(|it| format!("+ {} {}\n", it.name, it.version));
+    let changed = plan.changed.iter().map(|it| format!("= {} {}\n", it.name, it.to));
+    let removed = plan.removed.iter().map(|it| format!("- {}\n", it.name));
+    let text: String = added.chain(changed).chain(removed).collect();
+    Digest::of(text.as_bytes()).to_string()
+}
+
+/// What people call the host.
+fn host_name(root: &Root, id: &str) -> String {
+    let text = file::read_text(&root.below("/proc/sys/kernel/hostname")).unwrap_or_default();
+    let name = text.trim();
+    if name.is_empty() { id.to_owned() } else { name.to_owned() }
+}

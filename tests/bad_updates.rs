@@ -1,0 +1,148 @@
+//! Updates that go wrong: each ends on the generation before it, by itself, from a cold boot, and the host says why.
+
+use std::time::Duration;
+
+use system_tests::open;
+use system_tests::publisher::{Package, Publisher};
+use testkit::Vm;
+
+/// Until a host that was switched on is up, on whichever generation: three attempts and one more, emulated.
+const LONG: Duration = Duration::from_secs(2400);
+const DISK_BYTES: u64 = 4 << 30;
+
+/// A generation with one package more, and what `preon status` must say of it in the end.
+struct Bad<'a> {
+    package: Package<'a>,
+    /// What is done to the staged generation.
+    then: &'a str,
+    reason: &'a str,
+}
+
+const LOOPING: Bad<'_> = Bad {
+    package: Package {
+        name: "looping",
+        version: "1-1+0preon1",
+        files: &[
+            (
+                "usr/lib/systemd/system/looping.service",
+                "[Unit]\nStartLimitIntervalSec=0\n[Service]\nExecStart=/usr/bin/false\nRestart=always\n\
+                 [Install]\nWantedBy=multi-user.target\n",
+            ),
+            ("usr/lib/systemd/system-preset/50-looping.preset", "enable looping.service\n"),
+        ],
+    },
+    then: "true",
+    reason: "looping.service",
+};
+
+const WITHOUT_DOCKER: Bad<'_> = Bad {
+    package: Package {
+        name: "without-docker",
+        version: "1-1+0preon1",
+        files: &[(
+            "usr/lib/systemd/system/docker.service.d/50-broken.conf",
+            "[Service]\nExecStart=\nExecStart=/usr/bin/false\nRestart=no\n",
+        )],
+    },
+    then: "true",
+    reason: "50-docker: exit status: 1",
+};
+
+/// PID 1 stops for ever, and with it the watchdog's beat.
+const HANGING: Bad<'_> = Bad {
+    package: Package {
+        name: "hanging",
+        version: "1-1+0preon1",
+        files: &[
+            (
+                "usr/lib/systemd/system/hanging.service",
+                "[Unit]\nDefaultDependencies=no\nBefore=sysinit.target\n[Service]\nType=oneshot\n\
+                 ExecStart=/bin/sh -c 'kill -SEGV 1'\n[Install]\nWantedBy=sysinit.target\n",
+            ),
+            ("usr/lib/systemd/system-preset/50-hanging.preset", "enable hanging.service\n"),
+        ],
+    },
+    then: "true",
+    reason: "was tried 3 times and never found good",
+};
+
+const FILLING: Bad<'_> = Bad {
+    package: Package {
+        name: "filling",
+        version: "1-1+0preon1",
+        files: &[
+            (
+                "usr/lib/systemd/system/filling.service",
+                "[Unit]\nBefore=docker.service\n[Service]\nType=oneshot\n\
+                 ExecStart=-/usr/bin/dd if=/dev/zero of=/var/filled bs=1M\n[Install]\nWantedBy=multi-user.target\n",
+            ),
+            ("usr/lib/systemd/system-preset/50-filling.preset", "enable filling.service\n"),
+        ],
+    },
+    then: "true",
+    reason: "50-docker: exit status: 1",
+};
+
+/// The block of its layer that holds the filesystem's superblock is another one on the disk.
+const CORRUPT: Bad<'_> = Bad {
+    package: Package {
+        name: "corrupt",
+        version: "1-1+0preon1",
+        files: &[("usr/bin/corrupt", "#!/bin/sh\n")],
+    },
+    then: "cd /run/preon/data/preon/layers && \
+           printf x | dd of=$(ls -t *.erofs | head -n 1) bs=1 seek=1024 conv=notrunc,fsync",
+    reason: "is corrupt",
+};
+
+/// Those that CI has the time for.
+#[test]
+fn a_corrupt_layer_and_a_looping_unit_end_on_the_generation_before() {
+    end_on_the_generation_before(&[CORRUPT, LOOPING]);
+}
+
+#[test]
+#[ignore = "an hour: part of --nightly"]
+fn what_hangs_what_has_no_docker_and_what_fills_the_disk_end_on_the_generation_before() {
+    end_on_the_generation_before(&[HANGING, WITHOUT_DOCKER, FILLING]);
+}
+
+#[derive(Debug, serde::Deserialize)]
+struct Status {
+    running: u64,
+    boots_next: u64,
+}
+
+fn end_on_the_generation_before(all: &[Bad<'_>]) {
+    let packages: Vec<_> = all.iter().map(|bad| bad.package).collect();
+    let publisher = Publisher::new();
+    let repository = publisher.publish(&packages);
+    let mut vm = Vm::builder(&open("minimal").file("")).disk_bytes(DISK_BYTES).start();
+    vm.wait_until_booted(LONG);
+    vm.copy_in(&repository, "/var/tmp/repository.tar");
+    vm.run("mkdir /var/lib/repository && tar -xf /var/tmp/repository.tar -C /var/lib/repository");
+    vm.run(
+        "preon repo add trial file:///var/lib/repository --root-metadata /var/lib/repository/root.json",
+    );
+    settled(&vm);
+    for (bad, number) in all.iter().zip(2..) {
+        let name = bad.package.name;
+        vm.run(&format!("preon install --stage {name} && {} && sync", bad.then));
+        let status: Status = vm.json("preon status --json");
+        assert_eq!((status.running, status.boots_next), (1, number), "{name}");
+        vm.power_cycle();
+        vm.wait_for_answer("cat /run/preon/running", LONG, |running| running == "1");
+        settled(&vm);
+        let status: Status = vm.json("preon status --json");
+        assert_eq!((status.running, status.boots_next), (1, 1), "{name}");
+        let told = vm.run("preon status");
+        assert!(told.contains(bad.reason), "{name}:\n{told}");
+        vm.run("rm -f /var/filled");
+    }
+    vm.power_off();
+}
+
+/// Waits until the boot is decided on.
+fn settled(vm: &Vm) {
+    let _ = vm.try_run("systemctl start boot-complete.target");
+}
