@@ -232,16 +232,36 @@ pub fn replace_folder<E: From<FileError>>(
 ) -> Result<(), E> {
     fill_folder(target, fill, |temporary| {
         flush(temporary)?;
-        loop {
-            let flags =
-                if target.exists() { RenameFlags::EXCHANGE } else { RenameFlags::NOREPLACE };
-            match rustix::fs::renameat_with(CWD, temporary, CWD, target, flags) {
-                // Somebody else made it, or took it away, since we looked.
-                Err(Errno::EXIST | Errno::NOENT) if temporary.exists() => {}
-                renamed => return Ok(renamed?),
-            }
-        }
+        exchange(temporary, target)
     })
+}
+
+/// As [`replace_folder`], where `fill` has brought all files to the disk itself, as [`replace`] does:
+/// nothing else that waits to be written to that disk is waited for.
+///
+/// # Errors
+///
+/// As [`replace_folder`].
+pub fn replace_flushed_folder<E: From<FileError>>(
+    target: &Path,
+    fill: impl FnOnce(&Path) -> Result<(), E>,
+) -> Result<(), E> {
+    fill_folder(target, fill, |temporary| {
+        File::open(temporary)?.sync_all()?;
+        exchange(temporary, target)
+    })
+}
+
+/// Puts the folder `temporary` at `target`, and what was there in its place.
+fn exchange(temporary: &Path, target: &Path) -> io::Result<()> {
+    loop {
+        let flags = if target.exists() { RenameFlags::EXCHANGE } else { RenameFlags::NOREPLACE };
+        match rustix::fs::renameat_with(CWD, temporary, CWD, target, flags) {
+            // Somebody else made it, or took it away, since we looked.
+            Err(Errno::EXIST | Errno::NOENT) if temporary.exists() => {}
+            renamed => return Ok(renamed?),
+        }
+    }
 }
 
 /// Brings all that is in a folder to the disk at once: one flush instead of thousands.
@@ -404,6 +424,8 @@ mod tests {
         };
         replace_folder(&target, fill("old")).unwrap();
         assert_eq!(names(&target), ["old"]);
+        replace_flushed_folder(&target, fill("flushed")).unwrap();
+        assert_eq!(names(&target), ["flushed"]);
         replace_folder(&target, fill("new")).unwrap();
         assert_eq!(names(&target), ["new"]);
         let failed: Result<(), FileError> = replace_folder(&target, |folder| {

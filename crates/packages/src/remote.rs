@@ -8,6 +8,8 @@
 mod error;
 mod transport;
 
+use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
@@ -25,6 +27,13 @@ use crate::fetch::{FetchError, Fetcher, Wanted};
 use crate::index::{self, Index};
 pub use error::{Detail, Refusal, RemoteError};
 use transport::FetchTransport;
+
+/// Where metadata is put before it takes the place of what was seen before. What a killed process leaves of it goes, by
+/// its name, at the next look.
+const FRESH: &str = ".seen.part";
+
+/// The file in which `tough` notes the time of each look; all others change with what is published.
+const CLOCK: &str = "latest_known_time.json";
 
 /// A repository, wherever it is, and what is known of it beforehand.
 #[derive(Clone, Debug)]
@@ -66,19 +75,19 @@ impl Remote {
         self.check_clock()?;
         let _lock = self.lock()?;
         file::remove_unfinished(&self.memory)?;
-        let seen = self.memory.join("seen");
-        let mut outcome = Err(RemoteError::NoMirror);
-        file::replace_folder(&seen, |folder| {
-            copy_files(&seen, folder)?;
-            outcome = self.ask(fetcher, folder);
-            match std::mem::replace(&mut outcome, Err(RemoteError::NoMirror)) {
-                Err(error) if error.is_forgetful() => Err(error), // half of a file may be there
-                known => {
-                    outcome = known;
-                    Ok(())
-                }
-            }
-        })?;
+        let (seen, fresh) = (self.memory.join("seen"), self.memory.join(FRESH));
+        file::create_dir_all(&fresh)?;
+        let before = files(&seen)?;
+        for (name, bytes) in &before {
+            let path = fresh.join(name);
+            fs::write(&path, bytes).map_err(FileError::at("write", path))?;
+        }
+        let outcome = self.ask(fetcher, &fresh);
+        match &outcome {
+            // Half of a file may be there.
+            Err(error) if error.is_forgetful() => file::remove_folder(&fresh)?,
+            _ => keep(&fresh, &seen, &before)?,
+        }
         outcome
     }
 
@@ -283,16 +292,44 @@ fn trimmed(mirror: &str) -> &str {
     mirror.trim_end_matches('/')
 }
 
-/// Copies the files of a folder, if it is there, to another one.
-fn copy_files(from: &Path, to: &Path) -> Result<(), FileError> {
-    let entries = match from.read_dir() {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
-        entries => entries.map_err(FileError::at("read", from))?,
+/// Puts the metadata in `fresh` in the place of that in `seen`. Where only the time of the look is new, that alone is
+/// noted, and not waited for: after a power cut the one before it may be there, or none, which forbids nothing.
+fn keep(fresh: &Path, seen: &Path, before: &Files) -> Result<(), FileError> {
+    let after = files(fresh)?;
+    let same = |(name, bytes): (&OsString, &Vec<u8>)| {
+        name == CLOCK || before.get(name).is_some_and(|before| says_the_same(before, bytes))
     };
-    for entry in entries {
-        let path = entry.map_err(FileError::at("read", from))?.path();
-        let name = path.file_name().unwrap_or_default();
-        fs::copy(&path, to.join(name)).map_err(FileError::at("copy", &path))?;
+    let published = after.len() != before.len() || !after.iter().all(same) || !seen.exists();
+    let clock = fresh.join(CLOCK);
+    if published {
+        file::replace_flushed_folder(seen, |folder| {
+            after.iter().try_for_each(|(name, bytes)| file::replace(&folder.join(name), bytes))
+        })?;
+    } else if clock.exists() {
+        fs::rename(&clock, seen.join(CLOCK)).map_err(FileError::at("move", clock))?;
     }
-    Ok(())
+    fs::remove_dir_all(fresh).map_err(FileError::at("remove", fresh))
+}
+
+/// Whether two files of metadata differ in the order of their fields at most: `tough` writes it anew each time, in any.
+fn says_the_same(one: &[u8], other: &[u8]) -> bool {
+    let read = |bytes| serde_json::from_slice::<serde_json::Value>(bytes);
+    one == other || matches!((read(one), read(other)), (Ok(one), Ok(other)) if one == other)
+}
+
+/// Files by their names.
+type Files = BTreeMap<OsString, Vec<u8>>;
+
+/// The files in a folder, by name; none where there is no folder.
+fn files(folder: &Path) -> Result<Files, FileError> {
+    let entries = match folder.read_dir() {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Files::new()),
+        entries => entries.map_err(FileError::at("read", folder))?,
+    };
+    let mut files = Files::new();
+    for entry in entries {
+        let entry = entry.map_err(FileError::at("read", folder))?;
+        files.insert(entry.file_name(), file::read(&entry.path())?);
+    }
+    Ok(files)
 }

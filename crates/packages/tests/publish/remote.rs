@@ -1,6 +1,8 @@
 //! Hosts read the repository over HTTP from mirrors, some of which lie.
 
+use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -371,4 +373,28 @@ fn four_that_refresh_at_once_leave_one_memory_and_what_a_killed_one_left_goes() 
         names.map(|it| it.unwrap().file_name().into_string().unwrap()).collect();
     names.sort_unstable();
     assert_eq!(names, ["lock", "seen"]);
+}
+
+#[test]
+fn a_look_that_finds_nothing_new_leaves_the_memory_as_it_was_but_for_the_time() {
+    let sample = published("1-1+0preon1");
+    let server = mirror(&sample);
+    let host = Host::new(&sample, &[&server]);
+    let seen = host.remote.memory.join("seen");
+    let look = || {
+        host.refresh().unwrap();
+        let files = fs::read_dir(&seen).unwrap().map(|it| it.unwrap().path());
+        let files: BTreeMap<_, _> = files.map(|it| (it.clone(), fs::read(it).unwrap())).collect();
+        (seen.metadata().unwrap().ino(), files)
+    };
+    let ((first, mut before), (second, mut after)) = (look(), look());
+    assert_eq!(first, second, "the folder was made anew");
+    let clock = seen.join("latest_known_time.json");
+    assert_ne!(before.remove(&clock), after.remove(&clock), "the time was not noted");
+    assert_eq!(before, after);
+    assert!(!host.remote.memory.join(".seen.part").exists());
+
+    sample.publish(&[deb("a", "2-1+0preon1")], now()).unwrap();
+    copy(&sample, &server);
+    assert_ne!(look().0, first);
 }

@@ -12,14 +12,14 @@ use testkit::debian;
 use super::repository::{Repository, Server};
 use crate::{command, progress};
 
-/// Nothing but our repository, whose packages win over Debian's: but for this one, which has the links that an
-/// image of ours gets from its initrd.
+/// Nothing but our repository, whose packages win over Debian's: but for two without which dpkg does not run. Of
+/// base-files an image has the links from its initrd, of libc-bin no ldconfig.
 const PREFERENCES: &str = "\
 Package: *
 Pin: origin \"127.0.0.1\"
 Pin-Priority: 1001
 
-Package: base-files
+Package: base-files libc-bin
 Pin: origin \"127.0.0.1\"
 Pin-Priority: -1
 ";
@@ -108,5 +108,12 @@ impl Debian {
             }
         }
         Ok(())
+    }
+}
+
+impl Drop for Debian {
+    fn drop(&mut self) {
+        // After an error they would keep the folder from being removed; most often there are none.
+        let _ = self.unmount();
     }
 }

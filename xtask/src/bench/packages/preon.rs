@@ -181,3 +181,10 @@ impl Host {
         Ok(bytes / 1e6)
     }
 }
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        // After an error they would keep the folder from being removed; most often there are none.
+        let _ = self.unmount();
+    }
+}
