@@ -24,6 +24,13 @@ Pin: origin \"127.0.0.1\"
 Pin-Priority: -1
 ";
 
+/// Some packages that only Debian's need hold links that ours have, too.
+const CONFIGURATION: &str = "\
+APT::Install-Recommends \"false\";
+Dpkg::Use-Pty \"false\";
+Dpkg::Options { \"--force-overwrite\"; };
+";
+
 /// A Debian in a folder.
 pub(super) struct Debian {
     root: PathBuf,
@@ -49,7 +56,7 @@ impl Debian {
         let source = format!("deb [signed-by=/{keyring}] {} preon-trixie main\n", server.uri);
         this.write("etc/apt/sources.list", &source)?;
         this.write("etc/apt/preferences", PREFERENCES)?;
-        this.write("etc/apt/apt.conf.d/99bench", "APT::Install-Recommends \"false\";\n")?;
+        this.write("etc/apt/apt.conf.d/99bench", CONFIGURATION)?;
         this.mount()?;
         command::read(&mut this.apt_get(&["update"]))?;
         let words = ["--yes", "--allow-downgrades", "dist-upgrade"];
