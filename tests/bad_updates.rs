@@ -25,7 +25,7 @@ const LOOPING: Bad<'_> = Bad {
         files: &[
             (
                 "usr/lib/systemd/system/looping.service",
-                "[Unit]\nStartLimitIntervalSec=0\n[Service]\nExecStart=/usr/bin/false\nRestart=always\n\
+                "[Unit]\nStartLimitIntervalSec=0\n[Service]\nExecStart=/usr/bin/false\nRestart=always\nRestartSec=2\n\
                  [Install]\nWantedBy=multi-user.target\n",
             ),
             ("usr/lib/systemd/system-preset/50-looping.preset", "enable looping.service\n"),
