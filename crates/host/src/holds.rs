@@ -283,7 +283,7 @@ mod tests {
         let holds = Holds(&root);
         let mine = hold("mine", Some(1_800_000_000), Source::Kept);
         holds.add(1_700_000_000, &mine).unwrap();
-        assert_eq!(holds.list(1_799_999_999).unwrap(), [mine.clone()]);
+        assert_eq!(holds.list(1_799_999_999).unwrap(), std::slice::from_ref(&mine));
         assert_eq!(holds.list(1_800_000_000).unwrap(), []);
         assert!(matches!(holds.add(1_800_000_000, &mine), Err(HoldError::Past)));
         holds.add(1_800_000_000, &hold("mine", None, Source::Kept)).unwrap();
