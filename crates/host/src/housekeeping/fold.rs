@@ -96,13 +96,14 @@ impl Due {
     /// Makes the generation with fewer layers, and shows it: its files are those that are seen already.
     pub(super) fn make(self, host: &Host, progress: &dyn Progress) -> Result<Folded, Failure> {
         layer::clean(host);
-        let made = self.compose(host, progress)?;
+        let made = self.compose(host, progress).inspect_err(|_| layer::clean(host))?;
         let base = !made.layers.starts_with(self.beneath());
         let new: Vec<_> = made.new.clone().into_iter().collect();
         let next = self.next(made);
-        let generation = host.store.add(&next, &new)?;
+        let added = host.store.add(&next, &new);
+        layer::clean(host); // also of what was not moved
+        let generation = added?;
         host.store.want(generation)?;
-        layer::clean(host);
         Ok(Folded {
             generation: Some(generation.0),
             base,
@@ -114,6 +115,7 @@ impl Due {
 
     fn compose(&self, host: &Host, progress: &dyn Progress) -> Result<Made, Failure> {
         let all = Shown::read(&host.usr)?;
+        layer::demand_truth(host, &self.manifest, &all)?;
         let view = View::of(self.beneath(), &host.root.below(generations::RUN))?;
         let beneath = Shown::read(view.folder())?;
         if digests(&beneath) == digests(&all) {

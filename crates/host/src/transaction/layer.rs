@@ -140,7 +140,7 @@ pub(crate) fn name(
 }
 
 /// Refuses a manifest that contradicts what is seen, which the kernel has verified: somebody has edited it.
-fn demand_truth(host: &Host, manifest: &Manifest, shown: &Shown) -> Result<(), Failure> {
+pub(crate) fn demand_truth(host: &Host, manifest: &Manifest, shown: &Shown) -> Result<(), Failure> {
     for package in &shown.packages {
         let control = package.control();
         let said = manifest.packages.iter().find(|it| it.name == *control.name());
