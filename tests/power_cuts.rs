@@ -74,7 +74,7 @@ fn scratch() -> tempfile::TempDir {
     tempfile::tempdir_in(folder).unwrap()
 }
 
-/// First boot, installation, upgrade, removal, rollback, collection.
+/// First boot, installations, switches, two layers folded into one, an upgrade, and that undone.
 fn record(image: &Image, folder: &Path) -> Recorded {
     let log = folder.join("writes");
     let machine = Vm::builder(&image.file("")).disk_bytes(DISK_BYTES).log_writes(&log);
@@ -92,13 +92,14 @@ fn record(image: &Image, folder: &Path) -> Recorded {
         ("another", "preon install two"),
         ("rollback", "preon rollback 2"),
         ("forward", "preon rollback 3"),
+        ("fold", "preon gc --keep 0"),
     ];
     for (name, command) in steps {
         vm.run(command);
         recorded.note(&vm, name);
     }
     put_repository(&vm, &mut publisher, &[ONE_LATER, TWO]);
-    for (name, command) in [("upgrade", "preon upgrade"), ("collect", "preon gc --keep 0")] {
+    for (name, command) in [("upgrade", "preon upgrade"), ("undo", "preon undo")] {
         vm.run(command);
         recorded.note(&vm, name);
     }
