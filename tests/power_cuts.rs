@@ -65,6 +65,10 @@ fn cut(count: usize, boots: usize) {
     let recorded = record(&image, folder.path());
     let report = check_cuts(&image, &recorded, Cuts { count, boots, folder: folder.path() });
     println!("{report}");
+    assert_eq!((report.checked, report.booted), (count, boots));
+    assert!(report.lossy > count / 10, "hardly any cut could lose something: are flushes logged?");
+    let wanted: std::collections::BTreeSet<_> = recorded.done.iter().map(|it| it.wanted).collect();
+    assert!(wanted.iter().all(|it| report.by_generation.contains_key(it)), "{wanted:?}");
 }
 
 /// A folder for disks that are written and read a thousand times: in memory, where that is large enough.
@@ -163,13 +167,18 @@ struct Report {
     requests: usize,
     checked: usize,
     booted: usize,
+    /// Cuts after which not everything was durable.
+    lossy: usize,
     by_generation: std::collections::BTreeMap<u64, usize>,
 }
 
 impl std::fmt::Display for Report {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { requests, checked, booted, by_generation } = self;
-        write!(f, "{requests} requests; {checked} cuts checked, {booted} of them booted;")?;
+        let Self { requests, checked, booted, lossy, by_generation } = self;
+        write!(
+            f,
+            "{requests} requests; {checked} cuts checked, {lossy} could lose something, {booted} booted;"
+        )?;
         by_generation.iter().try_for_each(|(generation, count)| {
             write!(f, " generation {generation} boots after {count},")
         })
@@ -206,6 +215,7 @@ fn check_cuts(image: &Image, recorded: &Recorded, cuts: Cuts<'_>) -> Report {
         let generation = disks.check(&torn, cut, index % 20 == 0);
         *report.by_generation.entry(generation).or_default() += 1;
         report.checked += 1;
+        report.lossy += usize::from(next < cut);
     }
     report
 }

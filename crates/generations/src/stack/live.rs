@@ -120,12 +120,8 @@ impl Drop for View {
 ///
 /// [`FileError`] naming the folder.
 pub fn in_use(run: &Path) -> Result<BTreeSet<Digest>, FileError> {
-    let mounted = match mounted(run) {
-        Err(error) if error.source.kind() == ErrorKind::NotFound => BTreeSet::new(),
-        mounted => mounted?,
-    };
     let digest = |path: PathBuf| path.file_name()?.to_str()?.parse().ok();
-    Ok(mounted.into_iter().filter_map(digest).collect())
+    Ok(mounted(run)?.into_iter().filter_map(digest).collect())
 }
 
 /// Shows mounted layers, lowest first, instead of what is mounted at `usr`.
