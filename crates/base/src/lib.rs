@@ -5,10 +5,12 @@ pub mod child;
 pub mod digest;
 pub mod explain;
 pub mod file;
+pub mod lock;
 pub mod output;
 pub mod progress;
 pub mod size;
 
 pub use digest::Digest;
 pub use explain::{Explain, Failure};
+pub use lock::Lock;
 pub use size::ByteSize;

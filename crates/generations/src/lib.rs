@@ -9,7 +9,7 @@ pub mod choose;
 pub mod collect;
 pub mod etc;
 pub mod failure;
-pub mod lock;
+mod lock;
 pub mod running;
 pub mod stack;
 pub mod stage;
@@ -18,7 +18,6 @@ pub mod wanted;
 
 pub use choose::{Choice, Reason, Why};
 pub use collect::Collected;
-pub use lock::StoreLock;
 pub use stack::Stack;
 pub use store::{Generation, Store, StoreError};
 pub use wanted::Wanted;

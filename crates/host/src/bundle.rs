@@ -14,12 +14,12 @@
 mod create;
 mod unpack;
 
-use std::fs::{self, File};
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use base::file::{self, FileError};
 use base::progress::Progress;
-use base::{ByteSize, Explain, Failure};
+use base::{ByteSize, Explain, Failure, Lock};
 use formats::manifest::Manifest;
 use packages::cache::Cache;
 use packages::fetch::Wanted;
@@ -207,7 +207,7 @@ impl Bundle {
 /// The folder in which a bundle is unpacked, as long as this lives; one process at a time has it.
 struct Place {
     folder: PathBuf,
-    _lock: File,
+    _lock: Lock,
 }
 
 impl Place {
@@ -215,13 +215,12 @@ impl Place {
         let folder = host.root.below(PLACE);
         let lock = folder.with_extension("lock");
         file::create_dir_all(folder.parent().unwrap_or(&folder))?;
-        let file = File::create(&lock).map_err(FileError::at("open", &lock))?;
-        file.lock().map_err(FileError::at("lock", &lock))?;
+        let lock = Lock::after_others(&lock)?;
         if folder.exists() {
             file::remove_folder(&folder)?; // of one that was killed
         }
         file::create_dir_all(&folder)?;
-        Ok(Self { folder, _lock: file })
+        Ok(Self { folder, _lock: lock })
     }
 
     /// The URI of the bundle's repository `number`.

@@ -21,12 +21,15 @@ pub mod undo;
 use std::path::{Path, PathBuf};
 
 use base::child::Program;
-use base::file::FileError;
+use base::file::{self, FileError};
 use base::{Explain, Failure};
 use formats::manifest::{Manifest, Package};
 use generations::{Generation, Store, StoreError, running};
 use packages::fetch::FetchOptions;
 use packages::spelling;
+
+/// The release of the kernel that runs.
+const KERNEL: &str = "/proc/sys/kernel/osrelease";
 
 /// The root folder of a host: `/` on the host itself, another one for rescue.
 #[derive(Clone, Debug)]
@@ -108,6 +111,15 @@ impl Host {
     /// Whether this program runs on it: only then can what is seen be changed.
     pub(crate) fn is_here(&self) -> bool {
         self.root.0 == Path::new("/")
+    }
+
+    /// The release of the kernel that it runs.
+    ///
+    /// # Errors
+    ///
+    /// [`FileError`].
+    pub(crate) fn kernel(&self) -> Result<String, FileError> {
+        Ok(file::read_text(&self.root.below(KERNEL))?.trim().to_owned())
     }
 
     /// The generation that commands speak of where none is named: the one that runs, else the one that would boot.

@@ -6,7 +6,7 @@ use std::path::Path;
 use base::progress::Progress;
 use base::{Explain, Failure};
 use generations::check::Damaged;
-use packages::fetch::{Fetcher, Wanted};
+use packages::fetch::{FetchError, Fetcher, Wanted};
 use serde::Serialize;
 
 use crate::Host;
@@ -102,6 +102,7 @@ fn restore(
                 }
                 return Ok(true);
             }
+            Err(FetchError::NotFound { .. }) => {} // one of two places, or somebody who does not have it
             Err(error) => progress.note(&base::explain::render(&error)),
         }
     }

@@ -5,15 +5,12 @@
 
 use std::path::{Path, PathBuf};
 
-use base::file::{self, FileError};
+use base::file::FileError;
 use base::{Explain, Failure};
 use generations::stack::{Places, live, next};
 use generations::{Choice, Generation, Reason, StoreError, Why, running};
 
 use crate::Host;
-
-/// The release of the kernel that runs.
-pub(crate) const KERNEL: &str = "/proc/sys/kernel/osrelease";
 
 /// Why a host cannot go on with its kernel.
 #[derive(Debug, thiserror::Error)]
@@ -48,15 +45,6 @@ impl Explain for SoftRebootError {
             Self::File(error) => error.hint(),
         }
     }
-}
-
-/// The release of the kernel that the host runs.
-///
-/// # Errors
-///
-/// [`FileError`].
-pub(crate) fn kernel(host: &Host) -> Result<String, FileError> {
-    Ok(file::read_text(&host.root.below(KERNEL))?.trim().to_owned())
 }
 
 /// Which generation a soft reboot leads to. Nothing has changed then, but for layers of it that are mounted now.
@@ -97,7 +85,7 @@ fn choose(host: &Host) -> Result<Choice, SoftRebootError> {
     if host.running.is_none() {
         return Err(SoftRebootError::NotRunning);
     }
-    Ok(host.store.choose(&kernel(host)?)?)
+    Ok(host.store.choose(&host.kernel()?)?)
 }
 
 fn stack(host: &Host, choice: &Choice, root: &Path) -> Result<(), Failure> {

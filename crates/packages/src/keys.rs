@@ -11,12 +11,11 @@ mod secret;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use base::Explain;
 use base::file::{self, FileError};
+use base::{Explain, Lock};
 use ed25519_dalek::SigningKey;
 
 use crate::tuf::{self, Edition, Signers, TufError};
@@ -258,9 +257,7 @@ impl Keys {
     ///
     /// [`KeyError`]; what was there before is still in use then.
     pub fn rotate(self, role: Role, now: u64, replaced: Replaced) -> Result<Self, KeyError> {
-        let path = self.folder.join(".lock");
-        let lock = fs::File::create(&path).map_err(FileError::at("create", &path))?;
-        lock.lock().map_err(FileError::at("lock", &path))?;
+        let _lock = Lock::after_others(&self.folder.join(".lock"))?;
         // Somebody else may have replaced one since these were read.
         let Self { folder, certificates, chain, mut signers } = Self::open(&self.folder)?;
         file::remove_unfinished(&folder)?;

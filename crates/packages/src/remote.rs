@@ -10,15 +10,15 @@ mod transport;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::fs::{self, File};
+use std::fs;
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use base::Digest;
 use base::file::{self, FileError};
 use base::progress::Silent;
+use base::{Digest, Lock};
 use jiff::Timestamp;
 use tough::{Repository, RepositoryLoader, TargetName};
 use url::Url;
@@ -102,12 +102,9 @@ impl Remote {
     }
 
     /// Keeps others from reading the same memory, for as long as the result lives.
-    fn lock(&self) -> Result<File, RemoteError> {
+    fn lock(&self) -> Result<Lock, RemoteError> {
         file::create_dir_all(&self.memory)?;
-        let path = self.memory.join("lock");
-        let lock = File::create(&path).map_err(FileError::at("open", &path))?;
-        lock.lock().map_err(FileError::at("lock", path))?;
-        Ok(lock)
+        Ok(Lock::after_others(&self.memory.join("lock"))?)
     }
 
     fn ask(&self, fetcher: &Arc<Fetcher>, memory: &Path) -> Result<Trusted, RemoteError> {
@@ -279,7 +276,7 @@ impl Trusted {
 ///
 /// [`RemoteError`]: it cannot be read, or is malformed.
 pub fn read_index(suite: &str, path: &Path) -> Result<Index, RemoteError> {
-    let file = File::open(path).map_err(FileError::at("read", path))?;
+    let file = fs::File::open(path).map_err(FileError::at("read", path))?;
     let mut text = String::new();
     let not_text = |_| RemoteError::NotText(suite.to_owned());
     let mut unpacked = zstd::Decoder::new(file).map_err(not_text)?;

@@ -4,6 +4,7 @@ use std::io::Write;
 
 use base::{Failure, child};
 use host::{Host, health, soft_reboot};
+use serde_json::json;
 
 use crate::print;
 
@@ -16,6 +17,9 @@ pub(crate) struct SoftReboot {
     /// Only say whether it can be done, and what it leads to
     #[arg(long)]
     dry_run: bool,
+    /// Print JSON
+    #[arg(long, conflicts_with = "enter")]
+    json: bool,
     /// Make the next root, when everything has stopped: preon-nextroot.service asks for it
     #[arg(long, hide = true, conflicts_with = "dry_run")]
     enter: bool,
@@ -32,7 +36,16 @@ impl SoftReboot {
             return print::text(out, &soft_reboot::enter(host)?.told());
         }
         let choice = soft_reboot::ready(host)?;
-        print::text(out, &choice.told())?;
+        if self.json {
+            let why = choice.told();
+            let (generation, dry_run) = (choice.generation.0, self.dry_run);
+            print::json(
+                out,
+                &json!({ "generation": generation, "why": why.trim_end(), "dry_run": dry_run }),
+            )?;
+        } else {
+            print::text(out, &choice.told())?;
+        }
         if !self.dry_run {
             out.flush().map_err(base::file::FileError::at("write to", "standard output"))?;
             child::run(health::systemctl(&host.root).arg("soft-reboot"))?;

@@ -1,10 +1,8 @@
 //! One turn: look, decide, do.
 
-use std::fs::File;
-
 use base::file::{self, FileError};
 use base::progress::Progress;
-use base::{Digest, Explain, Failure, child, explain};
+use base::{Digest, Explain, Failure, Lock, child, explain};
 use generations::{Generation, StoreError};
 use packages::change::Wish;
 
@@ -99,7 +97,7 @@ struct Turn<'a> {
     progress: &'a dyn Progress,
     config: Config,
     memory: Memory,
-    _lock: File,
+    _lock: Lock,
 }
 
 impl<'a> Turn<'a> {
@@ -348,15 +346,10 @@ impl<'a> Turn<'a> {
 }
 
 /// One turn at a time.
-fn lock(root: &Root) -> Result<File, UpdateError> {
+fn lock(root: &Root) -> Result<Lock, UpdateError> {
     let path = root.below("/var/lib/preon/updates.lock");
     file::create_dir_all(path.parent().unwrap_or(&path))?;
-    let lock = File::create(&path).map_err(FileError::at("open", &path))?;
-    match lock.try_lock() {
-        Ok(()) => Ok(lock),
-        Err(std::fs::TryLockError::WouldBlock) => Err(UpdateError::UnderWay),
-        Err(std::fs::TryLockError::Error(error)) => Err(FileError::at("lock", path)(error).into()),
-    }
+    Lock::now(&path)?.ok_or(UpdateError::UnderWay)
 }
 
 /// The name of what the repositories have: the same on all hosts that see the same.

@@ -6,7 +6,7 @@ use generations::stack::live;
 use generations::{Generation, StoreError};
 
 use super::{Report, units};
-use crate::{Host, soft_reboot};
+use crate::Host;
 
 /// What becomes of the generation that runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,7 +97,7 @@ fn condemn_or_spare(
     report: &Report,
 ) -> Result<Verdict, SettleError> {
     host.store.note_failure(generation, &report.complaint())?;
-    let kernel = soft_reboot::kernel(host)?;
+    let kernel = host.kernel()?;
     if host.store.wanted()?.good != generation
         && let Some(then) = host.store.successor(generation, &kernel)?
     {

@@ -13,14 +13,8 @@ use crate::{BASE, LIBBASE, install};
 
 /// Bytes that no compression makes smaller.
 fn noise(length: usize) -> String {
-    let mut state: u64 = 0x9e37_79b9_7f4a_7c15;
-    let mut next = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        char::from(b' ' + (state % 90) as u8)
-    };
-    (0..length).map(|_| next()).collect()
+    let mut chance = fastrand::Rng::with_seed(1);
+    std::iter::repeat_with(|| chance.char(' '..'z')).take(length).collect()
 }
 
 /// A host, a package of 200 kB that it could install, and an edited file.

@@ -116,14 +116,8 @@ fn what_an_interrupted_publication_left_is_removed_by_the_next() {
 
 /// Bytes that no compression makes smaller.
 fn noise(length: usize) -> String {
-    let mut state: u64 = 0x9e37_79b9_7f4a_7c15;
-    let mut next = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        char::from(b' ' + (state % 90) as u8)
-    };
-    (0..length).map(|_| next()).collect()
+    let mut chance = fastrand::Rng::with_seed(1);
+    std::iter::repeat_with(|| chance.char(' '..'z')).take(length).collect()
 }
 
 #[test]

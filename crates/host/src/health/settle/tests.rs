@@ -22,8 +22,7 @@ fn host(dir: &tempfile::TempDir, count: u64) -> Host {
         store.stage(&manifest(), &[files]).unwrap();
     }
     store.want(Generation(count)).unwrap();
-    base::file::replace(&root.below(soft_reboot::KERNEL), format!("{RELEASE}\n").as_bytes())
-        .unwrap();
+    base::file::replace(&root.below(crate::KERNEL), format!("{RELEASE}\n").as_bytes()).unwrap();
     running::write(&root.below(generations::RUNNING), Generation(count)).unwrap();
     boot(&store);
     Host::open(&root).unwrap()
