@@ -18,7 +18,7 @@ mod wrong;
 use std::fs;
 
 use host::activate::Activation;
-use host::transaction::{Asked, Reboot};
+use host::transaction::Reboot;
 use packages::change::{Selector, Wish};
 use world::{Package, World};
 
@@ -96,18 +96,10 @@ fn what_is_installed_comes_in_one_layer_and_what_is_removed_goes_with_what_only_
 fn an_upgrade_takes_the_new_version_and_tells_which_flaws_it_closes() {
     let world = world();
     world.publish(&[BASE_2, LIBBASE, ("libbase", "2-1+0preon1", "", &[("usr/lib/libbase", "2")])]);
-    let asked = Asked {
-        words: "upgrade".into(),
-        wish: upgrade(true),
-        dry_run: true,
-        stage: false,
-        restart: false,
-    };
     let before = world.everything();
-    let told = world.ask(&asked).unwrap();
-    let closes: Vec<_> = told.transaction.closes.iter().map(String::as_str).collect();
+    let told = world.would(upgrade(true));
+    let closes: Vec<_> = told.closes.iter().map(String::as_str).collect();
     assert_eq!(closes, ["CVE-2026-0001"]);
-    assert_eq!(told.generation, None);
     assert!(world.everything() == before, "a dry run has changed the host");
 
     world.change("upgrade --security", upgrade(true)).unwrap();
@@ -236,9 +228,7 @@ fn a_change_tells_which_services_run_from_what_it_replaces() {
     let told = |names: &[&str]| {
         let names: Vec<_> = names.iter().map(|name| name.parse().unwrap()).collect();
         let wish = Wish::Upgrade { names, security: false };
-        let asked =
-            Asked { words: "upgrade".into(), wish, dry_run: true, stage: false, restart: false };
-        let transaction = world.ask(&asked).unwrap().transaction;
+        let transaction = world.would(wish);
         (transaction.restarts.join(" "), transaction.reboot)
     };
     assert_eq!(told(&["libbase"]), ("lib.service".into(), Reboot::Soft));
@@ -246,13 +236,6 @@ fn a_change_tells_which_services_run_from_what_it_replaces() {
     assert_eq!(told(&["service"]).0, "own@1.service");
     assert_eq!(told(&["script"]).0, "own@1.service");
     assert_eq!(told(&[]).0, "lib.service nested.service own@1.service");
-    let asked = Asked {
-        words: String::new(),
-        wish: install("git"),
-        dry_run: true,
-        stage: false,
-        restart: false,
-    };
-    let transaction = world.ask(&asked).unwrap().transaction;
+    let transaction = world.would(install("git"));
     assert_eq!((transaction.restarts.len(), transaction.reboot), (0, Reboot::None));
 }

@@ -13,7 +13,7 @@ use generations::stack::live;
 use generations::store::LayerFiles;
 use generations::{Generation, Store, running};
 use host::repositories::{Configured, Repositories};
-use host::transaction::{self, Asked, Outcome};
+use host::transaction::{self, Asked, Outcome, Transaction};
 use host::{Host, Root, housekeeping};
 use packages::change::Wish;
 use packages::control::Control;
@@ -242,17 +242,18 @@ impl World {
         transaction::run(&self.host(), asked, &Silent).map_err(told)
     }
 
+    /// What a wish would do; the host stays as it is.
+    pub fn would(&self, wish: Wish) -> Transaction {
+        let words = String::new();
+        let asked = Asked { words, wish, dry_run: true, stage: false, restart: false };
+        let outcome = self.ask(&asked).unwrap();
+        assert_eq!(outcome.generation, None);
+        outcome.transaction
+    }
+
     /// Asks the repositories, and changes nothing.
     pub fn ask_what_an_upgrade_would_be(&self) {
-        let wish = Wish::Upgrade { names: Vec::new(), security: false };
-        self.ask(&Asked {
-            words: String::new(),
-            wish,
-            dry_run: true,
-            stage: false,
-            restart: false,
-        })
-        .unwrap();
+        self.would(Wish::Upgrade { names: Vec::new(), security: false });
     }
 
     /// The packages of a generation, each with its version and its layer's kind; `*` in front of those asked for.

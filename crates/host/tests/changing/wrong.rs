@@ -31,14 +31,7 @@ fn of_two_changes_at_once_the_second_one_is_refused_and_the_first_one_is_made() 
         let busy = fs::File::options().write(true).open(&pipe).unwrap(); // opens when the first one is at work
         let error = world.change("remove git", remove("git")).unwrap_err();
         assert!(error.contains("hint: wait until it has finished"), "{error}");
-        let asked = Asked {
-            words: String::new(),
-            wish: install("git"),
-            dry_run: true,
-            stage: false,
-            restart: false,
-        };
-        world.ask(&asked).unwrap(); // whoever only looks need not wait
+        world.would(install("git")); // whoever only looks need not wait
         assert_eq!(world.store().wanted().unwrap().generation, Generation(1));
         let work = |it: &(std::path::PathBuf, Vec<u8>)| {
             !it.0.components().any(|it| it.as_os_str() == "work")
