@@ -158,7 +158,7 @@ impl System {
             Tool::Dnf => {
                 let upgrade = self.call(&["upgrade", "--assumeno"]);
                 let mut command =
-                    command::program("sh", &["-c", "dnf \"$@\" || test $? = 1", "dnf"]);
+                    command::program("bash", &["-c", "dnf \"$@\" || test $? = 1", "dnf"]);
                 command.args(upgrade.get_args());
                 command
             }
