@@ -258,7 +258,7 @@ impl Disks<'_> {
         let wanted = store.wanted().unwrap().generation;
         let may = self.may_be_wanted(cut);
         assert!(may.contains(&wanted.0), "cut {cut}: {wanted} is wanted, not one of {may:?}");
-        let choice = store.choose(&self.kernel).unwrap();
+        let choice = store.choose(&generations::Booted::of_release(&self.kernel)).unwrap();
         assert_eq!(choice.generation, wanted, "cut {cut}: {}", choice.told());
         for generation in store.generations().unwrap() {
             store.check(generation).unwrap_or_else(|error| panic!("cut {cut}: {error}"));

@@ -8,6 +8,7 @@ use base::file::{self, FileError};
 use base::progress::{Progress, Unit};
 use base::{Digest, Explain};
 use formats::PackageName;
+use formats::loader;
 use packages::control::Control;
 use packages::copyright::{self, Licences};
 use packages::deb::{self, Deb, DebError, Entry, Flaw, Limits};
@@ -222,8 +223,8 @@ impl<'a> Intake<'a> {
     }
 
     fn take(&mut self, entry: &Entry, content: &mut dyn std::io::Read) -> Result<(), GatherError> {
-        if is_kernel_image(&entry.path) {
-            return Ok(());
+        if loader::packaged_release(&entry.path).is_some() {
+            return Ok(()); // the boot partition holds it, and nothing reads it in the layer
         }
         let path = UsrPath::new(&entry.path)
             .map_err(|BadPath(path)| self.uncurated(&path, "which is not below /usr"))?;
@@ -280,13 +281,6 @@ impl<'a> Intake<'a> {
             .into(),
         }
     }
-}
-
-/// Whether a kernel's package has its image at `path`: the boot partition holds that, inside the
-/// unified kernel image, and nothing reads it in the layer.
-fn is_kernel_image(path: &str) -> bool {
-    let release = path.strip_prefix("usr/lib/modules/").and_then(|it| it.strip_suffix("/vmlinuz"));
-    release.is_some_and(|release| !release.contains('/'))
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ mod compose;
 mod disk;
 mod esp;
 mod filesystem;
-mod initrd;
+pub(crate) mod initrd;
 mod kind;
 mod layout;
 mod oci;

@@ -21,7 +21,7 @@ use crate::audit;
 use crate::cache::Kind;
 use crate::context::Context;
 use crate::curate::Curated;
-use crate::kernel::{self, Flavour};
+use crate::kernel;
 use crate::recipe::{ImageDefinition, Preset};
 use crate::supply::Supply;
 use crate::tools::ToolRoot;
@@ -115,27 +115,25 @@ pub(crate) fn everything(context: &Context) -> Result<Vec<Curated>, Failure> {
     Ok(curated.packages.into_iter().map(|(package, _)| package).collect())
 }
 
-/// The kernels of the image `name`.
+/// The packages of the kernels of `images` and of their unified kernel images, which are built if need be; the kernels
+/// meet the policy with every command line.
 ///
 /// # Errors
 ///
-/// As [`definition`].
-pub(crate) fn flavours(context: &Context, name: &str) -> Result<Vec<Flavour>, Failure> {
-    Ok(kernels::of_image(&definition(context, name)?))
-}
-
-/// The packages of `flavours`, which are built if need be and meet the policy with every command line.
-///
-/// # Errors
-///
-/// What building a kernel or its package fails with, or a kernel that does not meet the policy.
-pub(crate) fn kernels(context: &Context, flavours: &[Flavour]) -> Result<Vec<Curated>, Failure> {
-    let packages = kernels::kernels(context, flavours)?;
+/// What building a kernel or a package of it fails with, or a kernel that does not meet the policy.
+pub(crate) fn kernels(context: &Context, images: &[String]) -> Result<Vec<Curated>, Failure> {
+    let (mut flavours, mut packages) = (BTreeSet::new(), BTreeMap::new());
+    for name in images {
+        let definition = definition(context, name)?;
+        flavours.extend(kernels::of_image(&definition));
+        let of_image = kernels::kernels(context, (name, &definition))?.into_iter();
+        packages.extend(of_image.map(|(package, _)| (package.path.clone(), package)));
+    }
     for flavour in flavours {
-        let built = kernel::kernel(&KernelShop::new(context), *flavour)?;
+        let built = kernel::kernel(&KernelShop::new(context), flavour)?;
         audit::kernel::image::demand_always(&context.root, &built)?;
     }
-    Ok(packages.into_iter().map(|(package, _)| package).collect())
+    Ok(packages.into_values().collect())
 }
 
 /// What `os/images` says about the image `name`.
@@ -162,7 +160,7 @@ pub(crate) struct Described {
 /// What reading recipes and lock, fetching and curating fail with.
 pub(crate) fn described(context: &Context, name: &str) -> Result<Described, Failure> {
     let (definition, mut curated) = curated::of_image(context, name)?;
-    curated.packages.extend(kernels::kernels(context, &kernels::of_image(&definition))?);
+    curated.packages.extend(kernels::kernels(context, (name, &definition))?);
     let epoch = Supply::open(context)?.lock.epoch();
     let mut request = request(name, &definition, &curated, epoch);
     if let Some(over) = &definition.over {

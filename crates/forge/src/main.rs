@@ -29,6 +29,7 @@ mod scratch;
 mod supply;
 mod tools;
 mod trial;
+mod uki;
 mod update;
 mod workshop;
 

@@ -7,6 +7,7 @@ pub mod deb822;
 pub mod gpt;
 pub mod guid;
 pub mod ldcache;
+pub mod loader;
 pub mod manifest;
 pub mod name;
 pub mod pe;

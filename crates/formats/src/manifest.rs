@@ -22,8 +22,11 @@ pub struct Manifest {
     pub version: String,
     /// `BUILD_ID` of os-release.
     pub build_id: String,
-    /// The kernel that the generation needs.
+    /// The kernel that the generation needs; with several, the one that starts by itself.
     pub kernel: Kernel,
+    /// Further kernels that it can run with.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub other_kernels: Vec<Kernel>,
     /// The layers, lowest first; at least one.
     pub layers: Vec<Layer>,
     /// What is installed.
@@ -62,6 +65,8 @@ pub struct Kernel {
     pub release: String,
     /// The version of Debian's source package that it was built from.
     pub version: String,
+    /// The package that brings the unified kernel image.
+    pub package: PackageName,
     /// The unified kernel image.
     pub uki: Digest,
 }
@@ -207,6 +212,11 @@ impl Manifest {
         }
     }
 
+    /// All kernels that the generation can run with; the first starts by itself.
+    pub fn kernels(&self) -> impl Iterator<Item = &Kernel> {
+        std::iter::once(&self.kernel).chain(&self.other_kernels)
+    }
+
     /// The manifest as JSON for files: indented, fields in a fixed order, a newline at the end.
     pub fn to_json(&self) -> String {
         let json = serde_json::to_string_pretty(self);
@@ -243,8 +253,10 @@ mod tests {
             kernel: Kernel {
                 release: "6.12.0-preon".into(),
                 version: "6.12.0-1".into(),
+                package: "preon-uki-hardened".parse().unwrap(),
                 uki: Digest::of(b"uki"),
             },
+            other_kernels: Vec::new(),
             layers: vec![layer("base")],
             packages: vec![Package {
                 name: "bash".parse().unwrap(),

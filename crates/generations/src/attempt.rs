@@ -79,6 +79,28 @@ impl Store {
         self.forget_failure(generation)
     }
 
+    /// Gives the wanted generation up in favour of the one that stands in for it, which is up. Its attempts stay counted.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::NotWanted`] when another generation is to boot, and all others.
+    pub fn give_up(&self, stand_in: Generation) -> Result<(), StoreError> {
+        if self.is_wanted(stand_in)? {
+            return Ok(());
+        }
+        wanted::update(&self.wanted_path(), |wanted| {
+            wanted.failed = wanted.generation;
+            wanted.generation = stand_in;
+            wanted.attempts = wanted.stand_in_attempts;
+            wanted.stand_in = Generation::NONE;
+            wanted.stand_in_attempts = 0;
+            if wanted.good == stand_in {
+                wanted.asked = stand_in;
+            }
+        })?;
+        Ok(())
+    }
+
     /// Writes down that this generation is up and stays so although it was not found good: the boots that were begun
     /// do not count towards giving it up. It does not become the one to fall back to, and why it is not good stays
     /// known.

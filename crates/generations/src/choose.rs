@@ -30,6 +30,7 @@ use base::Explain;
 use formats::manifest::Manifest;
 
 use crate::check::CheckError;
+use crate::kernel::Booted;
 use crate::store::{Generation, Store, StoreError};
 use crate::wanted::Wanted;
 
@@ -105,9 +106,9 @@ pub enum Reason {
     /// It needs another kernel.
     #[error("needs kernel {needed}, {running} runs")]
     Kernel {
-        /// The release of the kernel that it needs.
+        /// The release of the kernel that it needs; where that is the same, what the loader calls its image.
         needed: String,
-        /// The release of the one that runs.
+        /// The same of the one that runs.
         running: String,
     },
 }
@@ -159,12 +160,12 @@ impl fmt::Display for Passed {
 }
 
 impl Store {
-    /// The generation that boots now on the kernel of this release (`uname -r`).
+    /// The generation that boots now on this kernel.
     ///
     /// # Errors
     ///
     /// [`StoreError::NothingBoots`] when none does, [`StoreError::Wanted`], [`StoreError::File`].
-    pub fn choose(&self, kernel: &str) -> Result<Choice, StoreError> {
+    pub fn choose(&self, kernel: &Booted) -> Result<Choice, StoreError> {
         let wanted = self.wanted()?;
         let from = wanted.generation;
         let (manifest, reason) = match self.usable(from) {
@@ -197,7 +198,7 @@ impl Store {
         }
     }
 
-    /// The generation that boots on the kernel of this release once the one that boots now, `generation`, has used up
+    /// The generation that boots on this kernel once the one that boots now, `generation`, has used up
     /// its attempts; `None` if none is left, or if `generation` is not to boot at all.
     ///
     /// One that needs another kernel is none: as long as the boot loader does not change its mind, it does not boot.
@@ -208,7 +209,7 @@ impl Store {
     pub fn successor(
         &self,
         generation: Generation,
-        kernel: &str,
+        kernel: &Booted,
     ) -> Result<Option<Generation>, StoreError> {
         let wanted = self.wanted()?;
         let then = if generation == wanted.generation {
@@ -228,7 +229,7 @@ impl Store {
         &self,
         order: &[Generation],
         wanted: &Wanted,
-        kernel: &str,
+        kernel: &Booted,
     ) -> Result<(Generation, Manifest), Vec<Passed>> {
         let place = |one: Generation| order.iter().position(|other| *other == one);
         let now = place(wanted.generation);
@@ -258,7 +259,7 @@ impl Store {
     }
 
     /// The manifest of a generation that can boot on this kernel.
-    fn fitting(&self, generation: Generation, kernel: &str) -> Result<Manifest, Reason> {
+    fn fitting(&self, generation: Generation, kernel: &Booted) -> Result<Manifest, Reason> {
         let manifest = self.usable(generation)?;
         match other_kernel(&manifest, kernel) {
             Some(reason) => Err(reason),
@@ -275,7 +276,7 @@ impl Store {
 }
 
 /// Why the wanted generation is not to boot, although it could be.
-fn unfit(wanted: &Wanted, manifest: &Manifest, kernel: &str) -> Option<Reason> {
+fn unfit(wanted: &Wanted, manifest: &Manifest, kernel: &Booted) -> Option<Reason> {
     let attempts = wanted.attempts;
     if attempts >= ATTEMPTS {
         return Some(Reason::Attempts { attempts });
@@ -283,10 +284,17 @@ fn unfit(wanted: &Wanted, manifest: &Manifest, kernel: &str) -> Option<Reason> {
     other_kernel(manifest, kernel)
 }
 
-fn other_kernel(manifest: &Manifest, kernel: &str) -> Option<Reason> {
-    let needed = &manifest.kernel.release;
-    let reason = || Reason::Kernel { needed: needed.clone(), running: kernel.to_owned() };
-    (needed != kernel).then(reason)
+fn other_kernel(manifest: &Manifest, kernel: &Booted) -> Option<Reason> {
+    if kernel.fits(manifest) {
+        return None;
+    }
+    let (needed, running) = (&manifest.kernel, &kernel.release);
+    Some(match &kernel.entry {
+        Some(entry) if needed.release == *running => {
+            Reason::Kernel { needed: needed.entry_id(), running: entry.clone() }
+        }
+        _ => Reason::Kernel { needed: needed.release.clone(), running: running.clone() },
+    })
 }
 
 /// All generations in the order in which they are wanted, one after the other was given up.

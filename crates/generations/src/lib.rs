@@ -9,6 +9,7 @@ pub mod choose;
 pub mod collect;
 pub mod etc;
 pub mod failure;
+pub mod kernel;
 mod lock;
 pub mod running;
 pub mod stack;
@@ -18,6 +19,7 @@ pub mod wanted;
 
 pub use choose::{Choice, Reason, Why};
 pub use collect::Collected;
+pub use kernel::Booted;
 pub use stack::Stack;
 pub use store::{Generation, Store, StoreError};
 pub use wanted::Wanted;

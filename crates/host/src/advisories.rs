@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use crate::Host;
 use crate::repositories::Repositories;
-use crate::transaction::kernels;
+use crate::transaction::held;
 
 /// A known flaw that versions of a source package have.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -40,7 +40,7 @@ pub enum State {
     Open,
     /// An upgrade would close it, but a pin holds the package.
     Pinned,
-    /// A newer image closes it: the kernel comes with that.
+    /// A newer image closes it: the kernel comes with what starts this host.
     Image,
     /// The version that is installed has fixed it.
     Fixed,
@@ -74,10 +74,11 @@ pub fn flaws(host: &Host, manifest: &Manifest, all: bool) -> Result<Vec<Flaw>, F
     }
     let mut found = Found::default();
     let newest = newest(manifest, &indexes)?;
+    let held: Vec<_> = held(host, manifest).collect();
     for package in &manifest.packages {
         let Some(stanza) = newest.get(package.name.as_str()) else { continue };
         let fixes = parse(stanza.name(), stanza.field(fixes::FIELD))?;
-        let state = state(manifest, package);
+        let state = state(manifest, &held, package);
         let open = |fixed: &Fixed| fixed.version > package.source_version;
         found.add(package, &fixes, |fixed| open(fixed).then_some(state));
     }
@@ -120,8 +121,8 @@ fn parse(package: &str, field: Option<&str>) -> Result<Fixes, Broken> {
 }
 
 /// What closes the open flaws of an installed package.
-fn state(manifest: &Manifest, package: &Package) -> State {
-    if kernels(manifest).any(|kernel| kernel.name == package.name) {
+fn state(manifest: &Manifest, held: &[&Package], package: &Package) -> State {
+    if held.contains(&package) {
         State::Image
     } else if manifest.pins.contains_key(&package.name) {
         State::Pinned

@@ -13,12 +13,14 @@ use std::path::PathBuf;
 use base::file::{self, FileError};
 use base::progress::Progress;
 use base::{Digest, Failure};
+use formats::manifest::Kernel;
 use generations::stack::live;
 use generations::{Generation, Store, StoreError, running};
 use serde::Serialize;
 
 use crate::Host;
 use crate::activate::Activation;
+use crate::loader::Loader;
 use crate::transaction::layer;
 
 /// How to clean up.
@@ -43,6 +45,8 @@ pub struct Outcome {
     pub leftovers: Vec<PathBuf>,
     /// What was fetched, and neither a generation that stays nor a repository names.
     pub fetched: Vec<PathBuf>,
+    /// The kernels on the boot loader's partition that none of the generations that stay needs.
+    pub kernels: Vec<PathBuf>,
     /// What all of that takes.
     pub freed_bytes: u64,
     /// The layers that become one; missing where they are few.
@@ -71,8 +75,8 @@ pub struct Folded {
 impl Outcome {
     /// Whether there is nothing to do.
     pub fn is_empty(&self) -> bool {
-        let Self { removed, layers, leftovers, fetched, folded, .. } = self;
-        let nothing = removed.is_empty() && layers.is_empty();
+        let Self { removed, layers, leftovers, fetched, kernels, folded, .. } = self;
+        let nothing = removed.is_empty() && layers.is_empty() && kernels.is_empty();
         nothing && leftovers.is_empty() && fetched.is_empty() && folded.is_none()
     }
 
@@ -83,6 +87,7 @@ impl Outcome {
         self.layers.extend(later.layers);
         self.leftovers.extend(later.leftovers);
         self.fetched.extend(later.fetched);
+        self.kernels.extend(later.kernels);
         self.freed_bytes += later.freed_bytes;
     }
 }
@@ -115,14 +120,15 @@ fn tidy(host: &Host, asked: Asked, leaves: Option<Generation>) -> Result<Outcome
     let keep = kept(host, asked.keep, leaves)?;
     let work = Some(layer::workshop(host)).filter(|folder| folder.exists());
     let fetched = cached::unneeded(host, &keep)?;
-    let more = work.iter().chain(&fetched).map(|path| file::length(path));
+    let kernels = kernels(host, &keep)?;
+    let more = work.iter().chain(&fetched).chain(&kernels).map(|path| file::length(path));
     let more: u64 = more.sum::<Result<_, _>>()?;
     let collected = if asked.dry_run {
         host.store.garbage(&keep)?
     } else {
         let collected = host.store.collect(&keep)?;
         layer::clean(host);
-        for path in &fetched {
+        for path in fetched.iter().chain(&kernels) {
             std::fs::remove_file(path).map_err(FileError::at("remove", path))?;
         }
         collected
@@ -134,6 +140,7 @@ fn tidy(host: &Host, asked: Asked, leaves: Option<Generation>) -> Result<Outcome
         layers: collected.layers.iter().filter_map(digest).collect(),
         leftovers: collected.leftovers.into_iter().chain(work).collect(),
         fetched,
+        kernels,
         freed_bytes: collected.freed.0 + more,
         folded: None,
     })
@@ -158,6 +165,17 @@ fn kept(
     let mounted = live::in_use(&host.root.below(generations::RUN))?;
     hold(&host.store, mounted, &mut keep)?;
     Ok(keep)
+}
+
+/// The kernels that go: those that neither run nor belong to a generation that stays.
+fn kernels(host: &Host, keep: &BTreeSet<Generation>) -> Result<Vec<PathBuf>, Failure> {
+    let Some(loader) = Loader::of(&host.root)? else { return Ok(Vec::new()) };
+    let mut needed: BTreeSet<_> = host.kernel()?.entry.into_iter().collect();
+    for generation in keep {
+        let manifest = host.store.manifest(*generation)?;
+        needed.extend(manifest.kernels().map(Kernel::entry_id));
+    }
+    Ok(loader.unneeded(&needed)?)
 }
 
 /// Keeps also what has one of these layers: of several generations the one with the highest number.

@@ -12,6 +12,7 @@ pub mod etc;
 pub mod health;
 pub mod holds;
 pub mod housekeeping;
+pub mod loader;
 pub mod repair;
 pub mod repositories;
 pub mod soft_reboot;
@@ -21,15 +22,15 @@ pub mod undo;
 use std::path::{Path, PathBuf};
 
 use base::child::Program;
-use base::file::{self, FileError};
+use base::file::FileError;
 use base::{Explain, Failure};
 use formats::manifest::{Manifest, Package};
-use generations::{Generation, Store, StoreError, running};
+use generations::kernel::UnknownKernel;
+use generations::{Booted, Generation, Store, StoreError, running};
 use packages::fetch::FetchOptions;
 use packages::spelling;
 
-/// The release of the kernel that runs.
-const KERNEL: &str = "/proc/sys/kernel/osrelease";
+use crate::loader::Loader;
 
 /// The root folder of a host: `/` on the host itself, another one for rescue.
 #[derive(Clone, Debug)]
@@ -113,13 +114,42 @@ impl Host {
         self.root.0 == Path::new("/")
     }
 
-    /// The release of the kernel that it runs.
+    /// The kernel that it runs.
     ///
     /// # Errors
     ///
-    /// [`FileError`].
-    pub(crate) fn kernel(&self) -> Result<String, FileError> {
-        Ok(file::read_text(&self.root.below(KERNEL))?.trim().to_owned())
+    /// [`UnknownKernel`].
+    pub(crate) fn kernel(&self) -> Result<Booted, UnknownKernel> {
+        Booted::of_host(&self.root.0)
+    }
+
+    /// Whether a generation needs another kernel than runs, as far as that is known: then the machine has to start anew.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn needs_another_kernel(&self, generation: Generation) -> Result<bool, StoreError> {
+        let manifest = self.store.manifest(generation)?;
+        Ok(self.kernel().is_ok_and(|kernel| !kernel.fits(&manifest)))
+    }
+
+    /// Lets a generation boot next, with its kernel. Interrupted between both, the kernel of before starts, and whoever
+    /// settles that boot goes on here.
+    ///
+    /// # Errors
+    ///
+    /// If there is no such generation, or its kernel is not on the boot partition any more: nothing has changed then.
+    pub fn boots_next(&self, generation: Generation) -> Result<(), Failure> {
+        let manifest = self.store.manifest(generation)?;
+        let loader = Loader::of(&self.root)?;
+        if let Some(loader) = &loader {
+            loader.demand(&manifest)?;
+        }
+        self.store.want(generation)?;
+        if let Some(loader) = loader {
+            loader.starts(&manifest, true)?;
+        }
+        Ok(())
     }
 
     /// The generation that commands speak of where none is named: the one that runs, else the one that would boot.

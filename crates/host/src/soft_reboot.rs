@@ -5,8 +5,8 @@
 
 use std::path::{Path, PathBuf};
 
-use base::file::FileError;
 use base::{Explain, Failure};
+use generations::kernel::UnknownKernel;
 use generations::stack::{Places, live, next};
 use generations::{Choice, Generation, Reason, StoreError, Why, running};
 
@@ -31,9 +31,9 @@ pub enum SoftRebootError {
     /// The store does not answer.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// A file cannot be read.
+    /// Nobody knows which kernel runs.
     #[error(transparent)]
-    File(#[from] FileError),
+    Unknown(#[from] UnknownKernel),
 }
 
 impl Explain for SoftRebootError {
@@ -42,7 +42,7 @@ impl Explain for SoftRebootError {
             Self::NotRunning => Some("ask on the host itself, without --root".into()),
             Self::Kernel { .. } => Some("restart the host: `systemctl reboot`".into()),
             Self::Store(error) => error.hint(),
-            Self::File(error) => error.hint(),
+            Self::Unknown(error) => error.hint(),
         }
     }
 }

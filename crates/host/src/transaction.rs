@@ -4,6 +4,7 @@
 //! what the host shows, and a generation with it becomes the one that boots. Nothing of the host changes before
 //! the last step, and whatever fails or is interrupted before leaves the host as it was.
 
+mod kernels;
 pub(crate) mod layer;
 pub(crate) mod prepare;
 mod restarts;
@@ -22,6 +23,7 @@ use crate::Host;
 use crate::activate::{self, Activation};
 use crate::bundle::Bundle;
 use crate::etc;
+use crate::loader::{Loader, PACKAGES};
 
 pub use prepare::state;
 pub(crate) use prepare::{Mirrors, Prepared, Sources, prepare, state_of, status};
@@ -151,7 +153,7 @@ pub(crate) fn run_from(
     let made = make(host, (&manifest, change), &prepared, progress);
     layer::clean(host);
     let (generation, next) = made?;
-    host.store.want(generation)?;
+    host.boots_next(generation)?;
     let activation = match asked {
         Asked { stage: true, .. } => Activation::NextBoot,
         _ if transaction.only_adds() => activate::at_once(host, generation, &next, progress),
@@ -171,10 +173,14 @@ fn make(
     progress: &dyn Progress,
 ) -> Result<(Generation, Manifest), Failure> {
     let (from, words) = (Generation(change.from), change.asked.clone());
-    let (next, new) = layer::next(host, (before, change), prepared, progress)?;
-    let kept = etc::keep(host, from, &words)?;
-    let generation = host.store.add(&next, &new).inspect_err(|_| kept.undo())?;
-    Ok((generation, next))
+    let next = layer::next(host, (before, change), prepared, progress)?;
+    kernels::place(host, &next.images)?;
+    let add = || -> Result<Generation, Failure> {
+        let kept = etc::keep(host, from, &words)?;
+        Ok(host.store.add(&next.manifest, &next.layers).inspect_err(|_| kept.undo())?)
+    };
+    let generation = add().inspect_err(|_| kernels::take_back(host, &next.images))?;
+    Ok((generation, next.manifest))
 }
 
 /// What a wish would do to what runs, also while something else waits for the next boot.
@@ -210,7 +216,8 @@ fn worked_out(
     (manifest, state): (&Manifest, State),
     wish: &Wish,
 ) -> Result<Prepared, Failure> {
-    let mut prepared = prepare(Sources::open(host, bundle)?, (manifest, state), wish)?;
+    let held: Vec<_> = held(host, manifest).collect();
+    let mut prepared = prepare(Sources::open(host, bundle)?, (state, &held), wish)?;
     prepared.transaction.restarts = restarts::of(host, &prepared.transaction.replaced())?;
     Ok(prepared)
 }
@@ -225,10 +232,15 @@ fn base_generation(host: &Host) -> Result<Generation, Failure> {
     }
 }
 
-/// The packages of a manifest that give it its kernel: these change with the image only, because the
-/// unified kernel image on the boot partition belongs to them.
-pub(crate) fn kernels(manifest: &Manifest) -> impl Iterator<Item = &formats::manifest::Package> {
-    manifest.packages.iter().filter(|package| package.name.as_str().starts_with("preon-kernel-"))
+/// The packages of a manifest that give it its kernel and stay as they are, because nobody but who starts this host can
+/// give it another one.
+pub(crate) fn held<'a>(
+    host: &Host,
+    manifest: &'a Manifest,
+) -> impl Iterator<Item = &'a formats::manifest::Package> {
+    let is_ours = Loader::is_ours(&host.root);
+    let kernel = |name: &str| name.starts_with("preon-kernel-") || name.starts_with(PACKAGES);
+    manifest.packages.iter().filter(move |package| !is_ours && kernel(package.name.as_str()))
 }
 
 /// Seconds since 1970.

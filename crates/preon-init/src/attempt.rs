@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use base::Explain;
 use base::explain::render;
-use generations::{Choice, Generation, Store, StoreError, Why};
+use generations::{Booted, Choice, Generation, Store, StoreError, Why};
 
 use crate::{log, stop};
 
@@ -13,7 +13,7 @@ use crate::{log, stop};
 /// # Errors
 ///
 /// [`StoreError`].
-pub(crate) fn begin(store: &Store, kernel: &str) -> Result<Choice, StoreError> {
+pub(crate) fn begin(store: &Store, kernel: &Booted) -> Result<Choice, StoreError> {
     let choice = match store.choose(kernel) {
         // The next start would end in the same way.
         Err(error @ StoreError::NothingBoots { .. }) => stop(&error),
@@ -101,14 +101,19 @@ mod tests {
     }
 
     fn choice(why: Why) -> Choice {
-        let kernel =
-            Kernel { release: "6.1".into(), version: "6.1-1".into(), uki: Digest::of(b"uki") };
+        let kernel = Kernel {
+            release: "6.1".into(),
+            version: "6.1-1".into(),
+            package: "preon-uki-hardened".parse().unwrap(),
+            uki: Digest::of(b"uki"),
+        };
         let manifest = Manifest {
             format: FORMAT,
             image: "minimal".into(),
             version: "1".into(),
             build_id: "1.1".into(),
             kernel,
+            other_kernels: Vec::new(),
             layers: Vec::new(),
             packages: Vec::new(),
             not_rebuilt: [].into(),

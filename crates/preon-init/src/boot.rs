@@ -8,7 +8,7 @@ use std::path::Path;
 use base::file::{self, FileError};
 use base::{ByteSize, Digest, Explain, Failure};
 use generations::stack::{self, Places};
-use generations::{Choice, Stack, Store, running};
+use generations::{Booted, Choice, Stack, Store, running};
 use sys::{Filesystem, Limits, block, capability, efi, ext4, kernel, mount, root};
 
 use crate::command_line::CommandLine;
@@ -68,13 +68,22 @@ pub(crate) fn run(words: &CommandLine) -> Result<Infallible, Failure> {
     }
 
     let store = Store::open(&below(generations::STORE))?;
-    let choice = attempt::begin(&store, &kernel::release())?;
+    let choice = attempt::begin(&store, &booted())?;
     let places = Places { root: sysroot, run: &run, data: &data };
     let Err(failure) = start(&store, &choice, places);
     // Before and after the new root became the root, whichever it was.
     let stores = [below(generations::STORE), generations::STORE.into()];
     attempt::note(&stores, choice.generation, &*failure);
     Err(failure)
+}
+
+/// The kernel that runs; of which image it is, is of no importance where the firmware cannot say.
+fn booted() -> Booted {
+    let release = kernel::release();
+    Booted::read(efi::FOLDER.as_ref(), release.clone()).unwrap_or_else(|error| {
+        log::warning(&base::explain::render(&error));
+        Booted::of_release(&release)
+    })
 }
 
 /// Makes the chosen generation the root and becomes its systemd.

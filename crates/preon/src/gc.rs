@@ -64,6 +64,7 @@ fn text(outcome: &Outcome) -> String {
         (outcome.layers.len(), "layers that no generation has"),
         (outcome.leftovers.len(), "files that interrupted work left"),
         (outcome.fetched.len(), "fetched files that no repository names"),
+        (outcome.kernels.len(), "kernels that no generation needs"),
     ];
     for (count, what) in counts.into_iter().filter(|(count, _)| *count > 0) {
         line("remove", &format!("{count} {what}"));

@@ -74,7 +74,7 @@ pub(crate) fn switch(host: &Host, target: Generation, dry_run: bool) -> Result<(
         if let Some(running) = host.running {
             etc::keep(host, running, &format!("rollback {}", target.0))?;
         }
-        host.store.want(target)?;
+        host.boots_next(target)?;
     }
     Ok(())
 }
@@ -84,6 +84,8 @@ pub(crate) fn told(host: &Host, target: Generation, dry_run: bool) -> String {
     let would = if dry_run { "would boot" } else { "boots" };
     let restart = if host.running == Some(target) || host.running.is_none() {
         ""
+    } else if host.needs_another_kernel(target).unwrap_or_default() {
+        ", with another kernel: a restart of the host runs it"
     } else {
         ": `preon soft-reboot` or a restart of the host runs it"
     };

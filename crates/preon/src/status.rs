@@ -134,7 +134,7 @@ mod tests {
         trial.run(&["rollback", "2"]).unwrap();
         store.note_failure(generations::Generation(2), "docker\nno answer\n").unwrap();
         for _ in 0..=generations::choose::ATTEMPTS {
-            let choice = store.choose("6.12-preon").unwrap();
+            let choice = store.choose(&generations::Booted::of_release("6.12-preon")).unwrap();
             store.count_attempt(&choice).unwrap();
         }
         let text = trial.run(&["status"]).unwrap();

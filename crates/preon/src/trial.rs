@@ -158,8 +158,10 @@ fn manifest(build: &str) -> Manifest {
         kernel: Kernel {
             release: "6.12-preon".into(),
             version: "6.12-1".into(),
+            package: "preon-uki-hardened".parse().unwrap(),
             uki: Digest::of(b"uki"),
         },
+        other_kernels: Vec::new(),
         layers: vec![Layer {
             name: "base".into(),
             erofs: Digest::of(DATA),

@@ -78,12 +78,12 @@ fn a_package_with_another_digest_is_refused() {
 fn a_kernels_image_stays_out_of_the_layer() {
     let files: &[File<'_>] = &[
         ("usr/lib/modules/6.12-x/config", "CONFIG_A=y"),
-        ("usr/lib/modules/6.12-x/vmlinuz", "MZ"),
-        ("usr/lib/modules/6.12-x/kernel/vmlinuz", "a module of that name"),
+        ("usr/lib/modules/6.12-x/vmlinuz.efi", "MZ"),
+        ("usr/lib/modules/6.12-x/kernel/vmlinuz.efi", "a module of that name"),
     ];
     let (tree, packages) = gathered(&[("kernel", files)]).unwrap();
     assert!(tree.get("usr/lib/modules/6.12-x/config").is_some());
-    assert!(tree.get("usr/lib/modules/6.12-x/vmlinuz").is_none());
-    assert!(tree.get("usr/lib/modules/6.12-x/kernel/vmlinuz").is_some());
+    assert!(tree.get("usr/lib/modules/6.12-x/vmlinuz.efi").is_none());
+    assert!(tree.get("usr/lib/modules/6.12-x/kernel/vmlinuz.efi").is_some());
     assert_eq!(packages[0].paths.len(), 2, "the list of files says the same");
 }

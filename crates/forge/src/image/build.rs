@@ -8,27 +8,21 @@ use std::path::{Path, PathBuf};
 use base::digest::Hasher;
 use base::file::{self, FileError};
 use base::progress::{Metered, Progress, Unit};
-use base::{ByteSize, Digest, Explain, Failure};
-use formats::PackageName;
+use base::{ByteSize, Digest, Failure};
 use formats::guid::Guid;
 use formats::manifest::{self, Manifest};
-use formats::uki;
+use formats::{PackageName, loader};
 use generations::Store;
 use generations::store::LayerFiles;
 
 use super::filesystem::{self, Content, Plan};
-use super::{initrd, kind, layout};
+use super::{kind, layout};
 use crate::audit;
-use crate::audit::kernel::image::Installed;
 use crate::context::Context;
-use crate::kernel::build::Kernel;
-use crate::kernel::config::{BadConfig, Config};
-use crate::kernel::{self, Built, Flavour};
 use crate::layer::{self, Layer};
-use crate::programs::{self, Program};
 use crate::recipe::ImageDefinition;
 use crate::tools::ToolRoot;
-use crate::workshop::KernelShop;
+use crate::uki::{self, Uki};
 
 /// Build an image: layers, kernel, disk, into `out/NAME`
 #[derive(Debug, clap::Args)]
@@ -46,30 +40,6 @@ struct Parts {
     ukis: Vec<Uki>,
     loader: Vec<u8>,
 }
-
-/// A unified kernel image.
-struct Uki {
-    kernel: manifest::Kernel,
-    bytes: Vec<u8>,
-}
-
-impl Uki {
-    /// Its file on the boot partition, below `EFI/Linux`: also what the boot loader calls it.
-    fn file_name(&self) -> String {
-        format!("preon-{}.efi", self.kernel.release)
-    }
-}
-
-/// Why an image could not be built, where no part of it says so itself.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum BuildError {
-    #[error("cannot assemble the unified kernel image")]
-    Uki(#[from] uki::UkiError),
-    #[error("cannot read {}", path.display())]
-    Config { path: PathBuf, source: BadConfig },
-}
-
-impl Explain for BuildError {}
 
 impl Build {
     pub(crate) fn run(self, context: &Context, out: &mut dyn Write) -> Result<(), Failure> {
@@ -105,17 +75,18 @@ fn parts(context: &Context, tools: &ToolRoot, name: &str) -> Result<Parts, Failu
         let note = format!("note: development image: {count} packages not yet rebuilt");
         context.progress.note(&note);
     }
-    let kernels =
-        definition.kernels.iter().map(|flavour| uki(context, tools, &definition, flavour));
-    let ukis = kernels.collect::<Result<Vec<_>, _>>()?;
+    let kernels = definition.kernels.iter();
+    let ukis = kernels.map(|flavour| uki::assemble(context, (name, &definition), flavour));
+    let ukis = ukis.collect::<Result<Vec<_>, _>>()?;
     let manifest = Manifest {
         format: manifest::FORMAT,
         image: name.to_owned(),
         version: top.version.clone(),
         build_id: top.build_id.clone(),
         kernel: ukis[0].kernel.clone(), // `Kernels` has one or more
+        other_kernels: ukis[1..].iter().map(|uki| uki.kernel.clone()).collect(),
         layers: layers.iter().map(|layer| layer.layer.clone()).collect(),
-        packages: installed(&definition, top),
+        packages: installed((name, &definition), top)?,
         not_rebuilt: top.not_rebuilt.clone(),
         pins: BTreeMap::new(),
         change: None,
@@ -126,62 +97,18 @@ fn parts(context: &Context, tools: &ToolRoot, name: &str) -> Result<Parts, Failu
 }
 
 /// The packages of an image: those that its definition does not ask for are there for others.
-fn installed(definition: &ImageDefinition, top: &Layer) -> Vec<manifest::Package> {
-    let kernels: Vec<_> = definition.kernels.iter().map(kernel::package::name).collect();
-    let asked = |name: &PackageName| {
-        definition.packages.contains(name) || kernels.iter().any(|kernel| kernel == name.as_str())
-    };
+fn installed(
+    (name, definition): (&str, &ImageDefinition),
+    top: &Layer,
+) -> Result<Vec<manifest::Package>, Failure> {
+    let kernels = definition.kernels.iter();
+    let ukis = kernels.map(|flavour| uki::package_name((name, definition), flavour));
+    let ukis = ukis.collect::<Result<Vec<_>, _>>()?;
+    let asked = |name: &PackageName| definition.packages.contains(name) || ukis.contains(name);
     let packages = top.packages.iter().cloned();
     let marked =
         packages.map(|package| manifest::Package { automatic: !asked(&package.name), ..package });
-    marked.collect()
-}
-
-/// The unified kernel image of one kernel of an image.
-fn uki(
-    context: &Context,
-    tools: &ToolRoot,
-    definition: &ImageDefinition,
-    flavour: Flavour,
-) -> Result<Uki, Failure> {
-    let Built { kernel, version, .. } = kernel::kernel(&KernelShop::new(context), flavour)?;
-    let version = version.without_preon().to_string();
-    let init = file::read(&programs::built(context, Program::PreonInit)?)?;
-    let initrd = initrd::make(&init).map_err(FileError::at("pack", "preon-init"))?;
-    let release = kernel.release()?;
-    let command_line = command_line(context, definition, (flavour, &kernel))?;
-    let os_release = format!(
-        "NAME=\"Preon OS\"\nID=preon\nID_LIKE=debian\nVERSION_ID={release}\nPRETTY_NAME=\"Preon OS (Linux {release})\"\n"
-    );
-    let bytes = uki::assemble(&uki::Parts {
-        stub: &file::read(&tools.file("usr/lib/systemd/boot/efi/linuxx64.efi.stub"))?,
-        kernel: &file::read(&kernel.image())?,
-        initrd: &initrd,
-        command_line: &command_line,
-        os_release: &os_release,
-        release: &release,
-    })
-    .map_err(BuildError::from)?;
-    Ok(Uki { kernel: manifest::Kernel { release, version, uki: Digest::of(&bytes) }, bytes })
-}
-
-/// The command line of a kernel of an image; refused unless the kernel meets the policy with it.
-fn command_line(
-    context: &Context,
-    definition: &ImageDefinition,
-    (flavour, kernel): (Flavour, &Kernel),
-) -> Result<String, Failure> {
-    let profile = definition.profile;
-    let words = kernel::command_line(&context.root, flavour, profile)?;
-    let words = format!("{words} {}", definition.command_line.as_str());
-    let command_line = words.trim_end();
-    let path = kernel.config();
-    let config = Config::parse(&file::read_text(&path)?)
-        .map_err(|source| BuildError::Config { path, source })?;
-    let files: Vec<_> = definition.etc.iter().map(|(p, t)| (p.as_str(), t.as_str())).collect();
-    let installed = Installed { flavour, profile, config: &config, command_line, files: &files };
-    audit::kernel::image::demand(&context.root, &installed)?;
-    Ok(command_line.to_owned())
+    Ok(marked.collect())
 }
 
 /// Writes everything into `folder`, which is not there yet.
@@ -205,7 +132,7 @@ fn write(
     file::replace(&folder.join("manifest.json"), parts.manifest.to_json().as_bytes())?;
     file::replace(&folder.join("preon.efi"), &parts.ukis[0].bytes)?;
     for uki in &parts.ukis[1..] {
-        file::replace(&folder.join(uki.file_name()), &uki.bytes)?;
+        file::replace(&folder.join(uki.kernel.entry_id()), &uki.bytes)?;
     }
     file::replace(&folder.join("loader.efi"), &parts.loader)?;
 
@@ -274,24 +201,21 @@ fn tree(folder: &Path) -> Result<Vec<PathBuf>, FileError> {
 fn esp_files(parts: &Parts) -> BTreeMap<String, Vec<u8>> {
     let mut files = BTreeMap::from([
         ("EFI/BOOT/BOOTX64.EFI".to_owned(), parts.loader.clone()),
-        ("loader/loader.conf".to_owned(), loader_conf(&parts.ukis).into_bytes()),
+        (loader::CONFIG.to_owned(), loader_conf(&parts.ukis).into_bytes()),
     ]);
     for uki in &parts.ukis {
-        files.insert(format!("EFI/Linux/{}", uki.file_name()), uki.bytes.clone());
+        files.insert(format!("{}/{}", loader::FOLDER, uki.kernel.entry_id()), uki.bytes.clone());
     }
     files
 }
 
 /// No menu unless a key is held; nobody at the console edits the kernel's command line. Of several
-/// kernels the first boots: left to itself, the loader would prefer the last by name.
+/// kernels the first boots.
 ///
 /// Source: loader.conf(5).
 fn loader_conf(ukis: &[Uki]) -> String {
-    let default = match ukis {
-        [first, _, ..] => format!("default {}\n", first.file_name()),
-        _ => String::new(),
-    };
-    format!("timeout 0\neditor no\nconsole-mode keep\n{default}")
+    let first = ukis[0].kernel.entry_id(); // an image has one or more
+    loader::with_default("timeout 0\neditor no\nconsole-mode keep\n", &first)
 }
 
 fn copy(from: &Path, to: &Path) -> Result<(), FileError> {

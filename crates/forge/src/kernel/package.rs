@@ -15,7 +15,7 @@ use packages::fixes::{self, Fixes};
 use super::{Built, Flavour};
 
 /// Rises when the same kernel would make another package.
-const METHOD: &[u8] = b"kernel package 2";
+const METHOD: &[u8] = b"kernel package 3";
 
 /// How hard zstd tries; the package only passes through the cache on its way into a layer.
 const COMPRESSION_LEVEL: i32 = 3;
@@ -68,8 +68,8 @@ pub(crate) fn key(built: &Built) -> Result<Digest, FileError> {
     Ok(hasher.finish())
 }
 
-/// The package of a kernel: below `/usr/lib/modules/RELEASE` the image (`vmlinuz`), its configuration
-/// and its modules; and Debian's copyright file.
+/// The package of a kernel: below `/usr/lib/modules/RELEASE` its configuration and its modules; and Debian's
+/// copyright file. The image itself comes inside the unified kernel image ([`crate::uki`]).
 ///
 /// # Errors
 ///
@@ -77,23 +77,21 @@ pub(crate) fn key(built: &Built) -> Result<Digest, FileError> {
 pub(crate) fn write(built: &Built, papers: &Papers) -> Result<Vec<u8>, PackageError> {
     let Built { kernel, flavour, version, .. } = built;
     let home = format!("usr/lib/modules/{}", kernel.release()?);
-    let image = kernel.image();
-    let mut package = Package::new().map_err(at(&image))?;
+    let path = kernel.config();
+    let mut package = Package::new().map_err(at(&path))?;
     for folder in ["usr", "usr/lib", "usr/lib/modules", &home] {
-        package.folder(folder).map_err(at(&image))?;
+        package.folder(folder).map_err(at(&path))?;
     }
-    for (path, name) in [(kernel.config(), "config"), (kernel.image(), "vmlinuz")] {
-        let bytes = file::read(&path)?;
-        let entry = entry(format!("{home}/{name}"), Kind::File, bytes.len() as u64);
-        package.add(&entry, &mut bytes.as_slice()).map_err(at(&path))?;
-    }
+    let bytes = file::read(&path)?;
+    let config = entry(format!("{home}/config"), Kind::File, bytes.len() as u64);
+    package.add(&config, &mut bytes.as_slice()).map_err(at(&path))?;
     if let Some(modules) = kernel.modules() {
         package.modules(&modules, &home).map_err(at(&modules))?;
     }
-    package.copyright(&name(*flavour), &papers.copyright).map_err(at(&image))?;
+    package.copyright(&name(*flavour), &papers.copyright).map_err(at(&path))?;
     let mut control = control(*flavour, version, package.bytes)?;
     control.set(fixes::FIELD, &papers.fixes.to_string());
-    package.writer.finish(&control).map_err(at(&image))
+    package.writer.finish(&control).map_err(at(&path))
 }
 
 fn at(path: &Path) -> impl Fn(io::Error) -> PackageError {
@@ -212,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn a_package_holds_the_image_its_configuration_and_its_modules() {
+    fn a_package_holds_a_kernels_configuration_and_its_modules() {
         let dir = tempfile::tempdir().unwrap();
         let deb = Deb::read("x", &write(&built(dir.path(), true), &Papers::default()).unwrap()[..])
             .unwrap();
@@ -228,7 +226,6 @@ mod tests {
             "755 usr/lib/modules",
             "755 usr/lib/modules/6.12-x",
             "644 usr/lib/modules/6.12-x/config",
-            "644 usr/lib/modules/6.12-x/vmlinuz",
             "755 usr/lib/modules/6.12-x/kernel",
             "644 usr/lib/modules/6.12-x/kernel/a.ko",
             "644 usr/lib/modules/6.12-x/modules.dep",

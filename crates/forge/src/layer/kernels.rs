@@ -2,8 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
+use base::digest::Hasher;
 use base::file;
 use base::{Digest, Failure};
+use formats::PackageName;
 use packages::fixes::Fixes;
 
 use crate::cache::Kind;
@@ -12,6 +14,7 @@ use crate::curate::Curated;
 use crate::kernel::package::{self, Papers};
 use crate::kernel::{self, Built, Flavour, Need, Workshop, changelog};
 use crate::recipe::ImageDefinition;
+use crate::uki::{self, Uki};
 use crate::workshop::KernelShop;
 
 /// The kernels of an image; a container image has none.
@@ -20,28 +23,62 @@ pub(super) fn of_image(definition: &ImageDefinition) -> Vec<Flavour> {
     kernels.filter(|_| definition.container.is_none()).collect()
 }
 
-/// The packages of these kernels, built if need be, and the suite that their source comes from.
+/// The packages of the kernels of the image `name` and of their unified kernel images, built if need be, and the suite that
+/// their source comes from.
 ///
 /// # Errors
 ///
-/// What building a kernel or its package fails with.
+/// What building a kernel or a package of it fails with.
 pub(super) fn kernels(
     context: &Context,
-    flavours: &[Flavour],
+    (name, definition): (&str, &ImageDefinition),
 ) -> Result<Vec<(Curated, String)>, Failure> {
     let shop = KernelShop::new(context);
-    let pack = |&flavour: &Flavour| {
-        let (path, digest) =
-            packed(&shop, &context.cache.kind(Kind::Curated), &kernel::kernel(&shop, flavour)?)?;
-        let name = package::name(flavour).parse()?;
-        Ok((Curated { name, path, digest, warnings: Vec::new() }, shop.suite()?))
-    };
-    flavours.iter().map(pack).collect()
+    let folder = context.cache.kind(Kind::Curated);
+    let mut all = Vec::new();
+    for flavour in of_image(definition) {
+        let mut add = |name: PackageName, (path, digest)| -> Result<(), Failure> {
+            let curated = Curated { name, path, digest, warnings: Vec::new() };
+            all.push((curated, shop.suite()?));
+            Ok(())
+        };
+        let built = kernel::kernel(&shop, flavour)?;
+        add(package::name(flavour).parse()?, packed(&shop, &folder, &built)?)?;
+        let uki = uki::assemble(context, (name, definition), flavour)?;
+        let key = uki_key(&uki);
+        let made = kept(&folder, &key, || uki::package(context, (&uki, flavour)))?;
+        add(uki.kernel.package.clone(), made)?;
+    }
+    Ok(all)
+}
+
+/// What the package of a unified kernel image follows from.
+fn uki_key(uki: &Uki) -> Digest {
+    let mut hasher = Hasher::default();
+    hasher.field(b"unified kernel image 1").field(uki.kernel.uki.as_bytes());
+    hasher.field(uki.kernel.package.as_str().as_bytes());
+    hasher.finish()
 }
 
 /// The package of `built` and its digest; made unless the cache holds it undamaged.
 fn packed(shop: &dyn Workshop, folder: &Path, built: &Built) -> Result<(PathBuf, Digest), Failure> {
-    let path = folder.join(format!("{}.deb", package::key(built)?));
+    kept(folder, &package::key(built)?, || {
+        let source = shop.source(Need::Files)?;
+        let papers = Papers {
+            fixes: Fixes::of_changelog(&changelog::read(&source)?),
+            copyright: file::read(&source.copyright)?,
+        };
+        Ok(package::write(built, &papers)?)
+    })
+}
+
+/// The package that the cache keeps under this key, and its digest; made unless it is there undamaged.
+fn kept(
+    folder: &Path,
+    key: &Digest,
+    make: impl FnOnce() -> Result<Vec<u8>, Failure>,
+) -> Result<(PathBuf, Digest), Failure> {
+    let path = folder.join(format!("{key}.deb"));
     let note = path.with_extension("sha256");
     let noted = file::read_text(&note).ok().and_then(|text| text.trim().parse::<Digest>().ok());
     if let (Ok(found), Some(noted)) = (Digest::of_file(&path), noted)
@@ -49,12 +86,7 @@ fn packed(shop: &dyn Workshop, folder: &Path, built: &Built) -> Result<(PathBuf,
     {
         return Ok((path, found));
     }
-    let source = shop.source(Need::Files)?;
-    let papers = Papers {
-        fixes: Fixes::of_changelog(&changelog::read(&source)?),
-        copyright: file::read(&source.copyright)?,
-    };
-    let bytes = package::write(built, &papers)?;
+    let bytes = make()?;
     file::create_dir_all(folder)?;
     file::replace(&path, &bytes)?;
     // Last, because the note says that the package is there.

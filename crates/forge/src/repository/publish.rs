@@ -1,6 +1,6 @@
 //! `forge repo publish`: what the audit lets through goes into the repository.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -100,26 +100,22 @@ fn everything(context: &Context) -> Result<Vec<PathBuf>, Failure> {
 ///
 /// What building kernels fails with.
 pub(super) fn all_kernels(context: &Context) -> Result<Vec<PathBuf>, Failure> {
-    let mut flavours = BTreeSet::new();
-    for image in ImageDefinition::names(&context.root.join("os/images"))? {
-        flavours.extend(layer::flavours(context, &image)?);
-    }
-    let kernels = layer::kernels(context, &flavours.into_iter().collect::<Vec<_>>())?;
+    let images: Vec<_> =
+        ImageDefinition::names(&context.root.join("os/images"))?.into_iter().collect();
+    let kernels = layer::kernels(context, &images)?;
     Ok(kernels.into_iter().map(|package| package.path).collect())
 }
 
 /// The same of `images`.
 fn of_images(context: &Context, images: &[String]) -> Result<Vec<PathBuf>, Failure> {
     let mut packages: BTreeMap<PathBuf, Curated> = BTreeMap::new();
-    let mut flavours = BTreeSet::new();
     for image in images {
         let of_image = layer::packages(context, image)?.into_iter();
         packages.extend(of_image.map(|package| (package.path.clone(), package)));
-        flavours.extend(layer::flavours(context, image)?);
     }
     let (mut debs, packages): (Vec<_>, Vec<_>) = packages.into_iter().unzip();
     elf::check(context, &images.join(" and "), &packages)?;
-    let kernels = layer::kernels(context, &flavours.into_iter().collect::<Vec<_>>())?;
+    let kernels = layer::kernels(context, images)?;
     debs.extend(kernels.into_iter().map(|package| package.path));
     Ok(debs)
 }

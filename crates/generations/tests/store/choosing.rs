@@ -1,7 +1,7 @@
 //! Which generation boots, when some of them do not.
 
 use base::Explain;
-use generations::{Generation, Reason, StoreError, Why};
+use generations::{Booted, Generation, Reason, StoreError, Why};
 
 use crate::trial::{KERNEL, Trial};
 
@@ -14,7 +14,7 @@ fn expect_to_end(trial: &Trial, order: &[u64]) {
         assert_eq!(trial.boots(3), [*number; 3], "of {order:?}");
     }
     assert_eq!(trial.boots(10), [*last; 10], "of {order:?}");
-    let error = trial.store.choose(KERNEL).unwrap_err();
+    let error = trial.store.choose(&Booted::of_release(KERNEL)).unwrap_err();
     assert!(matches!(error, StoreError::NothingBoots { .. }), "{error}");
 }
 
@@ -58,7 +58,7 @@ fn a_generation_without_another_one_is_tried_ten_times_and_then_nothing_boots() 
         assert!(matches!(trial.choose(KERNEL).why, Why::NothingElse));
         trial.boot();
     }
-    let error = trial.store.choose(KERNEL).unwrap_err();
+    let error = trial.store.choose(&Booted::of_release(KERNEL)).unwrap_err();
     let text = "no generation boots\n  generation 1 was tried 10 times and never found good";
     assert_eq!(error.to_string(), text);
     assert!(error.hint().is_some());
@@ -75,7 +75,7 @@ fn a_generation_without_its_layers_or_manifest_gives_way_at_once_and_takes_no_tu
     std::fs::remove_dir_all(trial.path("generations/4")).unwrap();
     trial.lose_layer(2);
     expect_to_end(&trial, &[3, 1]);
-    let error = trial.store.choose(KERNEL).unwrap_err().to_string();
+    let error = trial.store.choose(&Booted::of_release(KERNEL)).unwrap_err().to_string();
     for line in [
         "generation 1 was tried 10 times",
         "generation 5 has layers that cannot be used: layer delta5 cannot be used: cannot read ",
@@ -157,7 +157,8 @@ fn the_second_kernel_of_an_image_boots_its_only_generation() {
 fn a_successor_is_who_boots_when_all_attempts_are_used_up() {
     let trial = Trial::with_generations(3);
     let other = trial.stage(&["base"], "6.13.0-preon");
-    let successor = |of: u64| trial.store.successor(Generation(of), KERNEL).unwrap();
+    let successor =
+        |of: u64| trial.store.successor(Generation(of), &Booted::of_release(KERNEL)).unwrap();
     assert_eq!(successor(3), Some(Generation(2)));
     assert_eq!(successor(2), None); // does not boot at all
     trial.store.bless(Generation(3)).unwrap();

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use base::Digest;
 use formats::manifest::{FORMAT, Kernel, Layer, Manifest};
 use generations::store::LayerFiles;
-use generations::{Choice, Generation, Store};
+use generations::{Booted, Choice, Generation, Store};
 
 /// The release of the kernel that runs, and that generations need where nothing else is said.
 pub(crate) const KERNEL: &str = "6.12.0-preon";
@@ -76,7 +76,7 @@ impl Trial {
 
     /// Chooses, as the kernel of this release boots.
     pub(crate) fn choose(&self, kernel: &str) -> Choice {
-        self.store.choose(kernel).unwrap()
+        self.store.choose(&Booted::of_release(kernel)).unwrap()
     }
 
     /// A boot of which nobody hears again; returns the number of its generation.
@@ -129,8 +129,10 @@ pub(crate) fn manifest(layers: Vec<Layer>) -> Manifest {
         kernel: Kernel {
             release: KERNEL.into(),
             version: "6.12.0-1".into(),
+            package: "preon-uki-hardened".parse().unwrap(),
             uki: Digest::of(b"uki"),
         },
+        other_kernels: Vec::new(),
         layers,
         packages: Vec::new(),
         not_rebuilt: [].into(),

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use generations::choose::{ATTEMPTS, LAST_ATTEMPTS};
-use generations::{Generation, StoreError, Why};
+use generations::{Booted, Generation, StoreError, Why};
 use proptest::prelude::*;
 
 use crate::trial::{KERNEL, Trial};
@@ -55,7 +55,7 @@ fn walk<'a>(
     let mut booted = Vec::new();
     let mut row = 0;
     for kernel in kernels {
-        let choice = match trial.store.choose(kernel) {
+        let choice = match trial.store.choose(&Booted::of_release(kernel)) {
             Ok(choice) => choice,
             Err(StoreError::NothingBoots { .. }) => return (None, booted),
             Err(error) => panic!("{error}"),

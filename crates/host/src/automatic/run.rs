@@ -222,7 +222,7 @@ impl<'a> Turn<'a> {
             generation: wanted.0,
             since: change.at,
             newest: staged.is_some_and(|staged| staged.plan == name_of(plan)),
-            other_kernel: next.kernel.release != now.kernel.release,
+            other_kernel: next.kernel.uki != now.kernel.uki,
         })
     }
 
@@ -246,7 +246,7 @@ impl<'a> Turn<'a> {
     /// Lets what runs boot next.
     fn withdraw(&mut self) -> Result<(), Failure> {
         let _lock = self.host.store.lock()?;
-        self.host.store.want(self.running)?;
+        self.host.boots_next(self.running)?;
         self.memory.staged = None;
         Ok(())
     }

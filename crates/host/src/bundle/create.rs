@@ -39,7 +39,7 @@ pub fn create(
 ) -> Result<Made, Failure> {
     let Installed { manifest, status } = installed;
     let sources = Sources::open(host, None)?;
-    let prepared = prepare(sources, (manifest, state_of(manifest, status)?), wish)?;
+    let prepared = prepare(sources, (state_of(manifest, status)?, &[]), wish)?;
     if prepared.transaction.is_empty() {
         return Err(BundleError::Nothing.into());
     }

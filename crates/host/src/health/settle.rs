@@ -2,11 +2,13 @@
 
 use base::Explain;
 use base::file::FileError;
+use generations::kernel::UnknownKernel;
 use generations::stack::live;
-use generations::{Generation, StoreError};
+use generations::{Booted, Generation, StoreError};
 
 use super::{Report, units};
 use crate::Host;
+use crate::loader::{Loader, LoaderError, TRIES};
 
 /// What becomes of the generation that runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +40,12 @@ pub enum SettleError {
     /// A file cannot be read or written.
     #[error(transparent)]
     File(#[from] FileError),
+    /// Nobody knows which kernel runs.
+    #[error(transparent)]
+    Kernel(#[from] UnknownKernel),
+    /// The boot loader's partition.
+    #[error(transparent)]
+    Loader(#[from] LoaderError),
 }
 
 impl Explain for SettleError {
@@ -46,6 +54,8 @@ impl Explain for SettleError {
             Self::NotRunning => Some("ask on the host itself, without --root".into()),
             Self::Store(error) => error.hint(),
             Self::File(error) => error.hint(),
+            Self::Kernel(error) => error.hint(),
+            Self::Loader(error) => error.hint(),
         }
     }
 }
@@ -73,6 +83,9 @@ pub fn settle(host: &Host, report: &Report) -> Result<Verdict, SettleError> {
         Err(SettleError::Store(StoreError::NotWanted { .. })) => Verdict::Superseded(generation),
         decided => decided?,
     };
+    if let Some(loader) = Loader::of(&host.root)? {
+        follow(host, &loader, generation)?;
+    }
     // Also where the report is bad: what fails under a good generation is no fault of the one after it.
     if let Some(failed) = &report.failed_units
         && host.store.wanted()?.good == generation
@@ -85,9 +98,50 @@ pub fn settle(host: &Host, report: &Report) -> Result<Verdict, SettleError> {
     Ok(verdict)
 }
 
+/// A generation that is good vouches for its kernel, too.
 fn bless(host: &Host, generation: Generation) -> Result<Verdict, SettleError> {
     host.store.bless(generation)?;
+    if let (Some(loader), Some(entry)) = (Loader::of(&host.root)?, host.kernel()?.entry) {
+        loader.bless(&entry)?;
+    }
     Ok(Verdict::Blessed(generation))
+}
+
+/// Lets the boot loader start the kernel of the generation that is wanted, if an interruption has left that undone. Where
+/// it has given up that kernel, the generation that runs takes the place of the wanted one.
+fn follow(host: &Host, loader: &Loader, running: Generation) -> Result<(), SettleError> {
+    let wanted = host.store.wanted()?;
+    let manifest = host.store.manifest(wanted.generation)?;
+    if wanted.generation != running && loader.gave_up(&manifest.kernel)? {
+        let reason = format!(
+            "its kernel {} was started {TRIES} times and no boot with it was good\n",
+            manifest.kernel.release
+        );
+        host.store.note_failure(wanted.generation, &reason)?;
+        host.store.give_up(running)?;
+        return Ok(loader.starts(&host.store.manifest(running)?, false)?);
+    }
+    Ok(loader.starts(&manifest, false)?)
+}
+
+/// The kernel that starts when the loader has given up the one that runs, which nobody has found good yet; else the one
+/// that runs.
+fn next_kernel(host: &Host) -> Result<Booted, SettleError> {
+    let kernel = host.kernel()?;
+    let (Some(loader), Some(entry)) = (Loader::of(&host.root)?, &kernel.entry) else {
+        return Ok(kernel);
+    };
+    let good = host.store.wanted()?.good;
+    let before = match host.store.manifest(good) {
+        Ok(manifest) if loader.tries(entry)? => manifest.kernel,
+        _ => return Ok(kernel),
+    };
+    let entry = before.entry_id();
+    Ok(if loader.has(&entry)? {
+        Booted { release: before.release, entry: Some(entry) }
+    } else {
+        kernel
+    })
 }
 
 /// Gives up on a generation that is not well, or lets it be.
@@ -97,7 +151,7 @@ fn condemn_or_spare(
     report: &Report,
 ) -> Result<Verdict, SettleError> {
     host.store.note_failure(generation, &report.complaint())?;
-    let kernel = host.kernel()?;
+    let kernel = next_kernel(host)?;
     if host.store.wanted()?.good != generation
         && let Some(then) = host.store.successor(generation, &kernel)?
     {

@@ -103,7 +103,7 @@ impl Due {
         let added = host.store.add(&next, &new);
         layer::clean(host); // also of what was not moved
         let generation = added?;
-        host.store.want(generation)?;
+        host.boots_next(generation)?;
         Ok(Folded {
             generation: Some(generation.0),
             base,

@@ -1,6 +1,6 @@
 //! The next generation's own layer, and its manifest.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use base::digest::Hasher;
@@ -12,9 +12,10 @@ use formats::manifest::{Change, Manifest};
 use generations::stage::NewLayer;
 use generations::store::LayerFiles;
 
-use super::ChangeError;
 use super::prepare::Prepared;
+use super::{ChangeError, kernels};
 use crate::Host;
+use crate::loader::Image;
 
 /// How the names of layers begin that a host has made of changes.
 const DELTA: &str = "delta-";
@@ -35,17 +36,26 @@ pub(crate) fn clean(host: &Host) {
     let _ = file::remove_folder(&workshop(host));
 }
 
-/// The manifest of the next generation, and its layer if it has one of its own.
+/// What makes the next generation.
+pub(super) struct Next {
+    pub(super) manifest: Manifest,
+    /// Its layer, if it has one of its own.
+    pub(super) layers: Vec<NewLayer>,
+    /// The kernels that it brings.
+    pub(super) images: Vec<Image>,
+}
+
+/// The manifest of the next generation, and what is new in it.
 pub(super) fn next(
     host: &Host,
     (before, change): (&Manifest, Change),
     prepared: &Prepared,
     progress: &dyn Progress,
-) -> Result<(Manifest, Vec<NewLayer>), Failure> {
+) -> Result<Next, Failure> {
     let mut next = before.clone();
     next.change = Some(change);
     next.pins.clone_from(&prepared.pins);
-    let mut new = Vec::new();
+    let (mut layers, mut images) = (Vec::new(), Vec::new());
     if !prepared.transaction.same_files() {
         clean(host);
         let (request, workshop) = request(host, before, prepared, progress)?;
@@ -55,17 +65,19 @@ pub(super) fn next(
         }
         next.build_id.clone_from(&request.product.build_id);
         next.not_rebuilt = request.product.not_rebuilt;
-        new.push(NewLayer {
+        layers.push(NewLayer {
             digest: composed.layer.erofs,
             files: LayerFiles { erofs: composed.erofs, verity: composed.verity },
         });
         next.layers.push(composed.layer);
         next.packages = composed.packages;
+        let fetched = request.packages.into_iter().map(|input| (input.digest, input.deb));
+        images = kernels::name(&mut next, &fetched.collect::<BTreeMap<_, _>>())?;
     }
     for package in &mut next.packages {
         package.automatic = prepared.automatic.contains(&package.name);
     }
-    Ok((next, new))
+    Ok(Next { manifest: next, layers, images })
 }
 
 /// What to compose, of packages that are at hand.

@@ -5,28 +5,20 @@ use std::sync::Arc;
 
 use base::Failure;
 use base::file::{self, FileError};
-use formats::manifest::Manifest;
+use formats::manifest::{Manifest, Package};
 use formats::{PackageName, Version};
 use packages::change::{Chosen, Host as Installed, State, Wish};
 use packages::fetch::{Fetcher, Wanted};
 use packages::index::Stanza;
 
-use super::{ChangeError, Transaction, kernels};
+use super::{ChangeError, Transaction};
 use crate::Host;
 use crate::bundle::Bundle;
 use crate::repositories::{Opened, Repositories};
 
-/// What a host cannot be without, whoever asks; what these need stays with them.
-const PROTECTED: [&str; 8] = [
-    "base-files",
-    "erofs-utils",
-    "preon",
-    "preon-base",
-    "preon-kernel",
-    "systemd",
-    "systemd-sysv",
-    "udev",
-];
+/// What a host cannot be without beside the kernel that starts, whoever asks; what these need stays with them.
+const PROTECTED: [&str; 7] =
+    ["base-files", "erofs-utils", "preon", "preon-base", "systemd", "systemd-sysv", "udev"];
 
 /// A change that was worked out.
 pub(crate) struct Prepared {
@@ -86,17 +78,18 @@ pub(crate) fn status(host: &Host) -> Result<String, FileError> {
 
 /// What is installed on a host with this manifest and this list of packages.
 pub(crate) fn state_of(manifest: &Manifest, status: &str) -> Result<State, Failure> {
-    let protected = PROTECTED.iter().filter_map(|name| name.parse().ok()).collect();
+    let protected = PROTECTED.iter().filter_map(|name| name.parse().ok());
+    let protected = protected.chain([manifest.kernel.package.clone()]).collect();
     Ok(State::read(manifest, status, protected)?)
 }
 
-/// Works out what the wish means for what is installed.
+/// Works out what the wish means for what is installed; the `held` packages stay as they are.
 pub(crate) fn prepare(
     sources: Sources,
-    (manifest, mut state): (&Manifest, State),
+    (mut state, held): (State, &[&Package]),
     wish: &Wish,
 ) -> Result<Prepared, Failure> {
-    let held: Vec<_> = kernels(manifest).filter(|it| !state.pins.contains_key(&it.name)).collect();
+    let held: Vec<_> = held.iter().filter(|it| !state.pins.contains_key(&it.name)).collect();
     state.pins.extend(held.iter().map(|it| (it.name.clone(), it.version.clone())));
     let plan = Installed::new(&state, sources.opened.iter().map(|it| &it.index))?.plan(wish)?;
     let mut pins = plan.pins.clone();

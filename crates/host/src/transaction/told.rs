@@ -6,6 +6,8 @@ use formats::PackageName;
 use packages::change::{Direction, Plan, Reason};
 use serde::Serialize;
 
+use crate::loader::PACKAGES;
+
 /// What a change does to a host's packages; all lists are sorted by name.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Transaction {
@@ -44,6 +46,8 @@ pub enum Reboot {
     None,
     /// All programs; the kernel stays.
     Soft,
+    /// The machine: another kernel starts.
+    Full,
 }
 
 /// A package that comes.
@@ -129,6 +133,7 @@ impl Transaction {
         });
         let changed: Vec<_> = changed.collect();
         let same = plan.changed.is_empty() && plan.removed.is_empty();
+        let kernel = changed.iter().any(|it| it.name.starts_with(PACKAGES));
         let repinned = plan.repinned.iter();
         Self {
             added: added.collect(),
@@ -144,7 +149,13 @@ impl Transaction {
             download_bytes: plan.download_bytes,
             installed_bytes: plan.installed_delta,
             restarts: Vec::new(), // a plan does not know what runs
-            reboot: if same { Reboot::None } else { Reboot::Soft },
+            reboot: if kernel {
+                Reboot::Full
+            } else if same {
+                Reboot::None
+            } else {
+                Reboot::Soft
+            },
         }
     }
 

@@ -103,7 +103,7 @@ impl Alone {
     /// Boots what is wanted, and finds it good.
     fn boots_well(&self) {
         let store = self.store();
-        let choice = store.choose("6.12-preon").unwrap();
+        let choice = store.choose(&generations::Booted::of_release("6.12-preon")).unwrap();
         store.count_attempt(&choice).unwrap();
         self.world.boot();
         store.bless(choice.generation).unwrap();
@@ -114,7 +114,7 @@ impl Alone {
         let store = self.store();
         let bad = store.wanted().unwrap().generation;
         for _ in 0..=generations::choose::ATTEMPTS {
-            let choice = store.choose("6.12-preon").unwrap();
+            let choice = store.choose(&generations::Booted::of_release("6.12-preon")).unwrap();
             store.count_attempt(&choice).unwrap();
         }
         assert_eq!(store.wanted().unwrap().failed, bad);

@@ -7,6 +7,7 @@ mod bundle;
 mod etc;
 mod full;
 mod housekeeping;
+mod kernels;
 mod mirrors;
 #[path = "../../../packages/tests/archive/server.rs"]
 #[allow(dead_code)]

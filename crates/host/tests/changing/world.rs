@@ -169,8 +169,10 @@ impl World {
             kernel: Kernel {
                 release: "6.12-preon".into(),
                 version: "6.12-1".into(),
+                package: "preon-uki-hardened".parse().unwrap(),
                 uki: Digest::of(b"uki"),
             },
+            other_kernels: Vec::new(),
             layers: vec![composed.layer],
             packages,
             not_rebuilt: [].into(),
@@ -197,8 +199,12 @@ impl World {
 
     /// Shows at `/usr` what is wanted, as overlayfs would, and each layer by itself.
     pub fn boot(&self) {
+        self.show(self.store().wanted().unwrap().generation);
+    }
+
+    /// The same with this generation.
+    pub fn show(&self, generation: Generation) {
         let store = self.store();
-        let generation = store.wanted().unwrap().generation;
         let usr = self.on_host("/usr");
         if usr.exists() {
             fs::remove_dir_all(&usr).unwrap();

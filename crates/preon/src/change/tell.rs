@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use base::ByteSize;
 use host::activate::Activation;
-use host::transaction::{Outcome, Transaction};
+use host::transaction::{Outcome, Reboot, Transaction};
 
 /// The packages, the sizes, and what comes of it.
 pub(super) fn text(outcome: &Outcome) -> String {
@@ -27,6 +27,9 @@ pub(super) fn text(outcome: &Outcome) -> String {
     }
     text += &match (generation, activation) {
         (None, _) if transaction.only_adds() => "would be seen at once; nothing restarts\n".into(),
+        (None, _) if transaction.reboot == Reboot::Full => {
+            "would wait for a restart of the host, with another kernel\n".into()
+        }
         (None, _) => "would wait for the next boot; the kernel stays\n".into(),
         (Some(number), Activation::AtOnce) => {
             format!("generation {number} runs; nothing was restarted\n")
@@ -34,6 +37,9 @@ pub(super) fn text(outcome: &Outcome) -> String {
         (Some(number), Activation::Restarted) => {
             format!("generation {number} runs, and what runs from it was restarted\n")
         }
+        (Some(number), _) if transaction.reboot == Reboot::Full => format!(
+            "generation {number} boots next, with another kernel: a restart of the host runs it\n"
+        ),
         (Some(number), _) => {
             format!(
                 "generation {number} boots next: `preon soft-reboot` or a restart of the host runs it\n"

@@ -1,7 +1,7 @@
 use std::collections::BTreeSet;
 
-use base::explain;
 use base::progress::Silent;
+use base::{Explain, explain};
 use formats::verity::Superblock;
 
 use super::*;
@@ -29,14 +29,19 @@ fn parts(folder: &Path) -> Parts {
         inputs: Digest::of(b"inputs"),
     };
     let bytes = b"uki".to_vec();
-    let kernel =
-        manifest::Kernel { release: "6".into(), version: "6".into(), uki: Digest::of(&bytes) };
+    let kernel = manifest::Kernel {
+        release: "6".into(),
+        version: "6".into(),
+        package: "preon-uki-hardened".parse().unwrap(),
+        uki: Digest::of(&bytes),
+    };
     let manifest = Manifest {
         format: manifest::FORMAT,
         image: "demo".into(),
         version: "1".into(),
         build_id: "1".into(),
         kernel: kernel.clone(),
+        other_kernels: Vec::new(),
         layers: vec![layer.clone()],
         packages: Vec::new(),
         not_rebuilt: BTreeSet::new(),
@@ -66,16 +71,16 @@ fn parts(folder: &Path) -> Parts {
 fn of_two_kernels_both_are_there_and_the_first_boots() {
     let folder = tempfile::tempdir().unwrap();
     let mut parts = parts(folder.path());
-    assert!(!loader_conf(&parts.ukis).contains("default"), "one needs no choice");
     let kernel = manifest::Kernel { release: "7".into(), ..parts.ukis[0].kernel.clone() };
     let alone = identity(&parts);
     parts.ukis.push(Uki { kernel, bytes: b"other".to_vec() });
     assert_ne!(identity(&parts), alone, "another disk has other names");
     let files = esp_files(&parts);
-    assert_eq!(files["EFI/Linux/preon-6.efi"], b"uki");
-    assert_eq!(files["EFI/Linux/preon-7.efi"], b"other");
+    assert_eq!(files[&format!("EFI/Linux/{}", parts.ukis[0].kernel.entry_id())], b"uki");
+    assert_eq!(files[&format!("EFI/Linux/{}", parts.ukis[1].kernel.entry_id())], b"other");
     let conf = String::from_utf8(files["loader/loader.conf"].clone()).unwrap();
-    assert!(conf.lines().any(|line| line == "default preon-6.efi"), "{conf}");
+    assert_eq!(loader::default_entry(&conf), Some(&*parts.ukis[0].kernel.entry_id()), "{conf}");
+    assert_eq!(conf.len(), 512);
 }
 
 #[test]

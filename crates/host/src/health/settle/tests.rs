@@ -22,14 +22,18 @@ fn host(dir: &tempfile::TempDir, count: u64) -> Host {
         store.stage(&manifest(), &[files]).unwrap();
     }
     store.want(Generation(count)).unwrap();
-    base::file::replace(&root.below(crate::KERNEL), format!("{RELEASE}\n").as_bytes()).unwrap();
+    base::file::replace(
+        &root.below(generations::kernel::RELEASE),
+        format!("{RELEASE}\n").as_bytes(),
+    )
+    .unwrap();
     running::write(&root.below(generations::RUNNING), Generation(count)).unwrap();
     boot(&store);
     Host::open(&root).unwrap()
 }
 
 fn boot(store: &Store) -> Generation {
-    let choice = store.choose(RELEASE).unwrap();
+    let choice = store.choose(&Booted::of_release(RELEASE)).unwrap();
     store.count_attempt(&choice).unwrap();
     choice.generation
 }
@@ -52,7 +56,13 @@ fn manifest() -> Manifest {
         image: "minimal".into(),
         version: "1".into(),
         build_id: "1.1".into(),
-        kernel: Kernel { release: RELEASE.into(), version: "6.12-1".into(), uki },
+        kernel: Kernel {
+            release: RELEASE.into(),
+            version: "6.12-1".into(),
+            package: "preon-uki-hardened".parse().unwrap(),
+            uki,
+        },
+        other_kernels: Vec::new(),
         layers: vec![layer],
         packages: Vec::new(),
         not_rebuilt: [].into(),

@@ -1,0 +1,177 @@
+//! Unified kernel images: a kernel, the initrd and a command line as one program for the firmware, and the package in
+//! which hosts get it.
+//!
+//! There is one for each kernel, initrd and command line, so images whose command lines are the same share one. The
+//! package's version rises with that of the kernel and that of the product, which the initrd belongs to.
+
+use base::file::{self, FileError};
+use base::{Digest, Explain, Failure};
+use formats::manifest;
+use formats::uki::{self, UkiError};
+use formats::{PackageName, Version, loader};
+use packages::control::{BadControl, Control};
+use packages::deb::{Entry, Kind, Writer};
+
+use crate::audit;
+use crate::audit::kernel::image::Installed;
+use crate::context::Context;
+use crate::image::initrd;
+use crate::kernel::build::Kernel;
+use crate::kernel::config::{BadConfig, Config};
+use crate::kernel::{self, Built, Flavour, Profile};
+use crate::programs::{self, Program};
+use crate::recipe::ImageDefinition;
+use crate::tools::ToolRoot;
+use crate::workshop::KernelShop;
+
+/// How hard zstd tries with a package, whose parts are compressed already.
+const COMPRESSION_LEVEL: i32 = 3;
+
+/// Why there is no unified kernel image, where no part of it says so itself.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum BuildError {
+    #[error("cannot assemble the unified kernel image")]
+    Uki(#[from] UkiError),
+    #[error("cannot read {}", path.display())]
+    Config { path: std::path::PathBuf, source: BadConfig },
+    #[error("cannot describe the package of a unified kernel image")]
+    Control(#[from] BadControl),
+    #[error("cannot pack the unified kernel image")]
+    Pack(#[source] std::io::Error),
+}
+
+impl Explain for BuildError {}
+
+/// A unified kernel image.
+pub(crate) struct Uki {
+    pub(crate) kernel: manifest::Kernel,
+    pub(crate) bytes: Vec<u8>,
+}
+
+/// The package that brings the kernel of this flavour for the image `name`: shared by all whose command lines have
+/// nothing beside the profile's.
+///
+/// # Errors
+///
+/// If an image's name can be none of a package.
+pub(crate) fn package_name(
+    (name, definition): (&str, &ImageDefinition),
+    flavour: Flavour,
+) -> Result<PackageName, Failure> {
+    let of_image = match (definition.command_line.as_str().is_empty(), definition.profile) {
+        (false, _) => format!("-{name}"),
+        (true, Profile::Strict) => "-strict".to_owned(),
+        (true, Profile::Default) => String::new(),
+    };
+    Ok(format!("preon-uki-{flavour}{of_image}").parse()?)
+}
+
+/// The unified kernel image of one kernel of the image `name`.
+///
+/// # Errors
+///
+/// What building the kernel or `preon-init` fails with; if the kernel does not meet the policy with its command line.
+pub(crate) fn assemble(
+    context: &Context,
+    (name, definition): (&str, &ImageDefinition),
+    flavour: Flavour,
+) -> Result<Uki, Failure> {
+    let built = kernel::kernel(&KernelShop::new(context), flavour)?;
+    let package = package_name((name, definition), flavour)?;
+    let init = file::read(&programs::built(context, Program::PreonInit)?)?;
+    let initrd = initrd::make(&init).map_err(FileError::at("pack", "preon-init"))?;
+    let release = built.kernel.release()?;
+    let command_line = command_line(context, definition, (flavour, &built.kernel))?;
+    let tools = ToolRoot::open(context, "image")?;
+    let bytes = uki::assemble(&uki::Parts {
+        stub: &file::read(&tools.file("usr/lib/systemd/boot/efi/linuxx64.efi.stub"))?,
+        kernel: &file::read(&built.kernel.image())?,
+        initrd: &initrd,
+        command_line: &command_line,
+        os_release: &os_release(&release, &version(&built)?),
+        release: &release,
+    })
+    .map_err(BuildError::from)?;
+    let version = built.version.without_preon().to_string();
+    let uki = Digest::of(&bytes);
+    Ok(Uki { kernel: manifest::Kernel { release, version, package, uki }, bytes })
+}
+
+/// The package of a unified kernel image: the image alone.
+///
+/// # Errors
+///
+/// [`BuildError`].
+pub(crate) fn package(
+    context: &Context,
+    (uki, flavour): (&Uki, Flavour),
+) -> Result<Vec<u8>, Failure> {
+    let built = kernel::kernel(&KernelShop::new(context), flavour)?;
+    let control = control(uki, &built).map_err(BuildError::from)?;
+    Ok(pack(uki, &control).map_err(BuildError::Pack)?)
+}
+
+/// The version of the package, by which the boot loader sorts, too.
+fn version(built: &Built) -> Result<Version, Failure> {
+    Ok(format!("{}+{}", built.version, env!("CARGO_PKG_VERSION")).parse()?)
+}
+
+/// What the boot loader shows, and sorts by.
+fn os_release(release: &str, version: &Version) -> String {
+    format!(
+        "NAME=\"Preon OS\"\nID=preon\nID_LIKE=debian\nVERSION_ID={release}\nIMAGE_VERSION={version}\n\
+         PRETTY_NAME=\"Preon OS (Linux {release})\"\n"
+    )
+}
+
+fn control(uki: &Uki, built: &Built) -> Result<Control, BadControl> {
+    let Built { flavour, version, .. } = built;
+    let kernel = &uki.kernel;
+    Control::parse(&format!(
+        "Package: {}\nSource: linux ({})\nVersion: {version}+{}\nArchitecture: amd64\nMaintainer: Preon OS\n\
+         Installed-Size: {}\nDepends: {} (= {version})\nProvides: preon-uki\nSection: kernel\n\
+         Description: What starts Linux for container hosts, {flavour}\n",
+        kernel.package,
+        kernel.version,
+        env!("CARGO_PKG_VERSION"),
+        uki.bytes.len().div_ceil(1024),
+        kernel::package::name(*flavour),
+    ))
+}
+
+fn pack(uki: &Uki, control: &Control) -> std::io::Result<Vec<u8>> {
+    let mut writer = Writer::new(COMPRESSION_LEVEL, 0)?;
+    let path = loader::packaged(&uki.kernel.release);
+    let folders = path.match_indices('/').map(|(end, _)| (&path[..end], Kind::Directory, 0o755));
+    let image: &[u8] = &uki.bytes;
+    for (path, kind, mode) in folders.chain([(&*path, Kind::File, 0o644)]) {
+        let content = if kind == Kind::File { image } else { &[] };
+        let size = content.len() as u64;
+        let path = path.to_owned();
+        let entry = Entry { path, kind, mode, uid: 0, gid: 0, mtime: 0, xattrs: Vec::new(), size };
+        writer.add(&entry, &mut &*content)?;
+    }
+    writer.finish(control)
+}
+
+/// The command line of a kernel of an image; refused unless the kernel meets the policy with it.
+fn command_line(
+    context: &Context,
+    definition: &ImageDefinition,
+    (flavour, kernel): (Flavour, &Kernel),
+) -> Result<String, Failure> {
+    let profile = definition.profile;
+    let words = kernel::command_line(&context.root, flavour, profile)?;
+    let words = format!("{words} {}", definition.command_line.as_str());
+    let command_line = words.trim_end();
+    let path = kernel.config();
+    let config = Config::parse(&file::read_text(&path)?)
+        .map_err(|source| BuildError::Config { path, source })?;
+    let files: Vec<_> = definition.etc.iter().map(|(p, t)| (p.as_str(), t.as_str())).collect();
+    let installed = Installed { flavour, profile, config: &config, command_line, files: &files };
+    audit::kernel::image::demand(&context.root, &installed)?;
+    Ok(command_line.to_owned())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,240 @@
+//! What systemd-boot reads on its partition: the names of unified kernel images, with their boot counts, and
+//! `loader.conf`.
+//!
+//! Source: UAPI.1 Boot Loader Specification, "Boot counting",
+//! <https://uapi-group.org/specifications/specs/boot_loader_specification/#boot-counting>; loader.conf(5).
+
+use std::fmt;
+
+use crate::manifest::Kernel;
+
+/// The folder of unified kernel images on the boot partition.
+pub const FOLDER: &str = "EFI/Linux";
+/// The loader's configuration on the boot partition.
+pub const CONFIG: &str = "loader/loader.conf";
+
+/// How long we make `loader.conf`: one sector, which a disk writes as a whole or not at all.
+const SECTOR: usize = 512;
+const PREFIX: &str = "preon-";
+const SUFFIX: &str = ".efi";
+const MODULES: &str = "usr/lib/modules/";
+const PACKAGED: &str = "/vmlinuz.efi";
+const PADDING: &str = "# Padded to a sector, so that no power cut tears it. ";
+
+/// How often the loader may still start an image, and has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tries {
+    /// With none left it comes after all others.
+    pub left: u32,
+    /// Starts of which nobody has said that they were good.
+    pub done: u32,
+}
+
+/// The name of a file in [`FOLDER`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EntryName {
+    /// What the loader calls the entry: the file's name without counts.
+    pub id: String,
+    /// Missing: it has started before and is good.
+    pub tries: Option<Tries>,
+}
+
+impl EntryName {
+    /// The name of `id` while it was never started.
+    pub fn on_trial(id: &str, left: u32) -> Self {
+        Self { id: id.to_owned(), tries: Some(Tries { left, done: 0 }) }
+    }
+
+    /// The name of `id` once it is good.
+    pub fn good(id: &str) -> Self {
+        Self { id: id.to_owned(), tries: None }
+    }
+
+    /// Whether the loader has given it up.
+    pub fn is_bad(&self) -> bool {
+        self.tries.is_some_and(|tries| tries.left == 0)
+    }
+
+    /// Reads a file's name: `preon-6.12.1-x+2-1.efi`. `None` when it is not that of an image. What looks like a count
+    /// and is none belongs to the name.
+    pub fn parse(file: &str) -> Option<Self> {
+        let stem = file.strip_suffix(SUFFIX)?;
+        let counted = stem.rsplit_once('+').and_then(|(name, counts)| {
+            let (left, done) = counts.split_once('-').unwrap_or((counts, "0"));
+            Some((name, Tries { left: number(left)?, done: number(done)? }))
+        });
+        Some(match counted {
+            Some((name, tries)) => Self { id: format!("{name}{SUFFIX}"), tries: Some(tries) },
+            None => Self::good(file),
+        })
+    }
+}
+
+impl fmt::Display for EntryName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(Tries { left, done }) = self.tries else { return f.write_str(&self.id) };
+        let stem = self.id.strip_suffix(SUFFIX).unwrap_or(&self.id);
+        match done {
+            0 => write!(f, "{stem}+{left}{SUFFIX}"),
+            done => write!(f, "{stem}+{left}-{done}{SUFFIX}"),
+        }
+    }
+}
+
+/// Only digits: `parse` alone would take a sign, too.
+fn number(text: &str) -> Option<u32> {
+    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?
+}
+
+impl Kernel {
+    /// What the boot loader calls its unified kernel image: `preon-RELEASE-DIGITS.efi`, with the first twelve digits of
+    /// its digest, for one release may come with several images.
+    pub fn entry_id(&self) -> String {
+        format!("{PREFIX}{}-{}{SUFFIX}", self.release, self.uki.short())
+    }
+
+    /// A pattern that matches its image and those of the same kernel in other releases, as fnmatch(3) has it. The loader
+    /// takes the newest of those that it has not given up.
+    ///
+    /// Source: systemd-boot 257 sorts what it has given up last, and takes the first that matches `default`.
+    pub fn entry_pattern(&self) -> String {
+        let flavour = self.release.split_once('-').map_or("", |(_, flavour)| flavour);
+        format!("{PREFIX}*-{flavour}-*{SUFFIX}")
+    }
+}
+
+/// What follows the version in the release of the kernel that an id or a pattern is for: `preon-hardened`. `None` when
+/// it has another form.
+pub fn flavour(entry: &str) -> Option<&str> {
+    let (release, _) = entry.strip_prefix(PREFIX)?.strip_suffix(SUFFIX)?.rsplit_once('-')?;
+    Some(release.split_once('-')?.1)
+}
+
+/// Where a package has the unified kernel image of a kernel of this release: not in the layer, because the boot
+/// partition holds it.
+pub fn packaged(release: &str) -> String {
+    format!("{MODULES}{release}{PACKAGED}")
+}
+
+/// The release of the kernel whose unified kernel image lies at this path in a package.
+pub fn packaged_release(path: &str) -> Option<&str> {
+    let release = path.strip_prefix(MODULES)?.strip_suffix(PACKAGED)?;
+    (!release.is_empty() && !release.contains('/')).then_some(release)
+}
+
+/// The digits of an image's digest in what the loader calls it; `None` when it has another form.
+pub fn digits(id: &str) -> Option<&str> {
+    let (_, digits) = id.strip_prefix(PREFIX)?.strip_suffix(SUFFIX)?.rsplit_once('-')?;
+    (digits.len() == 12 && digits.bytes().all(|byte| byte.is_ascii_hexdigit())).then_some(digits)
+}
+
+/// What `loader.conf` says of the entry that starts, an id or a pattern; of several lines the last.
+pub fn default_entry(config: &str) -> Option<&str> {
+    config.lines().rev().find_map(as_default)
+}
+
+/// The text of `loader.conf` with this entry as the one that starts, and all that it says otherwise. Its length is a
+/// multiple of a sector.
+pub fn with_default(config: &str, entry: &str) -> String {
+    let mut text = String::new();
+    let kept = config.lines().filter(|line| as_default(line).is_none());
+    for line in kept.filter(|line| !line.starts_with(PADDING.trim_end())) {
+        text.push_str(line);
+        text.push('\n');
+    }
+    text.push_str(&format!("default {entry}\n{PADDING}"));
+    let length = (text.len() + 1).next_multiple_of(SECTOR);
+    text.push_str(&"#".repeat(length - 1 - text.len()));
+    text.push('\n');
+    text
+}
+
+fn as_default(line: &str) -> Option<&str> {
+    let (key, value) = line.trim().split_once([' ', '\t'])?;
+    (key == "default").then_some(value.trim())
+}
+
+#[cfg(test)]
+mod tests {
+    use base::Digest;
+
+    use super::*;
+
+    #[test]
+    fn a_files_name_says_how_often_it_may_start() {
+        let counted = |left, done| Some(Tries { left, done });
+        #[rustfmt::skip]
+        let cases = [
+            ("preon-6.1-x.efi",      "preon-6.1-x.efi",     None),
+            ("preon-6.1-x+3.efi",    "preon-6.1-x.efi",     counted(3, 0)),
+            ("preon-6.1-x+2-1.efi",  "preon-6.1-x.efi",     counted(2, 1)),
+            ("preon-6.1-x+0-3.efi",  "preon-6.1-x.efi",     counted(0, 3)),
+            ("a+b+1.efi",            "a+b.efi",             counted(1, 0)),
+            ("a+b.efi",              "a+b.efi",             None), // no number
+            ("a+1-.efi",             "a+1-.efi",            None),
+            ("a++1.efi",             "a+.efi",              counted(1, 0)),
+            ("a+-1.efi",             "a+-1.efi",            None),
+            ("a+99999999999.efi",    "a+99999999999.efi",   None),
+        ];
+        for (file, id, tries) in cases {
+            let name = EntryName::parse(file).unwrap();
+            assert_eq!((name.id.as_str(), name.tries), (id, tries), "{file}");
+            assert_eq!(name.to_string(), file);
+        }
+        for file in ["preon.efi.new", "", "efi", "preon+3"] {
+            assert_eq!(EntryName::parse(file), None, "{file}");
+        }
+        assert!(EntryName::parse("a+0-3.efi").unwrap().is_bad());
+        assert!(!EntryName::parse("a+1-2.efi").unwrap().is_bad());
+        assert!(!EntryName::good("a.efi").is_bad());
+        assert_eq!(EntryName::on_trial("a.efi", 3).to_string(), "a+3.efi");
+    }
+
+    #[test]
+    fn an_image_is_known_by_its_release_and_digest() {
+        let release = "6.12.118-preon-hardened".into();
+        let kernel = Kernel {
+            release,
+            version: "6.12.118-1".into(),
+            package: "preon-uki-hardened".parse().unwrap(),
+            uki: Digest::of(b"uki"),
+        };
+        let short = kernel.uki.short();
+        let id = format!("preon-6.12.118-preon-hardened-{short}.efi");
+        assert_eq!(kernel.entry_id(), id);
+        assert_eq!(digits(&id), Some(short.as_str()));
+        assert_eq!(kernel.entry_pattern(), "preon-*-preon-hardened-*.efi");
+        for entry in [id, kernel.entry_pattern()] {
+            assert_eq!(flavour(&entry), Some("preon-hardened"));
+        }
+        assert_eq!([flavour("preon.efi"), flavour("preon-6-x"), flavour("")], [None; 3]);
+        assert_eq!(packaged_release(&packaged("6.1-x")), Some("6.1-x"));
+        for other in
+            ["usr/lib/modules//vmlinuz.efi", "usr/lib/modules/6/kernel/vmlinuz.efi", "vmlinuz.efi"]
+        {
+            assert_eq!(packaged_release(other), None, "{other}");
+        }
+        for other in
+            ["preon-6.12.118-preon-hardened.efi", "preon-6-0123456789ag.efi", "a-012345678901.efi"]
+        {
+            assert_eq!(digits(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn another_default_leaves_the_rest_of_loader_conf_and_a_whole_sector() {
+        let config =
+            "timeout 0\ndefault a.efi\neditor no\ndefault\tb.efi \n# default c.efi\ndefaults d\n";
+        assert_eq!(default_entry(config), Some("b.efi"));
+        let once = with_default(config, "preon-*.efi");
+        assert_eq!(default_entry(&once), Some("preon-*.efi"));
+        assert!(once.starts_with("timeout 0\neditor no\n# default c.efi\ndefaults d\n"), "{once}");
+        assert_eq!(once.len(), 512);
+        assert_eq!(with_default(&once, "preon-*.efi"), once);
+        let twice = with_default(&once, &"e".repeat(400));
+        assert_eq!(default_entry(&twice), Some(&*"e".repeat(400)));
+        assert_eq!(twice.len() % 512, 0);
+        assert_eq!(default_entry(""), None);
+        assert!(with_default("", "a").ends_with("#\n"));
+    }
+}

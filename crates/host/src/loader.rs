@@ -1,0 +1,326 @@
+//! The boot loader's partition of a host: which kernels it holds, and which one starts.
+//!
+//! A unified kernel image comes in a package, is put down beside those that are there, and may start [`TRIES`] times until
+//! a boot with it was good. systemd-boot counts, in the file's name, and turns to an older image when none is left; then
+//! the new kernel's generation does not fit, and an older one boots (`generations::choose`). What `loader.conf` says is
+//! one write of one sector. Whatever is interrupted before it, the kernel of before starts.
+
+mod image;
+
+use std::collections::BTreeSet;
+use std::fs::{self, File, OpenOptions};
+use std::io::{ErrorKind, Write};
+use std::path::{Path, PathBuf};
+
+use base::file::{self, FileError};
+use base::{ByteSize, Digest, Explain};
+use formats::loader::{self, EntryName};
+use formats::manifest::{Kernel, Manifest};
+
+use crate::Root;
+
+pub(crate) use image::{Image, PACKAGES};
+
+/// Where the partition is mounted when somebody looks.
+const PARTITION: &str = "/efi";
+/// How often the loader starts a new kernel that nobody has found good.
+pub const TRIES: u32 = 3;
+/// What a kernel's file is called that must not start yet.
+const STAGED: &str = "new";
+
+/// Why the boot loader's partition cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum LoaderError {
+    /// It is not mounted.
+    #[error("the boot loader's partition cannot be seen at {}", folder.display())]
+    Unseen {
+        /// The folder that should be there.
+        folder: PathBuf,
+    },
+    /// The kernel of a generation is not there.
+    #[error("the kernel {entry} is not on the boot loader's partition any more")]
+    Missing {
+        /// What the loader would call it.
+        entry: String,
+    },
+    /// Another kernel finds no place.
+    #[error("the kernel takes {needed}, but the boot loader's partition has only {free} free")]
+    NoRoom {
+        /// What it takes.
+        needed: ByteSize,
+        /// What there is.
+        free: ByteSize,
+    },
+    /// Another one has started the host.
+    #[error("this host was not started by the boot loader of its image")]
+    Foreign,
+    /// A file of it.
+    #[error(transparent)]
+    File(#[from] FileError),
+}
+
+impl Explain for LoaderError {
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Unseen { .. } => Some("`systemctl status efi.mount` says why".into()),
+            Self::Foreign => Some("its kernel comes with what starts it".into()),
+            Self::Missing { .. } => Some("let another generation boot: `preon rollback N`".into()),
+            Self::NoRoom { .. } => Some(
+                "`preon gc --keep 0` removes the kernels of generations that nobody needs".into(),
+            ),
+            Self::File(error) => error.hint(),
+        }
+    }
+}
+
+/// The boot loader's partition.
+#[derive(Debug)]
+pub struct Loader {
+    /// The folder with the images.
+    folder: PathBuf,
+    /// The file with its configuration.
+    config: PathBuf,
+}
+
+impl Loader {
+    /// Whether a loader that we know has started the host: only then can its kernel change.
+    pub fn is_ours(root: &Root) -> bool {
+        fs::symlink_metadata(root.below(generations::ESP)).is_ok()
+    }
+
+    /// The partition of the host; `None` where another loader has started it.
+    ///
+    /// # Errors
+    ///
+    /// [`LoaderError::Unseen`].
+    pub fn of(root: &Root) -> Result<Option<Self>, LoaderError> {
+        if !Self::is_ours(root) {
+            return Ok(None);
+        }
+        let partition = root.below(PARTITION);
+        let folder = partition.join(loader::FOLDER);
+        if !folder.is_dir() {
+            return Err(LoaderError::Unseen { folder });
+        }
+        Ok(Some(Self { folder, config: partition.join(loader::CONFIG) }))
+    }
+
+    /// Puts a kernel's image on the partition, where nothing starts it before [`Loader::starts`].
+    ///
+    /// # Errors
+    ///
+    /// [`LoaderError::NoRoom`], [`LoaderError::File`]; nothing of it is there then.
+    pub(crate) fn place(&self, image: &Image) -> Result<(), LoaderError> {
+        let id = image.kernel.entry_id();
+        if let Some(name) = self.find(&id)? {
+            let path = self.folder.join(name.to_string());
+            if Digest::of_file(&path).is_ok_and(|digest| digest == image.kernel.uki) {
+                return Ok(());
+            }
+        }
+        let (needed, free) = (image.bytes.len() as u64, file::free_bytes(&self.folder)?);
+        if free < needed {
+            return Err(LoaderError::NoRoom { needed: ByteSize(needed), free: ByteSize(free) });
+        }
+        Ok(file::replace(&self.staged(&id), &image.bytes)?)
+    }
+
+    /// Removes what [`Loader::place`] has put down; what stays all the same is garbage.
+    pub(crate) fn take_back(&self, image: &Image) {
+        let _ = fs::remove_file(self.staged(&image.kernel.entry_id()));
+    }
+
+    /// Refuses a generation whose kernel is not there.
+    ///
+    /// # Errors
+    ///
+    /// [`LoaderError::Missing`], [`LoaderError::File`].
+    pub(crate) fn demand(&self, manifest: &Manifest) -> Result<(), LoaderError> {
+        let entry = manifest.kernel.entry_id();
+        match self.find(&entry)? {
+            None if !self.staged(&entry).exists() => Err(LoaderError::Missing { entry }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Makes the kernel of this generation start next. With `again`, also one that the loader has given up, as if it were
+    /// new.
+    ///
+    /// Of the generation's kernels it is the one of the same flavour as the one that starts now.
+    ///
+    /// # Errors
+    ///
+    /// [`LoaderError::File`].
+    pub(crate) fn starts(&self, manifest: &Manifest, again: bool) -> Result<(), LoaderError> {
+        for kernel in manifest.kernels() {
+            let id = kernel.entry_id();
+            let trial = EntryName::on_trial(&id, TRIES);
+            let found = self.find(&id)?;
+            if self.staged(&id).exists() {
+                if let Some(damaged) = found {
+                    self.remove(&damaged)?;
+                }
+                self.rename(&format!("{id}.{STAGED}"), &trial)?;
+            } else if let Some(name) = found.filter(|name| again && name.is_bad()) {
+                self.rename(&name.to_string(), &trial)?;
+            }
+        }
+        self.choose(manifest)
+    }
+
+    /// Writes down that a boot with this kernel was good.
+    ///
+    /// # Errors
+    ///
+    /// [`LoaderError::File`].
+    pub(crate) fn bless(&self, id: &str) -> Result<(), LoaderError> {
+        match self.find(id)? {
+            Some(name) if name.tries.is_some() => {
+                self.rename(&name.to_string(), &EntryName::good(id))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether nobody has said yet that this kernel is good, and the loader counts.
+    ///
+    /// # Errors
+    ///
+    /// [`LoaderError::File`].
+    pub(crate) fn tries(&self, id: &str) -> Result<bool, LoaderError> {
+        Ok(self.find(id)?.is_some_and(|name| name.tries.is_some()))
+    }
+
+    /// Whether this kernel is there and the loader has not given it up.
+    ///
+    /// # Errors
+    ///
+    /// [`LoaderError::File`].
+    pub(crate) fn has(&self, id: &str) -> Result<bool, LoaderError> {
+        Ok(self.find(id)?.is_some_and(|name| !name.is_bad()))
+    }
+
+    /// Whether the loader has given up on the kernel of this generation.
+    ///
+    /// # Errors
+    ///
+    /// [`LoaderError::File`].
+    pub(crate) fn gave_up(&self, kernel: &Kernel) -> Result<bool, LoaderError> {
+        Ok(self.find(&kernel.entry_id())?.is_some_and(|name| name.is_bad()))
+    }
+
+    /// The images of ours that are none of these kernels'.
+    ///
+    /// # Errors
+    ///
+    /// [`LoaderError::File`].
+    pub(crate) fn unneeded(&self, kept: &BTreeSet<String>) -> Result<Vec<PathBuf>, LoaderError> {
+        let mut files = self.files()?;
+        files.retain(|file| {
+            let staged = file.strip_suffix(STAGED).and_then(|file| file.strip_suffix('.'));
+            let id = staged.map(str::to_owned).or_else(|| Some(EntryName::parse(file)?.id));
+            id.is_some_and(|id| loader::digits(&id).is_some() && !kept.contains(&id))
+        });
+        Ok(files.iter().map(|file| self.folder.join(file)).collect())
+    }
+
+    /// Writes into `loader.conf` what starts: a kernel that is good by its name; one on trial by a pattern that matches
+    /// older ones, too, so that the loader has something to turn to.
+    fn choose(&self, manifest: &Manifest) -> Result<(), LoaderError> {
+        let config = self.read_config()?;
+        let now = loader::default_entry(&config).unwrap_or_default();
+        let flavour = loader::flavour(now);
+        let same = |kernel: &&Kernel| loader::flavour(&kernel.entry_id()) == flavour;
+        let kernel = manifest.kernels().find(same).unwrap_or(&manifest.kernel);
+        let id = kernel.entry_id();
+        let entry = match self.find(&id)? {
+            Some(name) if name.is_bad() => kernel.entry_pattern(),
+            Some(name) if name.tries.is_some() && self.is_newest(kernel)? => kernel.entry_pattern(),
+            Some(name) => {
+                // An older one that was never good: the loader would not try it of several.
+                if name.tries.is_some() {
+                    self.rename(&name.to_string(), &EntryName::good(&id))?;
+                }
+                id
+            }
+            None => return Ok(()),
+        };
+        let wanted = loader::with_default(&config, &entry);
+        if wanted == config {
+            return Ok(());
+        }
+        self.write_config(&config, &wanted)
+    }
+
+    /// Whether the loader takes this kernel's image, if it has it not given up, of all that its pattern matches.
+    fn is_newest(&self, kernel: &Kernel) -> Result<bool, LoaderError> {
+        let ours = kernel.entry_id();
+        let rivals = self.names()?.into_iter();
+        let rivals =
+            rivals.filter(|it| !it.is_bad() && loader::flavour(&it.id) == loader::flavour(&ours));
+        let versions = rivals.map(|name| {
+            let bytes = file::read(&self.folder.join(name.to_string()))?;
+            Ok((image::version(&bytes), name.id))
+        });
+        let versions = versions.collect::<Result<Vec<_>, FileError>>()?;
+        Ok(versions.into_iter().max().is_some_and(|(_, newest)| newest == ours))
+    }
+
+    fn staged(&self, id: &str) -> PathBuf {
+        self.folder.join(format!("{id}.{STAGED}"))
+    }
+
+    /// The file of this entry, if it can start.
+    fn find(&self, id: &str) -> Result<Option<EntryName>, LoaderError> {
+        Ok(self.names()?.into_iter().find(|name| name.id == id))
+    }
+
+    fn names(&self) -> Result<Vec<EntryName>, LoaderError> {
+        Ok(self.files()?.iter().filter_map(|file| EntryName::parse(file)).collect())
+    }
+
+    fn files(&self) -> Result<Vec<String>, LoaderError> {
+        let read = || -> std::io::Result<Vec<String>> {
+            let entries = fs::read_dir(&self.folder)?.collect::<Result<Vec<_>, _>>()?;
+            Ok(entries.iter().filter_map(|it| it.file_name().into_string().ok()).collect())
+        };
+        let mut files = read().map_err(FileError::at("read", &self.folder))?;
+        files.sort();
+        Ok(files)
+    }
+
+    fn rename(&self, from: &str, to: &EntryName) -> Result<(), LoaderError> {
+        let target = self.folder.join(to.to_string());
+        fs::rename(self.folder.join(from), &target)
+            .and_then(|()| File::open(&self.folder)?.sync_all())
+            .map_err(FileError::at("rename a kernel to", target))?;
+        Ok(())
+    }
+
+    fn remove(&self, name: &EntryName) -> Result<(), LoaderError> {
+        let path = self.folder.join(name.to_string());
+        Ok(fs::remove_file(&path).map_err(FileError::at("remove", path))?)
+    }
+
+    fn read_config(&self) -> Result<String, LoaderError> {
+        match file::read_text(&self.config) {
+            Err(error) if error.source.kind() == ErrorKind::NotFound => Ok(String::new()),
+            text => Ok(text?),
+        }
+    }
+
+    /// In its place where it keeps its length: FAT has no way to replace a file in one step.
+    fn write_config(&self, before: &str, text: &str) -> Result<(), LoaderError> {
+        if before.len() != text.len() {
+            return Ok(file::replace(&self.config, text.as_bytes())?);
+        }
+        write_over(&self.config, text.as_bytes()).map_err(FileError::at("write", &self.config))?;
+        Ok(())
+    }
+}
+
+fn write_over(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let mut file = OpenOptions::new().write(true).open(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}

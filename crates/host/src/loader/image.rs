@@ -1,0 +1,66 @@
+//! A unified kernel image in its package.
+
+use std::path::Path;
+
+use base::file::FileError;
+use base::{Digest, Explain, Failure};
+use formats::manifest::Kernel;
+use formats::pe::Pe;
+use formats::{Version, loader};
+use packages::deb::{Deb, DebError, Limits};
+
+/// How the names of packages begin that bring a unified kernel image.
+pub(crate) const PACKAGES: &str = "preon-uki-";
+
+/// A package brings no kernel that can be used.
+#[derive(Debug, thiserror::Error)]
+#[error("the package {package} {what}")]
+pub(crate) struct BadImage {
+    package: String,
+    what: &'static str,
+}
+
+impl Explain for BadImage {}
+
+/// A unified kernel image, and what a manifest says of it.
+#[derive(Debug)]
+pub(crate) struct Image {
+    pub(crate) kernel: Kernel,
+    pub(crate) bytes: Vec<u8>,
+}
+
+impl Image {
+    /// That of the package at `path`.
+    ///
+    /// # Errors
+    ///
+    /// [`BadImage`], [`DebError`].
+    pub(crate) fn of_package(path: &Path) -> Result<Self, Failure> {
+        let deb = Deb::open(path)?;
+        let name = deb.control().name().clone();
+        let bad = |what| BadImage { package: name.to_string(), what };
+        let mut found = None;
+        deb.visit::<DebError>(Limits::default(), |entry, content| {
+            if let Some(release) = loader::packaged_release(&entry.path) {
+                let mut bytes = Vec::new();
+                content.read_to_end(&mut bytes).map_err(FileError::at("read", path))?;
+                found = Some((release.to_owned(), bytes));
+            }
+            Ok(())
+        })?;
+        let (release, bytes) = found.ok_or_else(|| bad("has no unified kernel image"))?;
+        let version = deb.control().source().1.to_owned();
+        let uki = Digest::of(&bytes);
+        Ok(Self { kernel: Kernel { release, version, package: name.clone(), uki }, bytes })
+    }
+}
+
+/// The version by which the loader sorts an image; `None` if it has none, which comes last.
+///
+/// Source: systemd-boot 257: `IMAGE_VERSION` of the os-release file in it.
+pub(super) fn version(uki: &[u8]) -> Option<Version> {
+    let pe = Pe::parse(uki).ok()?;
+    let text = std::str::from_utf8(pe.section(".osrel")?.content(uki)).ok()?;
+    let value = text.lines().find_map(|line| line.strip_prefix("IMAGE_VERSION="))?;
+    value.trim_matches('"').parse().ok()
+}
