@@ -32,7 +32,7 @@ fn the_esp_holds_the_loader_and_the_unified_kernel_image() {
     let image = open("minimal");
     let folder = tempfile::tempdir().unwrap();
     let esp = partition_file(&image, 0, &folder);
-    let kernel = format!("::/EFI/Linux/preon-{}.efi", image.manifest().kernel.release);
+    let kernel = format!("::/EFI/Linux/{}", image.manifest().kernel.entry_id());
     for (there, here) in [("::/EFI/BOOT/BOOTX64.EFI", "loader.efi"), (&kernel, "preon.efi")] {
         let copy = folder.path().join("copy");
         run(Command::new("mcopy").args(["-n", "-o", "-i"]).arg(&esp).arg(there).arg(&copy));

@@ -274,7 +274,7 @@ fn the_store_has_grown_to_the_disk(vm: &Vm) {
 /// `/efi` is mounted when somebody looks at it: root only. logind finds the loader's entries there.
 fn only_root_sees_the_boot_loaders_files(vm: &Vm, manifest: &Manifest) {
     assert_eq!(vm.run("systemctl is-active efi.mount; true"), "inactive", "before it is asked for");
-    let kernel = format!("preon-{}.efi", manifest.kernel.release);
+    let kernel = manifest.kernel.entry_id();
     let expected =
         format!("/efi/EFI/BOOT/BOOTX64.EFI\n/efi/EFI/Linux/{kernel}\n/efi/loader/loader.conf");
     assert_eq!(vm.run("find /efi -type f | sort"), expected);

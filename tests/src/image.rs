@@ -6,6 +6,7 @@ pub mod differences;
 pub mod features;
 pub mod forge;
 pub mod full;
+pub mod kernel;
 pub mod policy;
 pub mod publisher;
 pub mod recipes;
@@ -54,6 +55,15 @@ pub struct Manifest {
 pub struct Kernel {
     /// What `uname -r` prints.
     pub release: String,
+    /// The digest of the unified kernel image.
+    pub uki: String,
+}
+
+impl Kernel {
+    /// What the boot loader calls it.
+    pub fn entry_id(&self) -> String {
+        format!("preon-{}-{}.efi", self.release, &self.uki[..12])
+    }
 }
 
 /// One layer.
@@ -70,6 +80,8 @@ pub struct Layer {
 pub struct Package {
     /// Its name.
     pub name: String,
+    /// The version of ours.
+    pub version: String,
     /// Debian's version.
     pub debian_version: String,
     /// Whether it was built from source.

@@ -59,7 +59,16 @@ impl Publisher {
     ///
     /// If that fails.
     pub fn publish(&self, packages: &[Package<'_>]) -> PathBuf {
-        let debs: Vec<_> = packages.iter().map(|package| self.build(package)).collect();
+        self.publish_with(packages, Vec::new())
+    }
+
+    /// The same, and packages that are there already.
+    ///
+    /// # Panics
+    ///
+    /// If that fails.
+    pub fn publish_with(&self, packages: &[Package<'_>], mut debs: Vec<PathBuf>) -> PathBuf {
+        debs.extend(packages.iter().map(|package| self.build(package)));
         let keys = Keys::open(&self.path("keys")).unwrap();
         let folder = self.path("repository");
         let request =

@@ -8,6 +8,7 @@ use base::file::{self, FileError};
 use base::{Digest, Explain, Failure};
 use formats::manifest;
 use formats::uki::{self, UkiError};
+use formats::version::BadVersion;
 use formats::{PackageName, Version, loader};
 use packages::control::{BadControl, Control};
 use packages::deb::{Entry, Kind, Writer};
@@ -88,7 +89,7 @@ pub(crate) fn assemble(
         kernel: &file::read(&built.kernel.image())?,
         initrd: &initrd,
         command_line: &command_line,
-        os_release: &os_release(&release, &version(&built)?),
+        os_release: &os_release(&release, &version(&built.version)?),
         release: &release,
     })
     .map_err(BuildError::from)?;
@@ -107,13 +108,16 @@ pub(crate) fn package(
     (uki, flavour): (&Uki, Flavour),
 ) -> Result<Vec<u8>, Failure> {
     let built = kernel::kernel(&KernelShop::new(context), flavour)?;
-    let control = control(uki, &built).map_err(BuildError::from)?;
+    let version = version(&built.version)?;
+    let control = control(uki, &built, &version).map_err(BuildError::from)?;
     Ok(pack(uki, &control).map_err(BuildError::Pack)?)
 }
 
 /// The version of the package, by which the boot loader sorts, too.
-fn version(built: &Built) -> Result<Version, Failure> {
-    Ok(format!("{}+{}", built.version, env!("CARGO_PKG_VERSION")).parse()?)
+fn version(kernel: &Version) -> Result<Version, BadVersion> {
+    let debian = kernel.without_preon();
+    let revision = kernel.as_str().strip_prefix(debian.as_str()).unwrap_or_default();
+    format!("{debian}+init{}{revision}", env!("CARGO_PKG_VERSION")).parse()
 }
 
 /// What the boot loader shows, and sorts by.
@@ -124,16 +128,15 @@ fn os_release(release: &str, version: &Version) -> String {
     )
 }
 
-fn control(uki: &Uki, built: &Built) -> Result<Control, BadControl> {
-    let Built { flavour, version, .. } = built;
+fn control(uki: &Uki, built: &Built, version: &Version) -> Result<Control, BadControl> {
+    let Built { flavour, version: kernel_version, .. } = built;
     let kernel = &uki.kernel;
     Control::parse(&format!(
-        "Package: {}\nSource: linux ({})\nVersion: {version}+{}\nArchitecture: amd64\nMaintainer: Preon OS\n\
-         Installed-Size: {}\nDepends: {} (= {version})\nProvides: preon-uki\nSection: kernel\n\
+        "Package: {}\nSource: linux ({})\nVersion: {version}\nArchitecture: amd64\nMaintainer: Preon OS\n\
+         Installed-Size: {}\nDepends: {} (= {kernel_version})\nProvides: preon-uki\nSection: kernel\n\
          Description: What starts Linux for container hosts, {flavour}\n",
         kernel.package,
         kernel.version,
-        env!("CARGO_PKG_VERSION"),
         uki.bytes.len().div_ceil(1024),
         kernel::package::name(*flavour),
     ))

@@ -89,8 +89,9 @@ pub(super) fn core_dumps(host: &Host) {
 
 /// The loader boots the image's other kernel when it is told to, and a container runs there too.
 pub(super) fn the_other_kernel(host: &mut Host) {
-    let other = host.vm.run("uname -r").replace("-full", "-hardened");
-    host.vm.reboot_by(&format!("systemctl reboot --boot-loader-entry=preon-{other}.efi"));
+    let entries = host.vm.run("systemctl reboot --boot-loader-entry=help");
+    let other = entries.lines().find(|entry| entry.contains("-hardened-")).unwrap();
+    host.vm.reboot_by(&format!("systemctl reboot --boot-loader-entry={other}"));
     host.vm.wait_until_booted(BOOT);
     let script = r"
         case $(uname -r) in *-hardened) ;; *) uname -r; exit 1 ;; esac

@@ -34,13 +34,15 @@ fn the_package_brings_the_image_and_needs_its_kernels_modules() {
         uki: Digest::of(b"uki"),
     };
     let uki = Uki { kernel, bytes: b"uki".to_vec() };
-    let bytes = pack(&uki, &control(&uki, &built).unwrap()).unwrap();
-    assert_eq!(bytes, pack(&uki, &control(&uki, &built).unwrap()).unwrap());
+    let version = super::version(&built.version).unwrap();
+    let bytes = pack(&uki, &control(&uki, &built, &version).unwrap()).unwrap();
+    assert_eq!(bytes, pack(&uki, &control(&uki, &built, &version).unwrap()).unwrap());
     let deb = Deb::read("x", &bytes[..]).unwrap();
     let control = deb.control();
     assert_eq!(control.source(), ("linux", "6.12.118-1"));
-    assert_eq!(*control.version(), super::version(&built).unwrap());
-    assert!(control.version().as_str().starts_with("6.12.118-1+0preon3+"));
+    assert_eq!(*control.version(), version);
+    assert!(version.as_str().starts_with("6.12.118-1+init"), "{version}");
+    assert!(version.as_str().ends_with("+0preon3"), "{version}");
     let depends = Some("preon-kernel-hardened (= 6.12.118-1+0preon3)");
     assert_eq!((control.get("Depends"), control.get("Provides")), (depends, Some("preon-uki")));
     let mut found = Vec::new();
@@ -62,10 +64,7 @@ fn the_package_brings_the_image_and_needs_its_kernels_modules() {
 
 #[test]
 fn a_later_kernel_and_a_later_product_sort_later() {
-    let version = |kernel: &str| -> Version {
-        let kernel: Version = kernel.parse().unwrap();
-        format!("{kernel}+{}", env!("CARGO_PKG_VERSION")).parse().unwrap()
-    };
+    let version = |kernel: &str| version(&kernel.parse().unwrap()).unwrap();
     let [one, two, three] =
         ["6.12.118-1+0preon3", "6.12.118-1+0preon10", "6.12.119-1+0preon1"].map(version);
     assert!(one < two && two < three);
