@@ -91,6 +91,11 @@ pub(crate) fn assemble(
         command_line: &command_line,
         os_release: &os_release(&release, &version(&built.version)?),
         release: &release,
+        profiles: &[uki::Profile {
+            id: "previous",
+            title: "the generation before",
+            command_line: &format!("{command_line} preon.generation=previous"),
+        }],
     })
     .map_err(BuildError::from)?;
     let version = built.version.without_preon().to_string();

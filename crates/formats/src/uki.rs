@@ -4,6 +4,8 @@
 //! Source: UAPI.5 Unified Kernel Image,
 //! <https://uapi-group.org/specifications/specs/unified_kernel_image/>.
 
+use std::borrow::Cow;
+
 use base::Explain;
 
 use crate::pe::{self, Addition, AppendError, BadPe, Pe};
@@ -23,6 +25,19 @@ pub struct Parts<'a> {
     pub initrd: &'a [u8],
     /// The kernel: a `bzImage` with an EFI stub.
     pub kernel: &'a [u8],
+    /// Further entries of the boot menu.
+    pub profiles: &'a [Profile<'a>],
+}
+
+/// Another entry in the boot menu for the same image.
+#[derive(Clone, Copy, Debug)]
+pub struct Profile<'a> {
+    /// What the loader calls it, behind the image's name and `@`.
+    pub id: &'a str,
+    /// What people read behind the image's title.
+    pub title: &'a str,
+    /// The kernel's command line.
+    pub command_line: &'a str,
 }
 
 /// Why no unified kernel image can be made.
@@ -73,11 +88,30 @@ pub fn assemble(parts: &Parts<'_>) -> Result<Vec<u8>, UkiError> {
         return Err(UkiError::Nul(what));
     }
     let texts = texts.map(|(name, text, _)| Addition { name, content: text.as_bytes() });
-    // The kernel comes last, so that it may unpack itself into the memory behind it.
     let binaries = [(".initrd", parts.initrd), (".linux", parts.kernel)];
     let binaries = binaries.map(|(name, content)| Addition { name, content });
-    let sections = [&texts[..], &binaries[..]].concat();
+    let profiles = profiles(parts.profiles)?;
+    let profiles = profiles.iter().map(|(name, text)| Addition { name, content: text.as_bytes() });
+    let sections: Vec<_> = texts.into_iter().chain(binaries).chain(profiles).collect();
     pe::append(parts.stub, &sections).map_err(UkiError::Stub)
+}
+
+/// The sections of further entries: what stands before the first `.profile` belongs to all of them.
+///
+/// Source: UAPI.5, "Multi-Profile UKIs".
+fn profiles<'a>(profiles: &[Profile<'a>]) -> Result<Vec<(&'static str, Cow<'a, str>)>, UkiError> {
+    if profiles.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut sections = vec![(".profile", Cow::Borrowed("ID=main\n"))];
+    for Profile { id, title, command_line } in profiles {
+        if [id, title, command_line].iter().any(|text| text.contains('\0')) {
+            return Err(UkiError::Nul("profile"));
+        }
+        sections.push((".profile", format!("ID={id}\nTITLE=\"{title}\"\n").into()));
+        sections.push((".cmdline", Cow::Borrowed(*command_line)));
+    }
+    Ok(sections)
 }
 
 #[cfg(test)]
@@ -99,6 +133,7 @@ mod tests {
             release: "6.12.0",
             initrd: &[7; 5000],
             kernel: &kernel,
+            profiles: &[Profile { id: "old", title: "the old one", command_line: "old" }],
         };
         let image = assemble(&parts).unwrap();
         assert_eq!(image, assemble(&parts).unwrap());
@@ -106,13 +141,17 @@ mod tests {
         let names: Vec<_> = pe.sections.iter().map(|section| section.name.as_str()).collect();
         let expected =
             [".text", ".sbat", ".sdmagic", ".osrel", ".cmdline", ".uname", ".initrd", ".linux"];
-        assert_eq!(names, expected);
+        assert_eq!(names[..8], expected);
+        assert_eq!(names[8..], [".profile", ".profile", ".cmdline"]);
+        let text = |at: usize| std::str::from_utf8(pe.sections[at].content(&image)).unwrap();
+        let menu = [text(8), text(9), text(10)];
+        assert_eq!(menu, ["ID=main\n", "ID=old\nTITLE=\"the old one\"\n", "old"]);
         let content = |name| pe.section(name).unwrap().content(&image);
         assert_eq!(content(".sbat"), b"sbat,1");
         assert_eq!(content(".cmdline"), b"quiet");
         assert_eq!(content(".initrd"), parts.initrd);
         assert_eq!(content(".linux"), parts.kernel);
-        assert_eq!(objdump(&image).len(), expected.len());
+        assert_eq!(objdump(&image).len(), names.len());
     }
 
     #[test]
@@ -125,6 +164,7 @@ mod tests {
             release: "",
             initrd: &[],
             kernel: &kernel,
+            profiles: &[],
         };
         #[rustfmt::skip]
         let cases = [

@@ -139,7 +139,7 @@ fn count(wanted: &mut Wanted, choice: &Choice) -> u32 {
             wanted.attempts = wanted.attempts.saturating_add(1);
             wanted.attempts
         }
-        Why::FellBack { reason: Reason::Kernel { .. }, .. } => {
+        Why::FellBack { reason: Reason::Kernel { .. } | Reason::NotNow, .. } => {
             let before = if wanted.stand_in == generation { wanted.stand_in_attempts } else { 0 };
             wanted.stand_in = generation;
             wanted.stand_in_attempts = before.saturating_add(1);

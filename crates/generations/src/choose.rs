@@ -103,6 +103,9 @@ pub enum Reason {
     /// A layer is missing or short.
     #[error("has layers that cannot be used")]
     Layers(#[source] CheckError),
+    /// Somebody at the console wants the one before it, for this boot.
+    #[error("was not to boot this time")]
+    NotNow,
     /// It needs another kernel.
     #[error("needs kernel {needed}, {running} runs")]
     Kernel {
@@ -134,7 +137,7 @@ impl Reason {
 impl Explain for Reason {
     fn hint(&self) -> Option<String> {
         match self {
-            Self::Attempts { .. } | Self::GivenUp => None,
+            Self::Attempts { .. } | Self::GivenUp | Self::NotNow => None,
             Self::Manifest(error) => error.hint(),
             Self::Layers(error) => error.hint(),
             Self::Kernel { needed, .. } => {
@@ -178,7 +181,7 @@ impl Store {
         let order = order(&self.generations()?, &wanted);
         // Whoever becomes wanted has its own attempts, even if it stood in before.
         let stand_in = match reason {
-            Reason::Kernel { .. } => wanted.stand_in,
+            Reason::Kernel { .. } | Reason::NotNow => wanted.stand_in,
             _ => Generation::NONE,
         };
         match self.next(&order, &Wanted { stand_in, ..wanted }, kernel) {
@@ -195,6 +198,24 @@ impl Store {
                     Err(StoreError::NothingBoots { passed })
                 }
             },
+        }
+    }
+
+    /// The generation that boots on this kernel when somebody asks for the one before the wanted one, for this boot: the
+    /// one that would come next. The wanted one stays so, and where there is no other, it boots.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::choose`].
+    pub fn choose_previous(&self, kernel: &Booted) -> Result<Choice, StoreError> {
+        let wanted = self.wanted()?;
+        let anew = Wanted { stand_in: Generation::NONE, ..wanted };
+        match self.next(&order(&self.generations()?, &wanted), &anew, kernel) {
+            Ok((generation, manifest)) => {
+                let why = Why::FellBack { from: wanted.generation, reason: Reason::NotNow };
+                Ok(Choice { generation, manifest, why })
+            }
+            Err(_) => self.choose(kernel),
         }
     }
 

@@ -36,7 +36,8 @@ impl Explain for UnknownKernel {
 pub struct Booted {
     /// What `uname -r` prints.
     pub release: String,
-    /// What the boot loader calls the unified kernel image that it comes from; `None` where no such loader started it.
+    /// What the boot loader calls the unified kernel image that it comes from, with `@` and the menu's entry behind it
+    /// where that is not the first; `None` where no such loader started it.
     pub entry: Option<String>,
 }
 
@@ -72,7 +73,8 @@ impl Booted {
     /// Whether the generation is made for it: for its release, and where its image is known to be one of ours, for that.
     /// One release may come with several images, and what is wrong with one need not be wrong with the other.
     pub fn fits(&self, manifest: &Manifest) -> bool {
-        let digits = self.entry.as_deref().and_then(loader::digits);
+        let digits =
+            self.entry.as_deref().and_then(|entry| loader::digits(entry.split('@').next()?));
         let fits = |uki: &Digest| digits.is_none_or(|digits| uki.short() == digits);
         manifest.kernels().any(|kernel| kernel.release == self.release && fits(&kernel.uki))
     }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use base::Explain;
 use base::explain::render;
-use generations::{Booted, Choice, Generation, Store, StoreError, Why};
+use generations::{Booted, Choice, Generation, Reason, Store, StoreError, Why};
 
 use crate::{log, stop};
 
@@ -13,8 +13,9 @@ use crate::{log, stop};
 /// # Errors
 ///
 /// [`StoreError`].
-pub(crate) fn begin(store: &Store, kernel: &Booted) -> Result<Choice, StoreError> {
-    let choice = match store.choose(kernel) {
+pub(crate) fn begin(store: &Store, kernel: &Booted, previous: bool) -> Result<Choice, StoreError> {
+    let chosen = if previous { store.choose_previous(kernel) } else { store.choose(kernel) };
+    let choice = match chosen {
         // The next start would end in the same way.
         Err(error @ StoreError::NothingBoots { .. }) => stop(&error),
         choice => choice?,
@@ -27,6 +28,7 @@ pub(crate) fn begin(store: &Store, kernel: &Booted) -> Result<Choice, StoreError
     match &choice.why {
         Why::Wanted => log::info(&text),
         Why::NothingElse => log::warning(&text),
+        Why::FellBack { reason: Reason::NotNow, .. } => log::info(&text),
         Why::FellBack { from, .. } => {
             log::warning(&text);
             add_note(store, *from, &text);
@@ -66,11 +68,9 @@ fn add_note(store: &Store, generation: Generation, text: &str) {
 
 #[cfg(test)]
 mod tests {
+    use super::*;
     use base::Digest;
     use formats::manifest::{FORMAT, Kernel, Manifest};
-    use generations::Reason;
-
-    use super::*;
 
     #[test]
     fn a_fall_back_is_told_with_its_reason_and_what_to_do() {

@@ -68,7 +68,7 @@ pub(crate) fn run(words: &CommandLine) -> Result<Infallible, Failure> {
     }
 
     let store = Store::open(&below(generations::STORE))?;
-    let choice = attempt::begin(&store, &booted())?;
+    let choice = attempt::begin(&store, &booted(), words.wants_previous())?;
     let places = Places { root: sysroot, run: &run, data: &data };
     let Err(failure) = start(&store, &choice, places);
     // Before and after the new root became the root, whichever it was.

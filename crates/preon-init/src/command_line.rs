@@ -34,6 +34,11 @@ impl CommandLine {
         self.value("preon.store")
     }
 
+    /// `preon.generation=previous`: the one before the wanted one boots this time, as somebody has chosen in the menu.
+    pub(crate) fn wants_previous(&self) -> bool {
+        self.value("preon.generation") == Some("previous")
+    }
+
     /// `panic=SECONDS`: how long a failure stays to be read. The kernel's 0 (for ever) is not for
     /// us, its negative numbers mean at once.
     pub(crate) fn panic_delay(&self) -> Option<Duration> {

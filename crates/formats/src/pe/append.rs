@@ -11,7 +11,7 @@ const READ_ONLY_DATA: u32 = 0x4000_0040;
 /// A section to add: read-only data.
 #[derive(Clone, Copy, Debug)]
 pub struct Addition<'a> {
-    /// The name, 1 to 8 bytes of ASCII, that no other section has.
+    /// The name, 1 to 8 bytes of ASCII, that no section of the program has.
     pub name: &'a str,
     /// The content.
     pub content: &'a [u8],
@@ -95,9 +95,8 @@ pub fn append(file: &[u8], additions: &[Addition<'_>]) -> Result<Vec<u8>, Append
 }
 
 fn check_names(pe: &Pe, additions: &[Addition<'_>]) -> Result<(), AppendError> {
-    for (at, Addition { name, .. }) in additions.iter().enumerate() {
-        let taken =
-            pe.section(name).is_some() || additions[..at].iter().any(|other| other.name == *name);
+    for Addition { name, .. } in additions {
+        let taken = pe.section(name).is_some();
         let fits =
             (1..=8).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_graphic());
         if taken || !fits {

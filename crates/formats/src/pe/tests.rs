@@ -84,7 +84,6 @@ fn what_cannot_be_added_is_refused() {
             format!("a section cannot be called `{name}`: the name is taken, empty or too long");
         assert_eq!(add(&file, &[name]), message);
     }
-    assert!(add(&file, &["a", "a"]).starts_with("a section cannot be called `a`"));
     let names: Vec<String> = (0..20).map(|at| format!(".s{at}")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let message = "the program has room for 16 more sections, but 20 are to be added";

@@ -172,3 +172,25 @@ fn a_successor_is_who_boots_when_all_attempts_are_used_up() {
         assert_eq!(successor(number), next, "{number}");
     }
 }
+
+#[test]
+fn the_one_before_boots_when_somebody_asks_for_it_and_only_then() {
+    let trial = Trial::with_generations(3);
+    let kernel = Booted::of_release(KERNEL);
+    let previous = || trial.store.choose_previous(&kernel).unwrap();
+    for attempts in [1, 2, 3, 4] {
+        let choice = previous();
+        assert_eq!(choice.generation, Generation(2));
+        assert!(matches!(
+            choice.why,
+            Why::FellBack { from: Generation(3), reason: Reason::NotNow }
+        ));
+        assert_eq!(trial.store.count_attempt(&choice).unwrap(), attempts);
+    }
+    trial.store.bless(Generation(2)).unwrap();
+    let wanted = trial.store.wanted().unwrap();
+    assert_eq!((wanted.generation, wanted.attempts), (Generation(3), 0));
+    assert_eq!(trial.boot(), 3);
+    let alone = Trial::with_generations(1);
+    assert!(matches!(alone.store.choose_previous(&kernel).unwrap().why, Why::Wanted));
+}
