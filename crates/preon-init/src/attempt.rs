@@ -17,7 +17,7 @@ pub(crate) fn begin(store: &Store, kernel: &Booted, previous: bool) -> Result<Ch
     let chosen = if previous { store.choose_previous(kernel) } else { store.choose(kernel) };
     let choice = match chosen {
         // The next start would end in the same way.
-        Err(error @ StoreError::NothingBoots { .. }) => stop(&error),
+        Err(error @ StoreError::NothingBoots { .. }) => stop(store, &error),
         choice => choice?,
     };
     // Here the manifest's signature will be verified, before anything of it is used.

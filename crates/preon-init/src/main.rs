@@ -7,6 +7,7 @@ mod command_line;
 mod disk;
 mod grow;
 mod log;
+mod rescue;
 
 use std::convert::Infallible;
 use std::panic::PanicHookInfo;
@@ -15,6 +16,7 @@ use std::time::Duration;
 
 use base::explain::render;
 use base::{Explain, Failure};
+use generations::Store;
 
 use crate::command_line::CommandLine;
 
@@ -66,9 +68,16 @@ fn panicked(info: &PanicHookInfo<'_>) {
 
 /// Says why the machine stays as it is, and keeps it so: a restart would end here again. The kernel
 /// would panic, and with `panic=` restart, if this program ended.
-fn stop(failure: &dyn Explain) -> ! {
+///
+/// Where damaged layers are the reason, it goes on once somebody has brought them.
+fn stop(store: &Store, failure: &dyn Explain) -> ! {
     STOPPED.store(true, Ordering::SeqCst);
     log::failure(&render(failure));
+    match rescue::wait(store) {
+        Ok(true) => restart(),
+        Ok(false) => {}
+        Err(error) => log::failure(&render(&*error)),
+    }
     log::failure(&"stopped: every restart would end here; switch the machine off, or restart it");
     loop {
         std::thread::park();
