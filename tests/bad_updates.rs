@@ -127,7 +127,7 @@ fn end_on_the_generation_before(all: &[Bad<'_>]) -> Vm {
     let kernels = tempfile::tempdir().unwrap();
     let kernels = [(8, Initrd::Empty), (9, Initrd::Same)]
         .map(|(version, initrd)| kernel::package(&image, kernels.path(), (version, initrd)));
-    let repository = publisher.publish_with(&packages, kernels.to_vec());
+    let repository = publisher.publish_with(&packages, &kernels);
     let mut vm = Vm::builder(&image.file("")).disk_bytes(DISK_BYTES).start();
     vm.wait_until_booted(LONG);
     vm.copy_in(&repository, "/var/tmp/repository.tar");

@@ -48,6 +48,7 @@ fn the_minimal_host_runs_containers_and_keeps_its_state() {
     what_goes_waits_for_a_boot(&vm);
     programs_warned_of_nothing(&vm);
     a_soft_reboot_goes_on_with_what_waits(&mut vm);
+    the_menu_has_the_generation_before(&mut vm, &manifest);
     nothing_went_wrong_on_the_console(&vm);
     vm.power_off();
 }
@@ -209,7 +210,18 @@ fn a_soft_reboot_goes_on_with_what_waits(vm: &mut Vm) {
     vm.run("touch /etc/after-soft-reboot && rm /etc/after-soft-reboot");
 }
 
-/// What both boots and the restart between them have printed.
+/// As somebody chooses it in the boot loader's menu: for this boot only.
+fn the_menu_has_the_generation_before(vm: &mut Vm, manifest: &Manifest) {
+    let entry = format!("{}@previous", manifest.kernel.entry_id());
+    vm.reboot_by(&format!("systemctl reboot --boot-loader-entry={entry}"));
+    vm.wait_until_booted(BOOT);
+    vm.run("systemctl start boot-complete.target");
+    let status: Status = vm.json("preon status --json");
+    assert_eq!((status.running, status.boots_next), (3, 4));
+    assert_eq!(vm.run("greet"), "good day\n901");
+}
+
+/// What all boots and the restart between them have printed.
 fn nothing_went_wrong_on_the_console(vm: &Vm) {
     let console = vm.console();
     for complaint in ["FAILED", "Failed to initialize"] {
@@ -280,7 +292,9 @@ fn only_root_sees_the_boot_loaders_files(vm: &Vm, manifest: &Manifest) {
     assert_eq!(vm.run("find /efi -type f | sort"), expected);
     assert_eq!(vm.run("find /efi -perm /077"), "", "anybody but root may do something there");
     let entries = vm.run("systemctl reboot --boot-loader-entry=help");
-    assert!(entries.lines().any(|entry| entry == kernel), "{entries}");
+    for kernel in [kernel.clone(), format!("{kernel}@previous")] {
+        assert!(entries.lines().any(|entry| entry == kernel), "{entries}");
+    }
 }
 
 fn scanners_see_what_is_installed(vm: &Vm, manifest: &Manifest) {

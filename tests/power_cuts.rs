@@ -5,7 +5,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use generations::Store;
+use base::Digest;
+use formats::loader::{self, EntryName};
+use generations::{Booted, Reason, Store, Why};
+use system_tests::kernel::{self, Initrd};
 use system_tests::publisher::{Package, Publisher};
 use system_tests::{Image, open, run};
 use testkit::writes::WriteLog;
@@ -78,16 +81,17 @@ fn scratch() -> tempfile::TempDir {
     tempfile::tempdir_in(folder).unwrap()
 }
 
-/// First boot, installations, switches, two layers folded into one, an upgrade, and that undone.
+/// First boot, installations, switches, two layers folded into one, an upgrade, and that undone; another kernel, and the way
+/// back from it.
 fn record(image: &Image, folder: &Path) -> Recorded {
     let log = folder.join("writes");
     let machine = Vm::builder(&image.file("")).disk_bytes(DISK_BYTES).log_writes(&log);
     let mut vm = machine.start();
-    let mut publisher = Publisher::new();
+    let publisher = Publisher::new();
     vm.wait_until_booted(BOOT);
     let mut recorded = Recorded { log, key: folder.join("key"), done: Vec::new() };
     recorded.note(&vm, "first-boot");
-    put_repository(&vm, &mut publisher, &[ONE, TWO]);
+    put_repository(&vm, &publisher.publish(&[ONE, TWO]));
     vm.run(
         "preon repo add trial file:///var/lib/repository --root-metadata /var/lib/repository/root.json",
     );
@@ -102,8 +106,16 @@ fn record(image: &Image, folder: &Path) -> Recorded {
         vm.run(command);
         recorded.note(&vm, name);
     }
-    put_repository(&vm, &mut publisher, &[ONE_LATER, TWO]);
-    for (name, command) in [("upgrade", "preon upgrade"), ("undo", "preon undo")] {
+    let kernel = kernel::package(image, folder, (8, Initrd::Same));
+    put_repository(&vm, &publisher.publish_with(&[ONE_LATER, TWO], &[kernel]));
+    let with_kernel = format!("preon install {}", kernel::selector(image, 8));
+    let steps = [
+        ("upgrade", "preon upgrade one"),
+        ("undo", "preon undo"),
+        ("kernel", &with_kernel),
+        ("old-kernel", "preon undo"),
+    ];
+    for (name, command) in steps {
         vm.run(command);
         recorded.note(&vm, name);
     }
@@ -115,8 +127,8 @@ fn record(image: &Image, folder: &Path) -> Recorded {
     recorded
 }
 
-fn put_repository(vm: &Vm, publisher: &mut Publisher, packages: &[Package<'_>]) {
-    vm.copy_in(&publisher.publish(packages), "/var/tmp/repository.tar");
+fn put_repository(vm: &Vm, repository: &Path) {
+    vm.copy_in(repository, "/var/tmp/repository.tar");
     vm.run(
         "rm -rf /var/lib/repository && mkdir /var/lib/repository && \
          tar -xf /var/tmp/repository.tar -C /var/lib/repository",
@@ -156,9 +168,12 @@ struct Cuts<'a> {
 struct Disks<'a> {
     log: WriteLog,
     recorded: &'a Recorded,
-    /// Where the data filesystem begins, in bytes.
+    /// Where the boot loader's partition begins, in bytes.
+    esp: u64,
+    /// The same of the data filesystem.
     data: u64,
-    kernel: String,
+    /// The image's.
+    kernel: system_tests::Kernel,
 }
 
 /// What came of it.
@@ -189,8 +204,9 @@ fn check_cuts(image: &Image, recorded: &Recorded, cuts: Cuts<'_>) -> Report {
     let disks = Disks {
         log: WriteLog::read(&recorded.log).expect("the log of what the host wrote"),
         recorded,
+        esp: image.partitions()[0].start,
         data: image.partitions()[1].start,
-        kernel: image.manifest().kernel.release,
+        kernel: image.manifest().kernel,
     };
     let durable = cuts.folder.join("durable.raw");
     copy(&image.file("disk.raw"), &durable);
@@ -240,12 +256,17 @@ impl Disks<'_> {
     /// Mounts the data filesystem as a host would, looks at what is there, and asks e2fsck. Returns what boots.
     fn check(&self, disk: &Path, cut: usize, base_too: bool) -> u64 {
         let generation = sys::namespace::with_private_mounts(|| {
-            let folder = tempfile::tempdir().unwrap();
-            let mut mount = Command::new("mount");
-            mount.args(["-t", "ext4", "-o", &format!("loop,offset={}", self.data)]);
-            run(mount.arg(disk).arg(folder.path()));
-            let generation = self.look(folder.path(), cut, base_too);
-            run(Command::new("umount").arg(folder.path()));
+            let folders = [("vfat", self.esp), ("ext4", self.data)].map(|(kind, offset)| {
+                let folder = tempfile::tempdir().unwrap();
+                let mut mount = Command::new("mount");
+                mount.args(["-t", kind, "-o", &format!("loop,offset={offset}")]);
+                run(mount.arg(disk).arg(folder.path()));
+                folder
+            });
+            let [esp, data] = folders.each_ref().map(tempfile::TempDir::path);
+            let booted = self.loaded(esp, cut);
+            let generation = self.look(data, cut, (&booted, base_too));
+            [esp, data].iter().for_each(|folder| drop(run(Command::new("umount").arg(folder))));
             generation
         });
         let filesystem = format!("{}?offset={}", disk.display(), self.data);
@@ -253,20 +274,44 @@ impl Disks<'_> {
         generation
     }
 
-    fn look(&self, data: &Path, cut: usize, base_too: bool) -> u64 {
+    /// The kernel that the loader starts: of those that `default` matches the newest; its file is whole.
+    fn loaded(&self, esp: &Path, cut: usize) -> Booted {
+        let config = fs::read_to_string(esp.join(loader::CONFIG)).unwrap();
+        let default =
+            loader::default_entry(&config).unwrap_or_else(|| panic!("cut {cut}: {config}"));
+        let old = self.kernel.entry_id();
+        let files = fs::read_dir(esp.join(loader::FOLDER)).unwrap();
+        let files = files.map(|it| it.unwrap().file_name().into_string().unwrap());
+        let names: Vec<_> = files.filter_map(|it| EntryName::parse(&it)).collect();
+        let starts = |it: &&EntryName| match default.contains('*') {
+            true => it.id != old,
+            false => it.id == default,
+        };
+        let name = names.iter().find(starts).unwrap_or_else(|| panic!("cut {cut}: {names:?}"));
+        let uki = Digest::of_file(&esp.join(loader::FOLDER).join(name.to_string())).unwrap();
+        assert_eq!(loader::digits(&name.id), Some(&*uki.short()), "cut {cut}: {name}");
+        Booted { release: self.kernel.release.clone(), entry: Some(name.id.clone()) }
+    }
+
+    fn look(&self, data: &Path, cut: usize, (booted, base_too): (&Booted, bool)) -> u64 {
         let store = Store::open(&data.join("preon")).unwrap();
         let wanted = store.wanted().unwrap().generation;
         let may = self.may_be_wanted(cut);
         assert!(may.contains(&wanted.0), "cut {cut}: {wanted} is wanted, not one of {may:?}");
-        let choice = store.choose(&generations::Booted::of_release(&self.kernel)).unwrap();
-        assert_eq!(choice.generation, wanted, "cut {cut}: {}", choice.told());
+        let choice = store.choose(booted).unwrap();
+        match choice.why {
+            Why::Wanted => {}
+            // Cut between the generation and its kernel: the next boot goes on there.
+            Why::FellBack { reason: Reason::Kernel { .. }, .. } if may[0] != may[1] => {}
+            _ => panic!("cut {cut}: {}", choice.told()),
+        }
         for generation in store.generations().unwrap() {
             store.check(generation).unwrap_or_else(|error| panic!("cut {cut}: {error}"));
         }
         for layer in choice.manifest.layers.iter().skip(usize::from(!base_too)) {
             let files = store.layer_files(layer);
             for (path, digest) in [(files.erofs, layer.erofs), (files.verity, layer.verity)] {
-                assert_eq!(base::Digest::of_file(&path).unwrap(), digest, "cut {cut}: {path:?}");
+                assert_eq!(Digest::of_file(&path).unwrap(), digest, "cut {cut}: {path:?}");
             }
         }
         for Done { name, .. } in self.done(cut) {

@@ -59,7 +59,7 @@ impl Publisher {
     ///
     /// If that fails.
     pub fn publish(&self, packages: &[Package<'_>]) -> PathBuf {
-        self.publish_with(packages, Vec::new())
+        self.publish_with(packages, &[])
     }
 
     /// The same, and packages that are there already.
@@ -67,7 +67,8 @@ impl Publisher {
     /// # Panics
     ///
     /// If that fails.
-    pub fn publish_with(&self, packages: &[Package<'_>], mut debs: Vec<PathBuf>) -> PathBuf {
+    pub fn publish_with(&self, packages: &[Package<'_>], debs: &[PathBuf]) -> PathBuf {
+        let mut debs = debs.to_owned();
         debs.extend(packages.iter().map(|package| self.build(package)));
         let keys = Keys::open(&self.path("keys")).unwrap();
         let folder = self.path("repository");
