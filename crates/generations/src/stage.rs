@@ -163,12 +163,17 @@ impl Store {
 
     /// Puts a copy of the file `from` in the place of one that is damaged.
     ///
-    /// What has the damaged file mounted keeps it until it is mounted anew.
+    /// What has the damaged file mounted keeps it until it is mounted anew. Where there is no room for both, the damaged one
+    /// goes first.
     ///
     /// # Errors
     ///
     /// [`StageError::WrongBytes`] if it is not the one that is missing, and others; nothing has changed then.
     pub fn restore(&self, damaged: &Damaged, from: &Path) -> Result<(), StageError> {
+        let is_right = || Digest::of_file(from).is_ok_and(|found| found == damaged.digest);
+        if file::free_bytes(&self.layers_folder())? < damaged.bytes && is_right() {
+            let _ = fs::remove_file(&damaged.path); // else the copy fails, and says so
+        }
         copy(from, &damaged.path, damaged.digest)
     }
 

@@ -1,6 +1,7 @@
 //! A host that cannot boot because layers are damaged waits for somebody to bring them: on any disk, in a folder
 //! `layers`, as an image has them. Nothing has to be trusted there: the digests say what belongs in the store.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -34,12 +35,16 @@ pub(crate) fn wait(store: &Store) -> Result<bool, Failure> {
         return Ok(false);
     }
     log::failure(&request(&damaged));
+    let mut known = BTreeSet::new();
     while !damaged.is_empty() {
-        for device in devices()? {
-            if let Err(error) = look(store, &device, &mut damaged) {
+        let devices = devices()?;
+        // Each only once, or the kernel's word on each mount would hide ours.
+        for device in devices.difference(&known) {
+            if let Err(error) = look(store, device, &mut damaged) {
                 log::warning(&base::explain::render(&*error));
             }
         }
+        known = devices;
         std::thread::sleep(POLL);
     }
     store.want(store.wanted()?.generation)?;
@@ -58,7 +63,7 @@ fn request(damaged: &[Damaged]) -> String {
 }
 
 /// Everything that may hold a filesystem.
-fn devices() -> Result<Vec<PathBuf>, FileError> {
+fn devices() -> Result<BTreeSet<PathBuf>, FileError> {
     let list = Path::new(block::LIST);
     let mut names = block::disks(list)?;
     for disk in names.clone() {
@@ -76,7 +81,7 @@ fn look(store: &Store, device: &Path, damaged: &mut Vec<Damaged>) -> Result<(), 
     let limits = Limits { read_only: true, no_programs: true, ..Limits::DATA };
     let mounts =
         |kind: &&str| Filesystem::new(kind).on(device).limits(limits).mount(target).is_ok();
-    if !FILESYSTEMS.iter().any(|kind| mounts(kind)) {
+    if !FILESYSTEMS.iter().any(mounts) {
         return Ok(());
     }
     for folder in FOLDERS {

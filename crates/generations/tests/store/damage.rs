@@ -2,10 +2,10 @@
 
 use std::fs;
 
-use base::Explain;
 use base::explain::render;
-use generations::check::CheckError;
-use generations::{Generation, Why};
+use base::{Digest, Explain};
+use generations::check::{CheckError, Damaged};
+use generations::{Generation, Store, Why};
 
 use crate::trial::{KERNEL, Trial};
 
@@ -61,9 +61,35 @@ fn a_manifest_that_was_edited_by_hand_is_named_and_another_generation_boots() {
 fn a_manifest_whose_layer_is_not_there_is_named_and_another_generation_boots() {
     let trial = Trial::with_generations(2);
     let layer = trial.store.manifest(Generation(2)).unwrap().layers.pop().unwrap();
-    let other = base::Digest::of(b"another");
+    let other = Digest::of(b"another");
     trial.edit_manifest(2, &layer.erofs.to_string(), &other.to_string());
     let error = render(&trial.store.check(Generation(2)).unwrap_err());
     assert!(error.contains(&format!("{other}.erofs")) && error.contains("hint: "), "{error}");
     assert_eq!(trial.choose(KERNEL).generation, Generation(1));
+}
+
+#[test]
+fn a_damaged_file_gives_its_room_to_a_good_copy_and_to_nothing_else() {
+    sys::namespace::with_private_mounts(|| {
+        let trial = Trial::new();
+        let folder = trial.path("");
+        sys::Filesystem::new("tmpfs").option("size", "256k").mount(&folder).unwrap();
+        let store = Store::create(&folder).unwrap();
+        let good = vec![7; 150_000];
+        let damaged = Damaged {
+            layer: "base".into(),
+            path: trial.path("layers/x.erofs"),
+            bytes: good.len() as u64,
+            digest: Digest::of(&good),
+        };
+        fs::write(&damaged.path, &good[1..]).unwrap();
+        let from = trial.folder().join("brought");
+        fs::write(&from, &good[2..]).unwrap();
+        store.restore(&damaged, &from).unwrap_err();
+        assert_eq!(fs::read(&damaged.path).unwrap(), good[1..]);
+        fs::write(&from, &good).unwrap();
+        store.restore(&damaged, &from).unwrap();
+        assert_eq!(fs::read(&damaged.path).unwrap(), good);
+        sys::mount::detach(&folder).unwrap();
+    });
 }
