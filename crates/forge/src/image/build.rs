@@ -146,7 +146,7 @@ fn uki(
 ) -> Result<Uki, Failure> {
     let Built { kernel, version, .. } = kernel::kernel(&KernelShop::new(context), flavour)?;
     let version = version.without_preon().to_string();
-    let init = file::read(&programs::built(context, Program::PreonInit)?)?;
+    let init = file::read(&programs::built(context, Program::PreonInit)?.path())?;
     let initrd = initrd::make(&init).map_err(FileError::at("pack", "preon-init"))?;
     let release = kernel.release()?;
     let command_line = command_line(context, definition, (flavour, &kernel))?;
