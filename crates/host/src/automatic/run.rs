@@ -15,7 +15,7 @@ use crate::coordinator::{self, Coordinator, Holder, Taken};
 use crate::health::systemctl;
 use crate::holds::{Hold, Holds, Source, inhibitors};
 use crate::repositories::Repositories;
-use crate::transaction::{self, Asked, ChangeError, Transaction};
+use crate::transaction::{self, Asked, ChangeError, How, Transaction};
 use crate::{Host, Root, housekeeping};
 
 /// What the history says was asked for; also how a generation is known as one of ours.
@@ -243,7 +243,7 @@ impl<'a> Turn<'a> {
             What::Security => format!("{WORDS} --security"),
             What::All => WORDS.to_owned(),
         };
-        let asked = Asked { words, wish: self.wish(), dry_run: false, stage: true, restart: false };
+        let asked = Asked { words, wish: self.wish(), how: How::Stage };
         let outcome = transaction::run(self.host, &asked, self.progress)?;
         let Some(generation) = outcome.generation else { return Ok(()) };
         self.memory.staged = Some(Staged { generation, plan: name_of(plan), tried: false });

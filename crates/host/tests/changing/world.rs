@@ -13,7 +13,7 @@ use generations::stack::live;
 use generations::store::LayerFiles;
 use generations::{Generation, Store, running};
 use host::repositories::{Configured, Repositories};
-use host::transaction::{self, Asked, Outcome, Transaction};
+use host::transaction::{self, Asked, How, Outcome, Transaction};
 use host::{Host, Root, housekeeping};
 use packages::change::Wish;
 use packages::control::Control;
@@ -220,7 +220,7 @@ impl World {
 
     /// Makes a change; what people are told where that fails.
     pub fn change(&self, words: &str, wish: Wish) -> Result<Outcome, String> {
-        self.ask(&Asked { words: words.into(), wish, dry_run: false, stage: false, restart: false })
+        self.ask(&Asked { words: words.into(), wish, how: How::Apply })
     }
 
     /// Cleans up; what people are told where that fails.
@@ -245,7 +245,7 @@ impl World {
     /// What a wish would do; the host stays as it is.
     pub fn would(&self, wish: Wish) -> Transaction {
         let words = String::new();
-        let asked = Asked { words, wish, dry_run: true, stage: false, restart: false };
+        let asked = Asked { words, wish, how: How::Tell };
         let outcome = self.ask(&asked).unwrap();
         assert_eq!(outcome.generation, None);
         outcome.transaction
