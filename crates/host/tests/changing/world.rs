@@ -81,7 +81,7 @@ impl World {
         let debs: Vec<_> = packages.iter().map(|package| world.keep(*package)).collect();
         world.publish_at(packages, at);
         world.install(debs);
-        let configured = Configured { uris: vec![world.uri()], suite: SUITE.into() };
+        let configured = Configured { uris: vec![world.uri()], suite: SUITE.into(), ca: None };
         let root = fs::read(world.path("keys/1.root.json")).unwrap();
         Repositories(&world.root()).add("main", &configured, &root).unwrap();
         world
