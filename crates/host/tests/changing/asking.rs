@@ -143,7 +143,7 @@ fn the_last_change_is_known_also_when_its_layers_were_folded() {
     world.gc(Asked { keep: 0, dry_run: false, unattended: false }).unwrap();
     let error = last().unwrap_err();
     assert!(
-        error.contains("generation 4, from which `gc` was made, is not in the store"),
+        error.contains("generation 4, whose layers were folded, is not in the store any more"),
         "{error}"
     );
 }
