@@ -76,7 +76,9 @@ fn text(outcome: &Outcome) -> String {
     if outcome.freed_bytes > 0 {
         line("free", &ByteSize(outcome.freed_bytes).to_string());
     }
-    line("keep", &format!("generations {}", numbers(&outcome.kept)));
+    if !outcome.kept.is_empty() {
+        line("keep", &format!("generations {}", numbers(&outcome.kept)));
+    }
     if let Some(folded) = &outcome.folded {
         line("fold", &layers(folded));
         text += &seen(folded);
@@ -149,7 +151,11 @@ mod tests {
         );
         let at_once = told(Folded { activation: Activation::AtOnce, ..folded.clone() });
         assert!(at_once.ends_with("generation 6 runs; nothing was restarted\n"), "{at_once}");
-        let would = told(Folded { generation: None, after_bytes: None, ..folded });
+        let would = told(Folded { generation: None, after_bytes: None, ..folded.clone() });
         assert!(would.contains("3.0 MB\na new generation "), "{would}");
+        // Where nothing but the folded one was there, only its heir stays.
+        let folded = Folded { generation: None, after_bytes: None, ..folded };
+        let alone = text(&Outcome { removed: vec![5], folded: Some(folded), ..Outcome::default() });
+        assert!(alone.starts_with("remove   generations 5\nfold "), "{alone}");
     }
 }

@@ -5,12 +5,15 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use base::child::Program;
+use base::progress::Silent;
 use formats::manifest::{Layer, Manifest};
 use generations::Generation;
 use host::Host;
 use host::activate::Activation;
-use host::housekeeping::Asked;
+use host::housekeeping::{self, Asked};
 use host::repositories::Repositories;
+
+use testkit::in_namespace;
 
 use crate::world::{Package, World};
 use crate::{BASE, BASE_2, GIT, LIBBASE, LIBGIT, install, remove, upgrade};
@@ -244,6 +247,30 @@ fn while_a_change_waits_for_a_boot_nothing_is_folded() {
     let done = world.gc(Asked { keep: 0, dry_run: false, unattended: false }).unwrap();
     assert_eq!((done.removed, done.kept), (vec![1, 2, 3, 4, 5], vec![6, 7]));
     assert!(done.folded.is_none());
+}
+
+#[test]
+fn of_a_generation_that_is_folded_while_it_runs_it_is_told_before_that_it_goes() {
+    in_namespace(|| {
+        let world = changed_often();
+        world.store().want(Generation(5)).unwrap();
+        world.store().bless(Generation(5)).unwrap();
+        world.store().want(Generation(6)).unwrap();
+        let own = manifest(&world, 6).layers.pop().unwrap();
+        // Only of the host that this runs on can anything be shown at once. The folder that we are in is the way out.
+        std::env::set_current_dir("/").unwrap();
+        std::os::unix::fs::chroot(world.on_host("/")).unwrap();
+        let host = Host::open(&host::Root("/".into()));
+        let asked = Asked { keep: 0, dry_run: true, ..ALL };
+        let told =
+            host.map(|host| housekeeping::run(&host, asked, &Silent).map_err(|it| it.to_string()));
+        std::os::unix::fs::chroot(".").unwrap();
+        let would = told.unwrap().unwrap();
+        assert_eq!(would.folded.unwrap().activation, Activation::AtOnce);
+        assert_eq!((would.kept, would.removed), (vec![5], vec![1, 2, 3, 4, 6]));
+        assert!(would.layers.contains(&own.erofs), "{:?}", would.layers);
+        assert_eq!(world.store().generations().unwrap().len(), 6);
+    });
 }
 
 #[test]
