@@ -182,7 +182,9 @@ mod tests {
         let updates = &json["updates"];
         assert_eq!((&updates["available"], &updates["closing"]), (&3.into(), &1.into()));
         assert_eq!((&updates["staged"], &updates["step"]["until"]), (&2.into(), &120.into()));
-        // Somebody else lets another one boot.
+        // It runs; then somebody else lets another one boot.
+        trial.runs(2);
+        assert!(!told(&[]).contains("staged"), "{}", told(&[]));
         trial.run(&["rollback", "1"]).unwrap();
         assert!(!told(&[]).contains("staged"), "{}", told(&[]));
         std::fs::write(config, "mode = 1").unwrap();

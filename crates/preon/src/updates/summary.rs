@@ -61,3 +61,27 @@ pub(super) fn post(host: &Host) -> Result<(), Failure> {
     let text = lines(&summary).join("\n").replace('\n', "\n         ");
     Ok(file::replace(&path, format!("Updates: {text}\n").as_bytes())?)
 }
+
+#[cfg(test)]
+mod tests {
+    use host::Root;
+
+    use super::*;
+    use crate::trial::Trial;
+
+    #[test]
+    fn what_is_as_new_as_it_can_be_is_no_news_at_a_login() {
+        let trial = Trial::new();
+        let host = Host::open(&Root(trial.below("/"))).unwrap();
+        let found = |memory: &str| {
+            file::replace(&trial.below("/var/lib/preon/updates.json"), memory.as_bytes()).unwrap();
+            post(&host).unwrap();
+            std::fs::read_to_string(trial.below(MESSAGE)).ok()
+        };
+        file::replace(&trial.below("/etc/preon/updates.toml"), b"mode = \"notify\"").unwrap();
+        let one = r#"{"at": 60, "available": {"changed": [{"closes": []}]}}"#;
+        let expected = "Updates: 1 package to take (looked 1970-01-01 00:01)\n";
+        assert_eq!(found(one).as_deref(), Some(expected));
+        assert_eq!(found(r#"{"at": 120}"#), None);
+    }
+}
