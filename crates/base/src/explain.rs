@@ -9,6 +9,11 @@ pub trait Explain: Error + Send + Sync + 'static {
     fn hint(&self) -> Option<String> {
         None
     }
+
+    /// Whether nothing was done because somebody else is at it right now: the same may go well later.
+    fn is_busy(&self) -> bool {
+        false
+    }
 }
 
 /// What a command or handler returns when it fails; `?` turns any [`Explain`] into it.

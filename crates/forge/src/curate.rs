@@ -30,7 +30,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::package::RebuiltPackage;
-use crate::recipe::{Recipe, Recipes, Script};
+use crate::recipe::{Recipe, Recipes, Script, files_below};
 use scripts::Standing;
 use tree::Tree;
 
@@ -66,19 +66,17 @@ pub(crate) enum Origin {
     Own {
         /// The version that it gets.
         version: Version,
-        /// The program, if it has one.
-        program: Option<OwnProgram>,
+        /// What was built for it.
+        built: Vec<OwnFiles>,
     },
 }
 
-/// A program of ours, as it was built.
+/// Files of ours that were built: a program, or its manual.
 #[derive(Clone, Debug)]
-pub(crate) struct OwnProgram {
-    /// What it is called in `/usr/bin`.
-    pub(crate) name: &'static str,
-    /// The file.
-    pub(crate) path: PathBuf,
-    /// Its digest.
+pub(crate) struct OwnFiles {
+    /// Where they lie, each at its path on the host.
+    pub(crate) folder: PathBuf,
+    /// The digest of all of them.
     pub(crate) digest: Digest,
 }
 
@@ -395,10 +393,9 @@ fn key(input: &Input, recipe: &Recipe, recipes: &Recipes) -> Digest {
         Origin::Rebuilt(RebuiltPackage { digest, flags, .. }) => {
             hasher.field(b"rebuilt").field(digest.as_bytes()).field(flags.as_bytes())
         }
-        Origin::Own { version, program } => {
-            let program = program.as_ref().map(|program| program.digest);
+        Origin::Own { version, built } => {
             hasher.field(b"own").field(version.as_str().as_bytes());
-            hasher.field(program.as_ref().map_or(b"", |digest| digest.as_bytes()))
+            built.iter().fold(&mut hasher, |hasher, it| hasher.field(it.digest.as_bytes()))
         }
     };
     // The only thing that is taken from other recipes: the numbers of groups.
@@ -421,7 +418,7 @@ fn recorded(path: &Path, record_path: &Path) -> Option<Record> {
 fn curate(input: &Input, recipe: &Recipe, recipes: &Recipes) -> Result<(Vec<u8>, Record), Problem> {
     let mut review = Review::default();
     let (mut tree, control) = match &input.origin {
-        Origin::Own { version, program } => own(recipe, version, program.as_ref())?,
+        Origin::Own { version, built } => own(recipe, version, built)?,
         Origin::Debian { deb, digest } | Origin::Rebuilt(RebuiltPackage { deb, digest, .. }) => {
             let mut deb = Deb::open(deb)?;
             deb.control_mut().remove_all(control::OURS);
@@ -471,11 +468,7 @@ fn version(of: &Version, recipe: &Recipe, control: Option<&Control>) -> Version 
 }
 
 /// A package of our own, without what the recipe's folder adds.
-fn own(
-    recipe: &Recipe,
-    version: &Version,
-    program: Option<&OwnProgram>,
-) -> Result<(Tree, Control), Problem> {
+fn own(recipe: &Recipe, version: &Version, built: &[OwnFiles]) -> Result<(Tree, Control), Problem> {
     let Recipe { name, declared, .. } = recipe;
     let version = self::version(version, recipe, None);
     let mut control = Control::parse(&format!(
@@ -485,8 +478,10 @@ fn own(
     ))?;
     relations::add_needs(&mut control, recipe)?;
     let mut tree = Tree::default();
-    if let Some(OwnProgram { name, path, .. }) = program {
-        tree.put_file(format!("/usr/bin/{name}"), true, file::read(path)?);
+    for files in built {
+        for file in files_below(&files.folder)? {
+            integration::put(&mut tree, format!("/{}", file.path), file.content);
+        }
     }
     Ok((tree, control))
 }

@@ -1,6 +1,8 @@
 //! Our own programs that go into images: compiled in the build root, against Debian 13's C library,
 //! with this machine's Rust.
 
+mod words;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -20,7 +22,7 @@ use crate::tools::ToolRoot;
 
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 /// Rises when the way of building changes in a way that the key below does not see.
-const METHOD: &[u8] = b"1";
+const METHOD: &[u8] = b"2";
 
 /// Why a program of ours could not be built.
 #[derive(Debug, thiserror::Error)]
@@ -31,6 +33,8 @@ pub(crate) enum ProgramError {
     Compile { name: &'static str, source: ChildError },
     #[error("cannot ask rustc where it is installed")]
     Rust { source: ChildError },
+    #[error("cannot ask {name} for its manual and for what shells complete")]
+    Words { name: &'static str, source: ChildError },
 }
 
 impl Explain for ProgramError {
@@ -41,6 +45,7 @@ impl Explain for ProgramError {
                 Some(format!("`cargo build -p {name}` shows the same error with less around it"))
             }
             Self::Rust { .. } => Some("install Rust with rustup".into()),
+            Self::Words { .. } => None, // the program's own message says it
         }
     }
 }
@@ -82,12 +87,36 @@ impl Program {
     }
 }
 
-/// The path of a program of ours; built now unless the cache has it.
+/// A program of ours as it was built, with what it says of itself. Files lie at the paths that they have on the host.
+#[derive(Clone, Debug)]
+pub(crate) struct Built {
+    folder: PathBuf,
+    name: &'static str,
+}
+
+impl Built {
+    /// The folder with the program, in `usr/bin`, and with what completes its command line in shells.
+    pub(crate) fn program(&self) -> PathBuf {
+        self.folder.join("program")
+    }
+
+    /// The folder with its man pages, if it has any.
+    pub(crate) fn manual(&self) -> PathBuf {
+        self.folder.join("manual")
+    }
+
+    /// The program itself.
+    pub(crate) fn path(&self) -> PathBuf {
+        self.program().join("usr/bin").join(self.name)
+    }
+}
+
+/// A program of ours; built now unless the cache has it.
 ///
 /// # Errors
 ///
 /// [`ProgramError`], or what the build root fails with.
-pub(crate) fn built(context: &Context, program: Program) -> Result<PathBuf, Failure> {
+pub(crate) fn built(context: &Context, program: Program) -> Result<Built, Failure> {
     let name = program.name();
     let root = ToolRoot::open(context, "build")?;
     let key = key(context, &root, program)?;
@@ -97,14 +126,18 @@ pub(crate) fn built(context: &Context, program: Program) -> Result<PathBuf, Fail
         let target = folder.join("target");
         file::create_dir_all(&target)?;
         compile(context, &root, &target, program)?;
-        let built = target.join(TARGET).join("image").join(name);
-        let place = folder.join(name);
-        fs::rename(&built, &place).map_err(FileError::at("move", &built))?;
+        let compiled = target.join(TARGET).join("image").join(name);
+        let built = Built { folder: folder.to_owned(), name };
+        file::create_dir_all(&built.program().join("usr/bin"))?;
+        fs::rename(&compiled, built.path()).map_err(FileError::at("move", &compiled))?;
         fs::remove_dir_all(&target).map_err(FileError::at("remove", &target))?;
+        if program == Program::Preon {
+            words::write(&root, &built)?;
+        }
         drop(task);
         Ok(())
     })?;
-    Ok(folder.join(name))
+    Ok(Built { folder, name })
 }
 
 fn fetch(context: &Context, name: &'static str) -> Result<(), ProgramError> {
@@ -165,7 +198,7 @@ fn key(context: &Context, root: &ToolRoot, program: Program) -> Result<Digest, F
 }
 
 /// Adds the names and contents of all files below `folder`, in the order of their names.
-fn hash_folder(folder: &Path, hasher: &mut Hasher) -> Result<(), FileError> {
+pub(crate) fn hash_folder(folder: &Path, hasher: &mut Hasher) -> Result<(), FileError> {
     let entries = fs::read_dir(folder).map_err(FileError::at("read", folder))?;
     let entries = entries.collect::<Result<Vec<_>, _>>().map_err(FileError::at("read", folder))?;
     let mut paths: Vec<_> = entries.iter().map(fs::DirEntry::path).collect();

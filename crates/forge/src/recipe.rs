@@ -45,10 +45,12 @@ pub(crate) struct Declaration {
     /// One line for people.
     pub(crate) summary: Reason,
     /// The binary packages it covers; the one that is named like the folder, if it is left out.
-    /// Empty: a package of our own, made of `files/` and `program` only.
+    /// Empty: a package of our own, made of `files/`, `program` and `manual` only.
     packages: Option<Vec<PackageName>>,
-    /// The program that a package of our own holds, in `/usr/bin`.
+    /// The program that a package of our own holds, in `/usr/bin`, with what completes its command line in shells.
     pub(crate) program: Option<Program>,
+    /// The program of which a package of our own holds the man pages.
+    pub(crate) manual: Option<Program>,
     /// Rises when the recipe would make other bytes; the N of `+0preonN` rises with it.
     #[serde(default = "first_revision")]
     pub(crate) revision: u32,
@@ -227,7 +229,7 @@ pub(crate) enum Contradiction {
     NotAUnit { unit: String },
     #[error("a package of our own has no Debian package to say `{key}` about")]
     OwnPackage { key: &'static str },
-    #[error("only a package of our own has a `program`: packages = []")]
+    #[error("only a package of our own has a `program` or a `manual`: packages = []")]
     ProgramOfOther,
     #[error("`revision` is 0; it counts from 1")]
     RevisionZero,
@@ -248,7 +250,7 @@ fn contradiction(name: &PackageName, declared: &Declaration, today: Day) -> Opti
     suite(declared)
         .or_else(|| own.then(|| about_debian(declared)).flatten())
         .or_else(|| {
-            let other = declared.program.is_some() && !own;
+            let other = declared.program.or(declared.manual).is_some() && !own;
             other.then_some(Contradiction::ProgramOfOther)
         })
         .or_else(|| {

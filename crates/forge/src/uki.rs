@@ -79,7 +79,7 @@ pub(crate) fn assemble(
 ) -> Result<Uki, Failure> {
     let built = kernel::kernel(&KernelShop::new(context), flavour)?;
     let package = package_name((name, definition), flavour)?;
-    let init = file::read(&programs::built(context, Program::PreonInit)?)?;
+    let init = file::read(&programs::built(context, Program::PreonInit)?.path())?;
     let initrd = initrd::make(&init).map_err(FileError::at("pack", "preon-init"))?;
     let release = built.kernel.release()?;
     let command_line = command_line(context, definition, (flavour, &built.kernel))?;

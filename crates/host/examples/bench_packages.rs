@@ -177,7 +177,7 @@ fn host(folder: &Path) -> Result<(), Failure> {
     store.want(first)?;
     base::file::remove_folder(&work)?;
     running::write(&root.below(generations::RUNNING), first)?;
-    let configured = Configured { uris: vec![wanted.uri], suite: SUITE.into() };
+    let configured = Configured { uris: vec![wanted.uri], suite: SUITE.into(), ca: None };
     Repositories(&root).add("main", &configured, &base::file::read(&wanted.root_metadata)?)?;
     Ok(())
 }

@@ -43,9 +43,10 @@ pub fn download(
     progress: &dyn Progress,
 ) -> Result<Vec<Downloaded>, Failure> {
     let repositories = Repositories(root);
-    let fetcher = repositories.fetcher(FetchOptions::default())?;
+    let names = repositories.some()?;
+    let fetcher = repositories.fetcher(&names, FetchOptions::default())?;
     let mut opened = Vec::new();
-    for name in repositories.some()? {
+    for name in names {
         opened.push(repositories.open(&name, repositories.configured(&name)?, &fetcher)?);
     }
     let stanzas: Vec<_> = asked.iter().map(|it| chosen(it, &opened)).collect::<Result<_, _>>()?;

@@ -56,6 +56,10 @@ pub enum EtcError {
 }
 
 impl Explain for EtcError {
+    fn is_busy(&self) -> bool {
+        matches!(self, Self::Store(error) if error.is_busy())
+    }
+
     fn hint(&self) -> Option<String> {
         match self {
             Self::Outside(_) => Some("give it as `/etc/…`, or as it is called in there".into()),

@@ -3,6 +3,8 @@
 //! First what nobody keeps goes: generations, then layers that no other one names, then what was fetched and is of no use
 //! any more. That makes room for folding the deltas of the generation that runs ([`fold`]), which gives a new generation
 //! of the same packages. At each instant, what is wanted is in the store with all of its layers.
+//!
+//! A timer does it each week, when nobody watches ([`Asked::unattended`]).
 
 mod cached;
 mod fold;
@@ -13,7 +15,7 @@ use std::path::PathBuf;
 use base::file::{self, FileError};
 use base::progress::Progress;
 use base::{Digest, Failure};
-use formats::manifest::Kernel;
+use formats::manifest::{Kernel, Layer};
 use generations::stack::live;
 use generations::{Generation, Store, StoreError, running};
 use serde::Serialize;
@@ -23,6 +25,8 @@ use crate::activate::Activation;
 use crate::loader::Loader;
 use crate::transaction::layer;
 
+pub(crate) use fold::WORDS;
+
 /// How to clean up.
 #[derive(Clone, Copy, Debug)]
 pub struct Asked {
@@ -30,6 +34,9 @@ pub struct Asked {
     pub keep: usize,
     /// Whether only to say what would happen.
     pub dry_run: bool,
+    /// Whether nobody watches: layers are folded only where a boot has shown that what runs is good. Of the same packages then
+    /// both are there, what was folded, to boot next, and what is known to be good, to fall back to.
+    pub unattended: bool,
 }
 
 /// What was done, or would be.
@@ -90,6 +97,16 @@ impl Outcome {
         self.kernels.extend(later.kernels);
         self.freed_bytes += later.freed_bytes;
     }
+
+    /// Adds that `folded` goes, with those of its `needless` layers that are not among those that stay.
+    fn then_without(&mut self, folded: Generation, needless: &[Layer], staying: &BTreeSet<Digest>) {
+        self.kept.retain(|number| *number != folded.0);
+        self.removed.push(folded.0);
+        for layer in needless.iter().filter(|layer| !staying.contains(&layer.erofs)) {
+            self.layers.insert(layer.erofs);
+            self.freed_bytes += layer.erofs_bytes + layer.verity_bytes;
+        }
+    }
 }
 
 /// Cleans up, or says what that would be.
@@ -100,12 +117,18 @@ impl Outcome {
 /// before, and what was not needed may be gone already.
 pub fn run(host: &Host, asked: Asked, progress: &dyn Progress) -> Result<Outcome, Failure> {
     let _lock = if asked.dry_run { None } else { Some(host.store.lock()?) };
-    let due = fold::due(host)?;
+    let due = fold::due(host, asked.unattended)?;
     // The one that is folded runs no more afterwards, where the new one is seen at once.
     let leaves = due.as_ref().filter(|_| host.is_here()).map(|due| due.from);
     let mut outcome = tidy(host, asked, leaves)?;
     match due {
-        Some(due) if asked.dry_run => outcome.folded = Some(due.told(host)),
+        Some(due) if asked.dry_run => {
+            let stay = kept(host, asked.keep, leaves)?;
+            if !stay.contains(&due.from) {
+                outcome.then_without(due.from, due.needless(), &layers(&host.store, &stay)?);
+            }
+            outcome.folded = Some(due.told(host));
+        }
         Some(due) => {
             outcome.folded = Some(due.make(host, progress)?);
             outcome.then(tidy(host, asked, None)?);
@@ -115,9 +138,10 @@ pub fn run(host: &Host, asked: Asked, progress: &dyn Progress) -> Result<Outcome
     Ok(outcome)
 }
 
-/// Removes what nobody keeps, or says what it is. `leaves` counts as one of those that are kept for later.
+/// Removes what nobody keeps, or says what it is. What `leaves` does so later.
 fn tidy(host: &Host, asked: Asked, leaves: Option<Generation>) -> Result<Outcome, Failure> {
-    let keep = kept(host, asked.keep, leaves)?;
+    let mut keep = kept(host, asked.keep, leaves)?;
+    keep.extend(leaves);
     let work = Some(layer::workshop(host)).filter(|folder| folder.exists());
     let fetched = cached::unneeded(host, &keep)?;
     let kernels = kernels(host, &keep)?;
@@ -146,8 +170,8 @@ fn tidy(host: &Host, asked: Asked, leaves: Option<Generation>) -> Result<Outcome
     })
 }
 
-/// The generations that stay: the one that runs, the one that boots next, the one that was good last, `more` of the
-/// others with the highest numbers, and those that have a layer that is mounted.
+/// The generations that stay in the end: those that are needed, `more` of the others with the highest numbers, and those
+/// that have a layer that is mounted. What `leaves` is needed no longer then, nor are its layers mounted.
 fn kept(
     host: &Host,
     more: usize,
@@ -155,14 +179,15 @@ fn kept(
 ) -> Result<BTreeSet<Generation>, Failure> {
     let wanted = host.store.wanted()?;
     let running = running::read(&host.root.below(generations::RUNNING))?;
-    let all = host.store.generations()?;
-    let needed: BTreeSet<_> = running.into_iter().chain([wanted.generation, wanted.good]).collect();
-    let counts =
-        |it: &&Generation| !needed.contains(it) || leaves == Some(**it) && wanted.good != **it;
-    let others = all.iter().rev().filter(counts).take(more);
-    let mut keep: BTreeSet<_> = others.chain(&needed).copied().collect();
-    keep.retain(|generation| all.contains(generation));
-    let mounted = live::in_use(&host.root.below(generations::RUN))?;
+    let needed = [running.unwrap_or(Generation::NONE), wanted.generation];
+    let needed = needed.into_iter().filter(|it| leaves != Some(*it)).chain([wanted.good]);
+    let mut keep = staying(&host.store.generations()?, &needed.collect(), more);
+    let mut mounted = live::in_use(&host.root.below(generations::RUN))?;
+    if let Some(leaves) = leaves {
+        for layer in host.store.manifest(leaves)?.layers {
+            mounted.remove(&layer.erofs);
+        }
+    }
     hold(&host.store, mounted, &mut keep)?;
     Ok(keep)
 }
@@ -176,6 +201,24 @@ fn kernels(host: &Host, keep: &BTreeSet<Generation>) -> Result<Vec<PathBuf>, Fai
         needed.extend(manifest.kernels().map(Kernel::entry_id));
     }
     Ok(loader.unneeded(&needed)?)
+}
+
+/// Of `all`: those that are `needed`, and `more` others with the highest numbers.
+fn staying(all: &[Generation], needed: &BTreeSet<Generation>, more: usize) -> BTreeSet<Generation> {
+    let others = all.iter().filter(|it| !needed.contains(it)).rev().take(more);
+    others.chain(all.iter().filter(|it| needed.contains(it))).copied().collect()
+}
+
+/// The layers of these generations.
+fn layers(
+    store: &Store,
+    generations: &BTreeSet<Generation>,
+) -> Result<BTreeSet<Digest>, StoreError> {
+    let mut found = BTreeSet::new();
+    for generation in generations {
+        found.extend(store.manifest(*generation)?.layers.iter().map(|layer| layer.erofs));
+    }
+    Ok(found)
 }
 
 /// Keeps also what has one of these layers: of several generations the one with the highest number.
@@ -196,3 +239,6 @@ fn hold(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

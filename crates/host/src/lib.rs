@@ -78,6 +78,10 @@ pub enum HostError {
 }
 
 impl Explain for HostError {
+    fn is_busy(&self) -> bool {
+        matches!(self, Self::Store(error) if error.is_busy())
+    }
+
     fn hint(&self) -> Option<String> {
         match self {
             Self::Closed { .. } => Some("run it as root: `sudo preon …`".into()),

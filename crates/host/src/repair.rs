@@ -55,10 +55,11 @@ pub fn repair(
     let _lock = host.store.lock()?;
     let repositories = Repositories(&host.root);
     let mut from = places.iter().map(|place| uri(place)).collect::<Result<Vec<_>, _>>()?;
-    for name in repositories.names()? {
-        from.extend(repositories.configured(&name)?.uris);
+    let names = repositories.names()?;
+    for name in &names {
+        from.extend(repositories.configured(name)?.uris);
     }
-    let fetcher = repositories.fetcher(host.fetch.clone())?;
+    let fetcher = repositories.fetcher(&names, host.fetch.clone())?;
     let mut repaired = Repaired::default();
     for damaged in host.store.damaged()? {
         let name = damaged.path.file_name().unwrap_or_default().to_string_lossy().into_owned();

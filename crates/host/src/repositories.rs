@@ -3,6 +3,7 @@
 //! ```text
 //! /etc/preon/repositories/NAME.toml         where it is
 //! /etc/preon/repositories/NAME.root.json    the metadata from which all trust in it comes
+//! /etc/preon/repositories/NAME.ca.pem       who vouches for its servers of HTTPS, where that is not for all to know
 //! /var/lib/preon/repositories/NAME/         the newest metadata that was seen, see `packages::remote`
 //! /var/lib/preon/repositories/NAME.json     what the last refresh found
 //! /var/cache/preon/archive/                 what was fetched
@@ -18,7 +19,7 @@ use std::time::UNIX_EPOCH;
 use base::file::{self, FileError};
 use base::{Digest, Explain, Failure};
 use packages::cache::Cache;
-use packages::fetch::{FetchOptions, Fetcher};
+use packages::fetch::{Authorities, FetchOptions, Fetcher, NoAuthorities};
 use packages::index::Index;
 use packages::remote::{self, Remote, Trusted};
 use serde::{Deserialize, Serialize};
@@ -37,6 +38,10 @@ pub struct Configured {
     pub uris: Vec<String>,
     /// The suite.
     pub suite: String,
+    /// A file of the host with the certificates, as PEM, of those who alone vouch for its servers of HTTPS; Mozilla's list
+    /// where none is named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca: Option<PathBuf>,
 }
 
 /// What the last refresh found.
@@ -92,6 +97,17 @@ pub enum RepositoryError {
         /// What is wrong with it.
         message: String,
     },
+    /// Who vouches for its servers is written in a file that cannot be read.
+    #[error("it is not known who vouches for the servers of a repository")]
+    NoAuthorities(#[source] FileError),
+    /// Nobody is named who vouches for its servers.
+    #[error("{} cannot vouch for servers", path.display())]
+    Authorities {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: NoAuthorities,
+    },
     /// It was never refreshed.
     #[error("nothing is known yet of what the repository {0} has")]
     NotRefreshed(String),
@@ -110,6 +126,10 @@ impl Explain for RepositoryError {
             Self::Malformed { .. } => {
                 Some("see `uris = [\"https://…\"]` and `suite = \"…\"`".into())
             }
+            Self::NoAuthorities(_) => Some(
+                "put the certificates there, or name another file as `ca` in /etc/preon/repositories".into(),
+            ),
+            Self::Authorities { source, .. } => source.hint(),
             Self::NotRefreshed(_) => Some("run `preon refresh`".into()),
             Self::File(error) => error.hint(),
         }
@@ -158,7 +178,8 @@ impl Repositories<'_> {
         }
     }
 
-    /// Adds a repository, whose trust comes from the metadata `root`.
+    /// Adds a repository, whose trust comes from the metadata `root`. The file that `configured` names as its `ca` is copied
+    /// beside it, and the copy counts.
     pub fn add(
         &self,
         name: &str,
@@ -169,9 +190,15 @@ impl Repositories<'_> {
         if path.exists() {
             return Err(RepositoryError::There(name.to_owned()));
         }
+        configured.ca.as_deref().map(authorities).transpose()?;
         self.forget(name)?; // of one that had this name before
+        let mut configured = configured.clone();
+        if let Some(ca) = &mut configured.ca {
+            file::replace(&self.place(name, "ca.pem")?, &file::read(ca)?)?;
+            *ca = Path::new(CONFIGURED).join(format!("{name}.ca.pem"));
+        }
         file::replace(&self.place(name, "root.json")?, root)?;
-        let text = toml::to_string(configured).unwrap_or_default(); // two lists of words always can
+        let text = toml::to_string(&configured).unwrap_or_default(); // two lists of words always can
         Ok(file::replace(&path, text.as_bytes())?)
     }
 
@@ -183,6 +210,7 @@ impl Repositories<'_> {
         }
         remove(&path)?;
         remove(&self.place(name, "root.json")?)?;
+        remove(&self.place(name, "ca.pem")?)?;
         self.forget(name)
     }
 
@@ -201,7 +229,7 @@ impl Repositories<'_> {
     ///
     /// What is remembered is as before, but for newer metadata, unless it was verified.
     pub fn refresh(&self, name: &str) -> Result<Found, Failure> {
-        let fetcher = self.fetcher(FetchOptions::default())?;
+        let fetcher = self.fetcher(&[name.to_owned()], FetchOptions::default())?;
         Ok(self.open(name, self.configured(name)?, &fetcher)?.found)
     }
 
@@ -310,8 +338,17 @@ impl Repositories<'_> {
         Cache::new(self.0.below(CACHE))
     }
 
-    /// What fetches into the host's cache.
-    pub(crate) fn fetcher(&self, options: FetchOptions) -> Result<Arc<Fetcher>, Failure> {
+    /// What fetches from these repositories into the host's cache.
+    pub(crate) fn fetcher(
+        &self,
+        names: &[String],
+        mut options: FetchOptions,
+    ) -> Result<Arc<Fetcher>, Failure> {
+        for name in names {
+            let Configured { uris, ca: Some(ca), .. } = self.configured(name)? else { continue };
+            let authorities = authorities(&self.0.below(&ca.to_string_lossy()))?;
+            options.authorities.extend(uris.into_iter().map(|uri| (uri, authorities.clone())));
+        }
         Ok(Arc::new(Fetcher::new(self.cache(), options)?))
     }
 
@@ -337,6 +374,13 @@ impl Repositories<'_> {
     fn found_path(&self, name: &str) -> PathBuf {
         self.0.below(REMEMBERED).join(format!("{name}.json"))
     }
+}
+
+/// Who vouches for servers, as this file says.
+fn authorities(path: &Path) -> Result<Authorities, RepositoryError> {
+    let bad = |source| RepositoryError::Authorities { path: path.to_owned(), source };
+    let pem = file::read(path).map_err(RepositoryError::NoAuthorities)?;
+    Authorities::from_pem(&pem).map_err(bad)
 }
 
 /// Removes a file; none is as good.

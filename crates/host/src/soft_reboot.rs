@@ -37,6 +37,10 @@ pub enum SoftRebootError {
 }
 
 impl Explain for SoftRebootError {
+    fn is_busy(&self) -> bool {
+        matches!(self, Self::Store(error) if error.is_busy())
+    }
+
     fn hint(&self) -> Option<String> {
         match self {
             Self::NotRunning => Some("ask on the host itself, without --root".into()),

@@ -36,12 +36,21 @@ pub struct Asked {
     pub words: String,
     /// What is wished.
     pub wish: Wish,
-    /// Whether only to say what would happen.
-    pub dry_run: bool,
-    /// Whether nothing that runs may change: the new generation waits for the next boot.
-    pub stage: bool,
-    /// Whether what changes or goes may be seen at once, too, and the services that run from it are restarted.
-    pub restart: bool,
+    /// How far to go.
+    pub how: How,
+}
+
+/// How far a change goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum How {
+    /// It is only said what would happen.
+    Tell,
+    /// Nothing that runs changes: the new generation waits for the next boot.
+    Stage,
+    /// What only adds is seen at once; all else waits for the next boot.
+    Apply,
+    /// What changes or goes is seen at once, too, and the services that run from it are restarted.
+    ApplyAndRestart,
 }
 
 /// What became of it.
@@ -136,7 +145,7 @@ pub(crate) fn run_from(
     bundle: Option<&Bundle>,
     progress: &dyn Progress,
 ) -> Result<Outcome, Failure> {
-    let _lock = if asked.dry_run { None } else { Some(host.store.lock()?) };
+    let _lock = if asked.how == How::Tell { None } else { Some(host.store.lock()?) };
     let from = base_generation(host)?;
     let manifest = host.store.manifest(from)?;
     let state = state(host, &manifest)?;
@@ -146,7 +155,7 @@ pub(crate) fn run_from(
         bundle.demand(host, &wanted)?;
     }
     let transaction = prepared.transaction.clone();
-    if asked.dry_run || transaction.is_empty() {
+    if asked.how == How::Tell || transaction.is_empty() {
         return Ok(Outcome { transaction, generation: None, activation: Activation::None });
     }
     let change = Change { from: from.0, at: now(), asked: asked.words.clone() };
@@ -154,10 +163,11 @@ pub(crate) fn run_from(
     layer::clean(host);
     let (generation, next) = made?;
     host.boots_next(generation)?;
-    let activation = match asked {
-        Asked { stage: true, .. } => Activation::NextBoot,
-        _ if transaction.only_adds() => activate::at_once(host, generation, &next, progress),
-        Asked { restart: true, .. } => {
+    let activation = match asked.how {
+        How::Apply | How::ApplyAndRestart if transaction.only_adds() => {
+            activate::at_once(host, generation, &next, progress)
+        }
+        How::ApplyAndRestart if transaction.reboot != Reboot::Full => {
             activate::restarting(host, (generation, &next), &transaction.restarts, progress)
         }
         _ => Activation::NextBoot,

@@ -5,6 +5,7 @@ use formats::manifest::{Change, Manifest, Package};
 use generations::{Generation, StoreError};
 
 use crate::Host;
+use crate::housekeeping::WORDS;
 
 /// A change that can be taken back.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +22,14 @@ pub enum UndoError {
     /// There was none.
     #[error("{0} came with the image: no change led to it")]
     Image(Generation),
+    /// Of the generation that was folded nothing is left, and so nobody knows how it came about.
+    #[error(
+        "{before}, whose layers were folded, is not in the store any more: it is not known which change led to it"
+    )]
+    Folded {
+        /// What was folded.
+        before: Generation,
+    },
     /// What it was made from is not there any more.
     #[error("{before}, from which `{asked}` was made, is not in the store any more")]
     Gone {
@@ -35,7 +44,7 @@ impl Explain for UndoError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Image(_) => Some("`preon history` lists all generations".into()),
-            Self::Gone { .. } => Some(
+            Self::Gone { .. } | Self::Folded { .. } => Some(
                 "make the opposite change; `preon gc --keep N` says how many generations stay"
                     .into(),
             ),
@@ -61,7 +70,11 @@ pub fn last(host: &Host) -> Result<Undoable, Failure> {
             Ok(older) if asks_the_same(&older, &manifest) => at = before,
             Ok(_) => return Ok(Undoable { change, before }),
             Err(StoreError::NoSuchGeneration { .. }) => {
-                return Err(UndoError::Gone { asked: change.asked, before }.into());
+                return Err(match change.asked {
+                    asked if asked == WORDS => UndoError::Folded { before },
+                    asked => UndoError::Gone { asked, before },
+                }
+                .into());
             }
             Err(error) => return Err(error.into()),
         }

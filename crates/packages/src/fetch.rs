@@ -3,8 +3,10 @@
 //! A server may cut a file short, stall, refuse to resume or send other bytes: what arrives in the
 //! cache has the right length and digest, or nothing arrives.
 
+mod authorities;
 mod transport;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -17,6 +19,8 @@ use base::{ByteSize, Digest, Explain};
 
 use crate::cache::Cache;
 use transport::{Part, Transport};
+
+pub use authorities::{Authorities, NoAuthorities};
 
 /// How to fetch.
 #[derive(Clone, Debug)]
@@ -37,8 +41,8 @@ pub struct FetchOptions {
     pub slowest: u64,
     /// The proxy to go through (`http://host:port`), if any.
     pub proxy: Option<String>,
-    /// The certificates, as PEM, of those that vouch for servers of HTTPS; Mozilla's list where none are given.
-    pub authorities: Option<Vec<u8>>,
+    /// Who alone vouches for servers of HTTPS, by the URIs of folders on them; for all others it is Mozilla's list.
+    pub authorities: BTreeMap<String, Authorities>,
 }
 
 impl Default for FetchOptions {
@@ -51,7 +55,7 @@ impl Default for FetchOptions {
             stall: Duration::from_secs(20),
             slowest: 5000,
             proxy: None,
-            authorities: None,
+            authorities: BTreeMap::new(),
         }
     }
 }
@@ -131,9 +135,6 @@ pub enum FetchError {
     /// The URI or the proxy is of a kind that is not supported.
     #[error("`{0}` cannot be fetched from (http://, https:// or file:///)")]
     BadUri(String),
-    /// What is to vouch for servers is no list of certificates.
-    #[error("the certificates that are to vouch for servers cannot be read")]
-    BadAuthorities,
     /// It could not be written to the cache.
     #[error(transparent)]
     File(#[from] FileError),
@@ -147,7 +148,6 @@ impl Explain for FetchError {
                 "if only this file is missing, the mirror lacks it: take another or wait; otherwise check its URI and the suite"
                     .into(),
             ),
-            Self::BadAuthorities => Some("give them as PEM".into()),
             Self::BadUri(_) => Some("give a whole URI, as in an APT source".into()),
             Self::Tampered { .. } | Self::TooLong { .. } => Some(
                 "try again later or use another mirror: this one may be in the \
@@ -191,7 +191,7 @@ impl Fetcher {
     ///
     /// # Errors
     ///
-    /// [`FetchError::BadUri`] if the proxy is none, [`FetchError::BadAuthorities`].
+    /// [`FetchError::BadUri`] if the proxy is none.
     pub fn new(cache: Cache, options: FetchOptions) -> Result<Self, FetchError> {
         let transport = Transport::new(&options)?;
         Ok(Self { cache, options, transport })

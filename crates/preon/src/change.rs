@@ -263,7 +263,13 @@ fn make(
 impl How {
     /// What is asked for, to be done so.
     pub(crate) fn asked(self, words: String, wish: Wish) -> Asked {
-        Asked { words, wish, dry_run: self.dry_run, stage: self.stage, restart: self.restart }
+        let how = match self {
+            Self { dry_run: true, .. } => transaction::How::Tell,
+            Self { stage: true, .. } => transaction::How::Stage,
+            Self { restart: true, .. } => transaction::How::ApplyAndRestart,
+            _ => transaction::How::Apply,
+        };
+        Asked { words, wish, how }
     }
 
     /// Tells what became of it.
@@ -276,5 +282,36 @@ impl How {
             return crate::print::json(out, outcome);
         }
         crate::print::text(out, &tell::text(outcome))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+    use host::transaction::How;
+
+    use super::*;
+    use crate::{Command, Preon};
+
+    #[test]
+    fn of_what_is_said_on_the_command_line_one_way_to_do_it_follows() {
+        #[rustfmt::skip]
+        let cases: [(&[&str], Option<How>); 6] = [
+            (&[],                         Some(How::Apply)),
+            (&["--stage"],                Some(How::Stage)),
+            (&["--restart"],              Some(How::ApplyAndRestart)),
+            (&["--dry-run"],              Some(How::Tell)),
+            (&["--dry-run", "--restart"], Some(How::Tell)), // what it would restart
+            (&["--stage", "--restart"],   None),
+        ];
+        for (words, expected) in cases {
+            let line = [&["preon", "autoremove"][..], words].concat();
+            let how = Preon::try_parse_from(line).ok().map(|preon| {
+                let Command::Autoremove(verb) = preon.command else { panic!("{words:?}") };
+                let (text, wish, how) = verb.asked();
+                how.asked(text, wish).how
+            });
+            assert_eq!(how, expected, "{words:?}");
+        }
     }
 }

@@ -18,11 +18,16 @@ use crate::print;
 ///
 /// When changes have laid several layers over the image's, they are folded into one: a new generation with the same packages
 /// and files. The image's own layer is made anew only when what lies over it is larger than 30 % of it.
+///
+/// preon-gc.timer does this each week. Exit status 3: somebody else changes the host, and nothing was done.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Gc {
     /// How many other generations stay, the newest first
     #[arg(long, value_name = "N", default_value_t = 3)]
     keep: usize,
+    /// Fold layers only if a boot has shown that what runs is good. The host does this by itself each week
+    #[arg(long)]
+    unattended: bool,
     /// Only say what would happen
     #[arg(long)]
     dry_run: bool,
@@ -38,7 +43,7 @@ impl Gc {
     ///
     /// If the store is locked or cannot be read, or a layer cannot be composed.
     pub(crate) fn run(&self, host: &Host, out: &mut dyn Write) -> Result<(), Failure> {
-        let asked = Asked { keep: self.keep, dry_run: self.dry_run };
+        let asked = Asked { keep: self.keep, dry_run: self.dry_run, unattended: self.unattended };
         let progress = Lines::new(std::io::stderr());
         let outcome = housekeeping::run(host, asked, &progress)?;
         if self.json {
@@ -72,7 +77,9 @@ fn text(outcome: &Outcome) -> String {
     if outcome.freed_bytes > 0 {
         line("free", &ByteSize(outcome.freed_bytes).to_string());
     }
-    line("keep", &format!("generations {}", numbers(&outcome.kept)));
+    if !outcome.kept.is_empty() {
+        line("keep", &format!("generations {}", numbers(&outcome.kept)));
+    }
     if let Some(folded) = &outcome.folded {
         line("fold", &layers(folded));
         text += &seen(folded);
@@ -145,7 +152,11 @@ mod tests {
         );
         let at_once = told(Folded { activation: Activation::AtOnce, ..folded.clone() });
         assert!(at_once.ends_with("generation 6 runs; nothing was restarted\n"), "{at_once}");
-        let would = told(Folded { generation: None, after_bytes: None, ..folded });
+        let would = told(Folded { generation: None, after_bytes: None, ..folded.clone() });
         assert!(would.contains("3.0 MB\na new generation "), "{would}");
+        // Where nothing but the folded one was there, only its heir stays.
+        let folded = Folded { generation: None, after_bytes: None, ..folded };
+        let alone = text(&Outcome { removed: vec![5], folded: Some(folded), ..Outcome::default() });
+        assert!(alone.starts_with("remove   generations 5\nfold "), "{alone}");
     }
 }

@@ -10,6 +10,7 @@ mod depends;
 mod diff;
 mod download;
 mod etc;
+mod exit;
 mod files;
 mod gc;
 mod health;
@@ -45,7 +46,8 @@ use host::{Host, Root};
 
 /// Look after a Preon OS host: its packages and its generations.
 ///
-/// Exit status: 0 done, 1 failed, 2 misused.
+/// Exit status: 0 done, 1 failed, 2 misused, 3 somebody else changes the host right now, so nothing was done. `verify`, `check`,
+/// `health`, `repair` and `advisories --check` end with 1 if something is wrong, too.
 #[derive(Debug, Parser)]
 #[command(version, max_term_width = 100)]
 struct Preon {
@@ -163,11 +165,9 @@ impl Preon {
 
 fn main() -> ExitCode {
     let mut out = Output(std::io::stdout().lock());
-    match Preon::parse().run(&mut out) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => {
-            eprint!("{}", explain::render(failure.as_ref()));
-            ExitCode::FAILURE
-        }
+    let result = Preon::parse().run(&mut out);
+    if let Err(failure) = &result {
+        eprint!("{}", explain::render(failure.as_ref()));
     }
+    exit::status(&result).into()
 }

@@ -37,7 +37,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         Man { folder: dir.path().join("man1") }.run(&mut Vec::new()).unwrap();
         let page = |name: &str| file::read_text(&dir.path().join("man1").join(name)).unwrap();
-        assert!(page("preon.1").contains("Exit status: 0 done, 1 failed, 2 misused"));
+        let status = "Exit status: 0 done, 1 failed, 2 misused, 3 somebody else changes the host";
+        assert!(page("preon.1").contains(status));
         assert!(page("preon-rollback.1").contains("\\-\\-dry\\-run"));
     }
 }

@@ -53,6 +53,9 @@ pub(crate) struct Add {
     /// The publisher's root metadata, from which all trust comes: get it over a way that you trust
     #[arg(long, value_name = "FILE")]
     root_metadata: PathBuf,
+    /// Certificates, as PEM, of those who alone vouch for its servers of HTTPS; the file is copied [default: Mozilla's list]
+    #[arg(long, value_name = "FILE")]
+    ca: Option<PathBuf>,
     /// The suite
     #[arg(long, default_value = "preon-trixie")]
     suite: String,
@@ -89,7 +92,7 @@ impl List {
         }
         let rows: Vec<_> = all
             .into_iter()
-            .map(|(name, Configured { uris, suite }, found)| {
+            .map(|(name, Configured { uris, suite, .. }, found)| {
                 let until = found.as_ref().map(|found| print::moment(found.valid_until));
                 let packages = found.map(|found| found.packages.to_string());
                 let unknown = || "-".to_owned();
@@ -113,7 +116,8 @@ impl Add {
         if signed.is_none_or(|it| it["signed"]["_type"] != "root") {
             return Err(NoRoot(self.root_metadata.clone()).into());
         }
-        let configured = Configured { uris: self.uris.clone(), suite: self.suite.clone() };
+        let Self { uris, suite, ca, .. } = self;
+        let configured = Configured { uris: uris.clone(), suite: suite.clone(), ca: ca.clone() };
         repositories.add(&self.name, &configured, &root)?;
         writeln!(out, "{}: run `preon refresh` to see what it has", self.name)
             .map_err(FileError::at("write to", "standard output"))?;
@@ -129,7 +133,10 @@ mod tests {
     fn a_repository_is_added_listed_and_removed() {
         let trial = Trial::new();
         let root = trial.file("root.json", "{\"signed\": {\"_type\": \"root\"}}");
+        let ca = trial.file("page", "<html>");
         let add = ["repo", "add", "main", "https://one", "https://two", "--root-metadata", &root];
+        let error = trial.run(&[&add[..], &["--ca", &ca]].concat()).unwrap_err();
+        assert!(error.contains("cannot vouch for servers") && error.contains("hint: "), "{error}");
         trial.run(&add).unwrap();
         assert_eq!(
             trial.run(&["repo", "list"]).unwrap(),

@@ -6,10 +6,11 @@ use base::{ByteSize, Failure};
 use generations::Generation;
 use serde::Serialize;
 
-use crate::print;
+use crate::{print, updates};
 use host::Host;
+use host::automatic::Summary;
 
-/// Say which generation runs and which one boots next
+/// Say which generation runs, which one boots next, and what automatic updates have found
 #[derive(Debug, clap::Args)]
 pub(crate) struct Status {
     /// Print JSON
@@ -41,6 +42,8 @@ struct Told {
     /// Their length.
     bytes: u64,
     generations: usize,
+    /// What automatic updates have found; missing where there are none.
+    updates: Option<Summary>,
 }
 
 impl Status {
@@ -67,13 +70,18 @@ impl Status {
             ("Layers", format!("{}, {}", told.layers, ByteSize(told.bytes))),
             ("Generations", told.generations.to_string()),
         ];
+        if let Some(updates) = &told.updates {
+            lines.push(("Updates", updates::lines(updates).join("\n")));
+        }
         if let Some(generation) = told.gave_way {
             lines.push(("Gave way", format!("generation {generation}")));
         }
         if let Some(failure) = told.failure {
-            lines.push(("Failure", failure.trim_end().replace('\n', "\n             ")));
+            lines.push(("Failure", failure));
         }
-        let lines = lines.iter().map(|(name, value)| format!("{name:12} {value}\n"));
+        let lines = lines.iter().map(|(name, value)| {
+            format!("{name:12} {}\n", value.trim_end().replace('\n', "\n             "))
+        });
         print::text(out, &lines.collect::<String>())
     }
 }
@@ -98,6 +106,7 @@ fn told(host: &Host) -> Result<Told, Failure> {
         layers: manifest.layers.len(),
         bytes: manifest.layers.iter().map(|layer| layer.erofs_bytes + layer.verity_bytes).sum(),
         generations: host.store.generations()?.len(),
+        updates: Summary::of(host)?,
     })
 }
 
@@ -146,6 +155,44 @@ mod tests {
         ] {
             assert!(text.contains(line), "no {line} in {text}");
         }
+    }
+
+    #[test]
+    fn a_host_with_automatic_updates_tells_what_they_found_here_and_at_logins() {
+        let trial = Trial::new();
+        let told = |words: &[&str]| trial.run(&[&["status"], words].concat()).unwrap();
+        assert!(!told(&[]).contains("Updates"), "{}", told(&[]));
+        std::fs::create_dir_all(trial.below("/etc/preon")).unwrap();
+        let config = trial.file("/etc/preon/updates.toml", "mode = \"notify\"");
+        assert!(told(&[]).contains("Updates      not looked yet\n"), "{}", told(&[]));
+        trial.stage_second();
+        trial.run(&["rollback", "2"]).unwrap();
+        std::fs::create_dir_all(trial.below("/var/lib/preon")).unwrap();
+        trial.file(
+            "/var/lib/preon/updates.json",
+            r#"{"at": 60, "step": {"step": "wait", "until": 120, "why": "no maintenance window is open"},
+                "staged": {"generation": 2, "plan": "x", "tried": false},
+                "available": {"added": [{}], "changed": [{"closes": ["CVE-1"]}, {"closes": []}], "removed": []}}"#,
+        );
+        let expected = "Updates      3 packages to take, 1 of them close known flaws (looked 1970-01-01 00:01)\n             \
+                        generation 2 is staged: a restart runs it\n             \
+                        it waits until 1970-01-01 00:02: no maintenance window is open\n";
+        assert!(told(&[]).contains(expected), "{}", told(&[]));
+        let json: serde_json::Value = serde_json::from_str(&told(&["--json"])).unwrap();
+        let updates = &json["updates"];
+        assert_eq!((&updates["available"], &updates["closing"]), (&3.into(), &1.into()));
+        assert_eq!((&updates["staged"], &updates["step"]["until"]), (&2.into(), &120.into()));
+        // It runs; then somebody else lets another one boot.
+        trial.runs(2);
+        assert!(!told(&[]).contains("staged"), "{}", told(&[]));
+        trial.run(&["rollback", "1"]).unwrap();
+        assert!(!told(&[]).contains("staged"), "{}", told(&[]));
+        std::fs::write(config, "mode = 1").unwrap();
+        assert!(
+            told(&[]).contains("Updates      not looked yet\n             error: "),
+            "{}",
+            told(&[])
+        );
     }
 
     #[test]

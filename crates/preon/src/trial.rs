@@ -124,6 +124,16 @@ impl Trial {
         self.run_at(self.root.path(), words)
     }
 
+    /// The exit status of the command.
+    pub(crate) fn status(&self, words: &[&str]) -> u8 {
+        let root = self.root.path().to_str().unwrap();
+        let line = ["preon", "--root", root].into_iter().chain(words.iter().copied());
+        match Preon::try_parse_from(line) {
+            Ok(preon) => crate::exit::status(&preon.run(&mut Vec::new())),
+            Err(misuse) => misuse.exit_code().try_into().unwrap(),
+        }
+    }
+
     pub(crate) fn run_at(&self, root: impl AsRef<Path>, words: &[&str]) -> Result<String, String> {
         let root = root.as_ref().to_str().unwrap();
         let line = ["preon", "--root", root].into_iter().chain(words.iter().copied());

@@ -1,5 +1,6 @@
 //! `preon updates`: what the host takes by itself.
 
+mod summary;
 mod tell;
 
 use std::io::Write;
@@ -14,6 +15,8 @@ use host::{Host, Root};
 use serde_json::json;
 
 use crate::print;
+
+pub(crate) use summary::lines;
 
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
@@ -156,26 +159,40 @@ impl Slots {
     }
 }
 
+/// Tells whoever logs in; that this fails says nothing about the turn.
+fn post(host: &Host) {
+    if let Err(error) = summary::post(host) {
+        eprint!("{}", base::explain::render(error.as_ref()));
+    }
+}
+
 impl Check {
     fn run(&self, host: &Host, out: &mut dyn Write) -> Result<(), Failure> {
-        let memory = automatic::check(host, print::now(), &Lines::new(std::io::stderr()))?;
+        let memory = automatic::check(host, print::now(), &Lines::new(std::io::stderr()));
+        post(host);
+        let memory = memory?;
         if self.json {
             return print::json(out, &memory);
         }
         print::text(
             out,
-            &(tell::available(&memory) + "\n" + &tell::step(&memory, tell::Tense::Would) + "\n"),
+            &(tell::available(&memory)
+                + "\n"
+                + &tell::step(memory.step.as_ref(), tell::Tense::Would)
+                + "\n"),
         )
     }
 }
 
 impl Run {
     fn run(&self, host: &Host, out: &mut dyn Write) -> Result<(), Failure> {
-        let memory = automatic::run(host, print::now(), &Lines::new(std::io::stderr()))?;
+        let memory = automatic::run(host, print::now(), &Lines::new(std::io::stderr()));
+        post(host);
+        let memory = memory?;
         if self.json {
             return print::json(out, &memory);
         }
-        print::text(out, &(tell::step(&memory, tell::Tense::Did) + "\n"))
+        print::text(out, &(tell::step(memory.step.as_ref(), tell::Tense::Did) + "\n"))
     }
 }
 

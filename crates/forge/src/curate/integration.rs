@@ -56,15 +56,20 @@ fn files(tree: &mut Tree, recipe: &Recipe) -> Result<(), Problem> {
         if !is_folder && (place.is_err() || !select::is_inside(&path)) {
             return Err(Problem::FilePlace { real: canonical(&path), path });
         }
-        match file.content {
-            Content::Folder => {} // it is there because of what is in it
-            Content::Link(text) => {
-                tree.nodes.insert(path, Node::ours(0o777, Shape::Link(text)));
-            }
-            Content::File { executable, bytes } => tree.put_file(path, executable, bytes),
-        }
+        put(tree, path, file.content);
     }
     Ok(())
+}
+
+/// Puts what lies in a folder of ours at `path` of the package.
+pub(super) fn put(tree: &mut Tree, path: String, content: Content) {
+    match content {
+        Content::Folder => {} // it is there because of what is in it
+        Content::Link(text) => {
+            tree.nodes.insert(path, Node::ours(0o777, Shape::Link(text)));
+        }
+        Content::File { executable, bytes } => tree.put_file(path, executable, bytes),
+    }
 }
 
 /// The recipe's accounts.

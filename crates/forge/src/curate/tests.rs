@@ -378,9 +378,17 @@ fn a_package_of_our_own_is_made_of_its_files() {
         ("preon-base/files/usr/lib/os-release", "NAME=\"Preon OS\"\n"),
     ]);
     let (name, version) = ("preon-base".parse().unwrap(), "2026.11".parse().unwrap());
-    bench.inputs.push(Input { name, origin: Origin::Own { version, program: None } });
+    let built = tempfile::tempdir().unwrap();
+    let program = built.path().join("usr/bin/preon");
+    file::create_dir_all(program.parent().unwrap()).unwrap();
+    fs::write(&program, "program").unwrap();
+    fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let built = vec![OwnFiles { folder: built.path().into(), digest: Digest::of(b"built") }];
+    bench.inputs.push(Input { name, origin: Origin::Own { version, built } });
     let curated = bench.run().unwrap().remove(0);
-    assert_eq!(files(&curated), ["644 0:0 usr/lib/os-release: NAME=\"Preon OS\";"]);
+    let expected =
+        ["755 0:0 usr/bin/preon: program", "644 0:0 usr/lib/os-release: NAME=\"Preon OS\";"];
+    assert_eq!(files(&curated), expected);
     let control = control(&curated);
     assert!(control.starts_with("Package: preon-base\nVersion: 2026.11+0preonN\n"), "{control}");
 }

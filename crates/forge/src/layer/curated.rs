@@ -2,18 +2,19 @@
 //! where it does not.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 
-use base::file::FileError;
-use base::{Digest, Explain, Failure};
+use base::digest::Hasher;
+use base::{Explain, Failure};
 use formats::PackageName;
 
 use super::needed::needed;
 use crate::cache::Kind;
 use crate::context::Context;
-use crate::curate::{self, Curated, Origin, OwnProgram};
+use crate::curate::{self, Curated, Origin, OwnFiles};
 use crate::package;
-use crate::programs::{self, Program};
-use crate::recipe::{ImageDefinition, Recipe, Recipes};
+use crate::programs;
+use crate::recipe::{Declaration, ImageDefinition, Recipe, Recipes};
 use crate::supply::{Purpose, Supply, SupplyError};
 
 /// Packages that were curated together.
@@ -142,9 +143,9 @@ pub(crate) fn curate_all(
     }
     for name in packages.iter().filter(|name| is_own(name)).cloned() {
         let version = formats::Version::try_from(env!("CARGO_PKG_VERSION").to_owned())?;
-        let program = recipes.for_package(&name).and_then(|recipe| recipe.declared.program);
-        let program = program.map(|program| own_program(context, program)).transpose()?;
-        inputs.push(curate::Input { name, origin: Origin::Own { version, program } });
+        let built = recipes.for_package(&name).map(|recipe| own_files(context, &recipe.declared));
+        let built = built.transpose()?.unwrap_or_default();
+        inputs.push(curate::Input { name, origin: Origin::Own { version, built } });
     }
     let cache = context.cache.kind(Kind::Curated);
     let curated = curate::curate_all(&inputs, recipes, &cache, context.progress.as_ref())?;
@@ -158,11 +159,17 @@ pub(crate) fn curate_all(
     Ok(CuratedSet { packages: with_suite.collect(), not_rebuilt })
 }
 
-/// A program of ours, built now unless the cache has it.
-fn own_program(context: &Context, program: Program) -> Result<OwnProgram, Failure> {
-    let path = programs::built(context, program)?;
-    let digest = Digest::of_file(&path).map_err(FileError::at("read", &path))?;
-    Ok(OwnProgram { name: program.name(), path, digest })
+/// What is built for a package of our own; now, unless the cache has it.
+fn own_files(context: &Context, declared: &Declaration) -> Result<Vec<OwnFiles>, Failure> {
+    let program = declared.program.map(|it| programs::built(context, it).map(|it| it.program()));
+    let manual = declared.manual.map(|it| programs::built(context, it).map(|it| it.manual()));
+    let digested = |folder: Result<PathBuf, Failure>| -> Result<_, Failure> {
+        let folder = folder?;
+        let mut hasher = Hasher::default();
+        programs::hash_folder(&folder, &mut hasher)?;
+        Ok(OwnFiles { folder, digest: hasher.finish() })
+    };
+    program.into_iter().chain(manual).map(digested).collect()
 }
 
 /// What each package of Debian is made from, with its suite.

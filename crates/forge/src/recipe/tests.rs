@@ -98,7 +98,7 @@ error: os/packages/bash/recipe.toml:2 is not understood
   |
 2 | dorp = [\"/usr/share/man/**\"]
   | ^^^^
-unknown field `dorp`, expected one of `summary`, `packages`, `program`, `revision`, `suite`, \
+unknown field `dorp`, expected one of `summary`, `packages`, `program`, `manual`, `revision`, `suite`, \
 `suite_reason`, `drop`, `keep`, `presets`, `links`, `tmpfiles`, `scripts`, `without`, `with`, `modes`, \
 `part`, `user`, `group`, `build`, `waive`
 
@@ -171,6 +171,7 @@ fn keys_that_contradict_each_other_are_refused() {
         ("packages = []\ndrop = [\"/usr/x\"] # x",                    "no Debian package to say `drop` about"),
         ("revision = 0",                                          "counts from 1"),
         ("program = \"preon\"",                                     "only a package of our own has a `program`"),
+        ("manual = \"preon\"",                                      "only a package of our own has a `program` or a `manual`"),
         ("presets = { \"ssh\" = \"enable\" }",                    "`ssh` in presets is not the name of a unit"),
         ("[scripts]\n\"other/postinst\" = \"x\"",                 "`other/postinst` in [scripts]"),
         ("[[user]]\nname=\"a\"\nuid=1\n[[group]]\nname=\"a\"\ngid=2", "the account a is declared twice"),

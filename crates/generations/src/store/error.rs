@@ -64,6 +64,10 @@ pub enum StoreError {
 }
 
 impl Explain for StoreError {
+    fn is_busy(&self) -> bool {
+        matches!(self, Self::Locked { .. })
+    }
+
     fn hint(&self) -> Option<String> {
         match self {
             Self::Missing { folder } => Some(format!(

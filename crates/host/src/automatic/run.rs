@@ -15,8 +15,8 @@ use crate::coordinator::{self, Coordinator, Holder, Taken};
 use crate::health::systemctl;
 use crate::holds::{Hold, Holds, Source, inhibitors};
 use crate::repositories::Repositories;
-use crate::transaction::{self, Asked, ChangeError, Transaction};
-use crate::{Host, Root};
+use crate::transaction::{self, Asked, ChangeError, How, Transaction};
+use crate::{Host, Root, housekeeping};
 
 /// What the history says was asked for; also how a generation is known as one of ours.
 const WORDS: &str = "automatic upgrade";
@@ -36,6 +36,10 @@ pub enum UpdateError {
 }
 
 impl Explain for UpdateError {
+    fn is_busy(&self) -> bool {
+        matches!(self, Self::UnderWay)
+    }
+
     fn hint(&self) -> Option<String> {
         match self {
             Self::UnderWay => Some("wait for it: `systemctl status preon-updates.service`".into()),
@@ -211,6 +215,10 @@ impl<'a> Turn<'a> {
             return Ok(Waiting::Nothing);
         }
         let (next, now) = (store.manifest(wanted)?, store.manifest(self.running)?);
+        let from_here = next.change.as_ref().filter(|change| change.from == self.running.0);
+        if from_here.is_some_and(|change| change.asked == housekeeping::WORDS) {
+            return Ok(Waiting::Nothing); // what runs, in fewer layers: nothing to wait for, and soon made again
+        }
         let is_ours = |change: &formats::manifest::Change| {
             change.from == self.running.0 && change.asked.starts_with(WORDS)
         };
@@ -235,7 +243,7 @@ impl<'a> Turn<'a> {
             What::Security => format!("{WORDS} --security"),
             What::All => WORDS.to_owned(),
         };
-        let asked = Asked { words, wish: self.wish(), dry_run: false, stage: true, restart: false };
+        let asked = Asked { words, wish: self.wish(), how: How::Stage };
         let outcome = transaction::run(self.host, &asked, self.progress)?;
         let Some(generation) = outcome.generation else { return Ok(()) };
         self.memory.staged = Some(Staged { generation, plan: name_of(plan), tried: false });

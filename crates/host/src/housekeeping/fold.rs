@@ -16,10 +16,11 @@ use generations::store::LayerFiles;
 use super::Folded;
 use crate::Host;
 use crate::activate::{self, Activation};
+use crate::automatic::Memory;
 use crate::transaction::{layer, now};
 
 /// What a generation's change is called that only folds layers.
-const WORDS: &str = "gc";
+pub(crate) const WORDS: &str = "gc";
 
 /// From how many percent of the base on the delta is large.
 const LARGE: u64 = 30;
@@ -32,10 +33,16 @@ pub(super) struct Due {
     base: usize,
 }
 
-/// The generation that runs, if it has several deltas, or a large one; nothing while another one waits for a boot.
-pub(super) fn due(host: &Host) -> Result<Option<Due>, Failure> {
-    let from = host.store.wanted()?.generation;
-    if host.running != Some(from) {
+/// The generation that runs, if it has several deltas, or a large one; nothing while another one waits for a boot, or while
+/// a fleet waits for what this host says of a restart: the new generation would seem to be somebody's answer.
+/// `unattended`: only where it was found good.
+pub(super) fn due(host: &Host, unattended: bool) -> Result<Option<Due>, Failure> {
+    let wanted = host.store.wanted()?;
+    let from = wanted.generation;
+    let is_proven = wanted.good == from && wanted.attempts == 0;
+    let restart = Memory::read(&host.root)?.restart;
+    let is_asked_for = restart.is_some_and(|restart| restart.slot);
+    if host.running != Some(from) || is_asked_for || unattended && !is_proven {
         return Ok(None);
     }
     let manifest = host.store.manifest(from)?;
@@ -80,13 +87,23 @@ impl Due {
         delta.erofs_bytes.saturating_mul(100) > base.saturating_mul(LARGE)
     }
 
+    /// The layers that the folded generation does not have, as far as anybody knows before it is made.
+    pub(super) fn needless(&self) -> &[Layer] {
+        if self.is_base_due() { &self.manifest.layers } else { self.deltas() }
+    }
+
+    /// Whether the base is to be made anew in any case.
+    fn is_base_due(&self) -> bool {
+        self.deltas().len() == 1
+    }
+
     /// What would be done.
     pub(super) fn told(&self, host: &Host) -> Folded {
         Folded {
             from: self.from.0,
             generation: None,
             deltas: self.deltas().len(),
-            base: self.deltas().len() == 1,
+            base: self.is_base_due(),
             before_bytes: bytes(&self.manifest.layers),
             after_bytes: None,
             activation: if host.is_here() { Activation::AtOnce } else { Activation::NextBoot },

@@ -45,9 +45,12 @@ impl Sources {
     /// Asks all repositories; with a `bundle`, those of its suites, there.
     pub(crate) fn open(host: &Host, bundle: Option<&Bundle>) -> Result<Self, Failure> {
         let repositories = Repositories(&host.root);
-        let fetcher = repositories.fetcher(host.fetch.clone())?;
+        let names = repositories.some()?;
+        // A bundle is a folder here: no server is asked for it.
+        let asked = if bundle.is_some() { &[] } else { &names[..] };
+        let fetcher = repositories.fetcher(asked, host.fetch.clone())?;
         let mut opened = Vec::new();
-        for name in repositories.some()? {
+        for name in names {
             let mut configured = repositories.configured(&name)?;
             if let Some(bundle) = bundle {
                 let Some(uris) = bundle.mirrors.get(&configured.suite) else { continue };

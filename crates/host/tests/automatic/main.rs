@@ -229,6 +229,23 @@ fn what_is_offered_no_more_does_not_boot() {
 }
 
 #[test]
+fn what_was_only_folded_and_waits_for_a_boot_keeps_no_update_from_the_host() {
+    let host = Alone::new("mode = \"apply\"\nwhat = \"all\"");
+    for newer in [[BASE, LIBBASE_2], [BASE_2, LIBBASE_2]] {
+        host.world.publish(&newer);
+        let asked = packages::change::Wish::Upgrade { names: Vec::new(), security: false };
+        host.world.change("upgrade", asked).unwrap();
+        host.boots_well();
+    }
+    let asked = host::housekeeping::Asked { keep: 3, dry_run: false, unattended: true };
+    host.world.gc(asked).unwrap().folded.unwrap();
+    assert_eq!((host.wanted(), host.step(NOW)), (4, "everything is as new as it can be".into()));
+    assert_eq!(host.wanted(), 4);
+    host.world.publish(&[BASE_3, LIBBASE_2]);
+    assert_eq!(host.step(NOW + 1), "restart 5");
+}
+
+#[test]
 fn a_wave_a_window_and_a_hold_keep_a_host_back_each_in_its_place() {
     const DAY: u64 = 86_400;
     let host = Alone::new("mode = \"apply\"\nwave = [\"24h:100\"]\nwindows = [\"00:00-24:00\"]");

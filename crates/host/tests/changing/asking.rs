@@ -132,17 +132,18 @@ fn the_last_change_is_known_also_when_its_layers_were_folded() {
     world.publish(&[BASE_2, LIBBASE, GIT, LIBGIT]);
     world.change("upgrade", upgrade(false)).unwrap();
     world.boot();
-    let folded = world.gc(Asked { keep: 3, dry_run: false }).unwrap().folded.unwrap();
+    let folded =
+        world.gc(Asked { keep: 3, dry_run: false, unattended: false }).unwrap().folded.unwrap();
     assert_eq!(folded.generation, Some(5));
     world.boot();
     assert_eq!(last().unwrap(), ("upgrade".into(), 3));
     world.store().want(Generation(1)).unwrap();
     world.boot();
     world.store().want(Generation(5)).unwrap();
-    world.gc(Asked { keep: 0, dry_run: false }).unwrap();
+    world.gc(Asked { keep: 0, dry_run: false, unattended: false }).unwrap();
     let error = last().unwrap_err();
     assert!(
-        error.contains("generation 4, from which `gc` was made, is not in the store"),
+        error.contains("generation 4, whose layers were folded, is not in the store any more"),
         "{error}"
     );
 }

@@ -7,7 +7,7 @@ use base::explain;
 use base::progress::Silent;
 use generations::Generation;
 use host::bundle::{self, Installed};
-use host::transaction::{Asked, Outcome};
+use host::transaction::{Asked, How, Outcome};
 use packages::change::Wish;
 
 use crate::world::World;
@@ -23,8 +23,7 @@ fn create(world: &World, name: &str, words: &str, wish: &Wish) -> PathBuf {
 }
 
 fn apply(world: &World, path: &Path, wish: Wish) -> Result<Outcome, String> {
-    let asked =
-        Asked { words: "upgrade".into(), wish, dry_run: false, stage: false, restart: false };
+    let asked = Asked { words: "upgrade".into(), wish, how: How::Apply };
     let told = |failure: base::Failure| explain::render(failure.as_ref());
     bundle::apply(&world.host(), path, &asked, &Silent).map_err(told)
 }
@@ -135,13 +134,7 @@ fn a_flipped_bit_in_a_bundle_is_found_or_matters_to_nobody() {
         let mut bytes = whole.clone();
         bytes[*at] ^= 1;
         fs::write(&path, &bytes).unwrap();
-        let asked = Asked {
-            words: String::new(),
-            wish: upgrade(false),
-            dry_run: false,
-            stage: true,
-            restart: false,
-        };
+        let asked = Asked { words: String::new(), wish: upgrade(false), how: How::Stage };
         match bundle::apply(&world.host(), &path, &asked, &Silent) {
             Err(_) => found += 1,
             Ok(outcome) => {

@@ -5,12 +5,15 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use base::child::Program;
+use base::progress::Silent;
 use formats::manifest::{Layer, Manifest};
 use generations::Generation;
 use host::Host;
 use host::activate::Activation;
-use host::housekeeping::Asked;
+use host::housekeeping::{self, Asked};
 use host::repositories::Repositories;
+
+use testkit::in_namespace;
 
 use crate::world::{Package, World};
 use crate::{BASE, BASE_2, GIT, LIBBASE, LIBGIT, install, remove, upgrade};
@@ -20,7 +23,7 @@ const TOOL: Package<'_> = ("tool", "1-1+0preon1", "", &[("usr/bin/tool", "tool")
 const APP: Package<'_> =
     ("app", "1-1+0preon1", "Depends: base (>= 2), git\n", &[("usr/bin/app", "app")]);
 
-const ALL: Asked = Asked { keep: 3, dry_run: false };
+const ALL: Asked = Asked { keep: 3, dry_run: false, unattended: false };
 
 /// A package of the image that is larger than the changes of these tests.
 fn bulk(bytes: usize) -> Package<'static> {
@@ -199,7 +202,7 @@ fn a_base_is_made_anew_only_when_what_lies_over_it_is_large() {
 #[test]
 fn whatever_stops_it_leaves_what_boots_and_the_next_time_it_is_done() {
     let world = changed_often();
-    let everything = Asked { keep: 9, dry_run: false };
+    let everything = Asked { keep: 9, dry_run: false, unattended: false };
     world.gc(Asked { dry_run: true, ..everything }).unwrap();
     let before = world.everything();
 
@@ -241,9 +244,59 @@ fn whatever_stops_it_leaves_what_boots_and_the_next_time_it_is_done() {
 fn while_a_change_waits_for_a_boot_nothing_is_folded() {
     let world = changed_often();
     world.change("remove app", remove("app")).unwrap();
-    let done = world.gc(Asked { keep: 0, dry_run: false }).unwrap();
+    let done = world.gc(Asked { keep: 0, dry_run: false, unattended: false }).unwrap();
     assert_eq!((done.removed, done.kept), (vec![1, 2, 3, 4, 5], vec![6, 7]));
     assert!(done.folded.is_none());
+}
+
+#[test]
+fn of_a_generation_that_is_folded_while_it_runs_it_is_told_before_that_it_goes() {
+    in_namespace(|| {
+        let world = changed_often();
+        world.store().want(Generation(5)).unwrap();
+        world.store().bless(Generation(5)).unwrap();
+        world.store().want(Generation(6)).unwrap();
+        let own = manifest(&world, 6).layers.pop().unwrap();
+        // Only of the host that this runs on can anything be shown at once. The folder that we are in is the way out.
+        std::env::set_current_dir("/").unwrap();
+        std::os::unix::fs::chroot(world.on_host("/")).unwrap();
+        let host = Host::open(&host::Root("/".into()));
+        let asked = Asked { keep: 0, dry_run: true, ..ALL };
+        let told =
+            host.map(|host| housekeeping::run(&host, asked, &Silent).map_err(|it| it.to_string()));
+        std::os::unix::fs::chroot(".").unwrap();
+        let would = told.unwrap().unwrap();
+        assert_eq!(would.folded.unwrap().activation, Activation::AtOnce);
+        assert_eq!((would.kept, would.removed), (vec![5], vec![1, 2, 3, 4, 6]));
+        assert!(would.layers.contains(&own.erofs), "{:?}", would.layers);
+        assert_eq!(world.store().generations().unwrap().len(), 6);
+    });
+}
+
+#[test]
+fn when_nobody_watches_only_what_a_boot_has_proven_is_folded() {
+    let alone = Asked { unattended: true, ..ALL };
+    let world = changed_often();
+    let store = world.store();
+    let folded = || world.gc(alone).unwrap().folded.map(|folded| folded.generation);
+    assert_eq!(folded(), None, "no boot of it was ever good");
+    assert_eq!(store.generations().unwrap().len(), 4, "what nobody needs goes nevertheless");
+    store.bless(Generation(6)).unwrap();
+    store
+        .count_attempt(&store.choose(&generations::Booted::of_release("6.12-preon")).unwrap())
+        .unwrap();
+    assert_eq!(folded(), None, "it is not decided whether this boot is good");
+    store.bless(Generation(6)).unwrap();
+
+    let memory = world.on_host("/var/lib/preon/updates.json");
+    let restart = r#"{"restart": {"generation": 6, "at": 1, "slot": true, "kept": null}}"#;
+    base::file::replace(&memory, restart.as_bytes()).unwrap();
+    assert_eq!(folded(), None, "a fleet waits for what becomes of generation 6");
+    fs::remove_file(&memory).unwrap();
+    assert_eq!(folded(), Some(Some(7)));
+    let wanted = store.wanted().unwrap();
+    assert_eq!((wanted.generation, wanted.good), (Generation(7), Generation(6)));
+    assert!(store.generations().unwrap().contains(&Generation(6)), "nothing to fall back to");
 }
 
 #[test]
@@ -278,11 +331,14 @@ fn a_layer_that_is_mounted_keeps_its_generation() {
         let place = generations::stack::live::place(&layer, &world.on_host(generations::RUN));
         fs::create_dir_all(&place).unwrap();
         sys::Filesystem::new("tmpfs").mount(Path::new(&place)).unwrap();
-        let done = world.gc(Asked { keep: 0, dry_run: false }).unwrap();
+        let done = world.gc(Asked { keep: 0, dry_run: false, unattended: false }).unwrap();
         assert_eq!(done.kept, [2, 6]);
         assert!(stored(&world).contains(&format!("{}.erofs", layer.erofs)));
         sys::mount::detach(&place).unwrap();
-        assert_eq!(world.gc(Asked { keep: 0, dry_run: false }).unwrap().removed, [6]);
+        assert_eq!(
+            world.gc(Asked { keep: 0, dry_run: false, unattended: false }).unwrap().removed,
+            [6]
+        );
     });
 }
 
@@ -310,11 +366,11 @@ fn twenty_generations_take_little_more_than_two_when_changes_were_small() {
     assert_eq!(world.store().generations().unwrap().len(), 20);
     let twenty = disk(&world);
     assert!(twenty * 2 <= two * 3, "{two} bytes for two, {twenty} for twenty");
-    let done = world.gc(Asked { keep: 20, dry_run: false }).unwrap();
+    let done = world.gc(Asked { keep: 20, dry_run: false, unattended: false }).unwrap();
     assert_eq!((done.removed.len(), manifest(&world, 21).layers.len()), (0, 2));
     assert!(disk(&world) * 2 <= two * 3, "with the folded one: {} bytes", disk(&world));
     world.boot();
     world.store().bless(Generation(21)).unwrap();
-    world.gc(Asked { keep: 0, dry_run: false }).unwrap();
+    world.gc(Asked { keep: 0, dry_run: false, unattended: false }).unwrap();
     assert!(disk(&world) <= two, "the folded one alone: {} bytes", disk(&world));
 }

@@ -157,7 +157,7 @@ fn a_new_kernel_starts_at_the_next_boot_and_is_good_once_a_boot_with_it_is() {
     assert_eq!(machine.config(), before.1);
     assert_eq!(machine.start(), (1, 1));
     machine.settle(true);
-    let nothing_more = Asked { keep: 0, dry_run: false };
+    let nothing_more = Asked { keep: 0, dry_run: false, unattended: false };
     assert_eq!(machine.0.gc(nothing_more).unwrap().kernels.len(), 1);
     assert_eq!(machine.files(), before.0);
 }
@@ -223,7 +223,7 @@ fn what_an_interruption_left_undone_is_done_at_the_next_boot_or_goes() {
     // Cut before the generation is there: nobody needs it.
     fs::write(folder.join("preon-6.14-preon-0123456789ab.efi.new"), "half").unwrap();
     fs::write(folder.join("other.efi"), "another system's").unwrap();
-    let gone = machine.0.gc(Asked { keep: 1, dry_run: false }).unwrap();
+    let gone = machine.0.gc(Asked { keep: 1, dry_run: false, unattended: false }).unwrap();
     assert_eq!(gone.kernels, [folder.join("preon-6.14-preon-0123456789ab.efi.new")]);
     assert_eq!(machine.files().len(), 3);
 }

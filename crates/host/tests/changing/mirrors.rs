@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use host::repositories::{Configured, Repositories};
 use packages::keys::{Replaced, Role};
 use packages::publish::LIFE;
 
@@ -182,22 +183,66 @@ fn what_one_mirror_lacks_changes_or_withholds_comes_from_the_next() {
     }
 }
 
+/// Lets the host know the repository `name` at these mirrors, for which `ca` vouches.
+fn know(world: &World, name: &str, uris: &[String], ca: &Path) {
+    let root = world.root();
+    let repositories = Repositories(&root);
+    let _ = repositories.remove(name);
+    let (uris, suite) = (uris.to_vec(), SUITE.into());
+    let metadata = fs::read(world.path("keys/1.root.json")).unwrap();
+    let configured = Configured { uris, suite, ca: Some(ca.into()) };
+    repositories.add(name, &configured, &metadata).unwrap();
+}
+
 #[test]
 fn a_server_of_another_name_or_of_an_unknown_authority_is_refused() {
-    let mut world = world();
-    let (ours, theirs) = (world.path("ours"), world.path("theirs"));
-    let (ours, theirs) = (Authority::new(&ours), Authority::new(&theirs));
-    world.fetch.authorities = Some(ours.pem());
+    let world = world();
+    let [ours, theirs] = ["ours", "theirs"].map(|name| Authority::new(&world.path(name)));
     let repository = world.path("repository");
     let other = ours.serve("mirror.example", &repository);
-    world.mirrors(&[other.uri()]);
+    know(&world, "main", &[other.uri()], &ours.pem());
     refused(&world, "not valid for name");
     let unknown = theirs.serve("localhost", &repository);
-    world.mirrors(&[unknown.uri()]);
+    know(&world, "main", &[unknown.uri()], &ours.pem());
     refused(&world, "invalid peer certificate");
     let good = ours.serve("localhost", &repository);
-    world.mirrors(&[other.uri(), good.uri()]);
+    world.mirrors(&[good.uri()]);
+    refused(&world, "invalid peer certificate"); // nobody is named: Mozilla's list
+    know(&world, "main", &[other.uri(), good.uri()], &ours.pem());
     installed(&world);
+}
+
+#[test]
+fn who_vouches_for_one_repository_vouches_for_no_other() {
+    let world = world();
+    let [ours, theirs] = ["ours", "theirs"].map(|name| Authority::new(&world.path(name)));
+    let repository = world.path("repository");
+    let (one, two) = (ours.serve("localhost", &repository), theirs.serve("localhost", &repository));
+    know(&world, "main", &[one.uri()], &ours.pem());
+    know(&world, "more", &[two.uri()], &ours.pem());
+    refused(&world, "invalid peer certificate");
+    know(&world, "more", &[two.uri()], &theirs.pem());
+    fs::remove_file(theirs.pem()).unwrap(); // the host has its own copy
+    installed(&world);
+}
+
+#[test]
+fn a_file_that_names_nobody_vouches_for_nobody() {
+    let world = world();
+    let ours = Authority::new(&world.path("ours"));
+    let good = ours.serve("localhost", &world.path("repository"));
+    know(&world, "main", &[good.uri()], &ours.pem());
+    let path = world.on_host("/etc/preon/repositories/main.ca.pem");
+    fs::write(&path, PAGE).unwrap();
+    refused(&world, "main.ca.pem cannot vouch for servers");
+    fs::remove_file(&path).unwrap();
+    refused(&world, "it is not known who vouches");
+    Repositories(&world.root()).remove("main").unwrap();
+    let root = world.root();
+    let ca = Some(world.path("keys/1.root.json"));
+    let configured = Configured { uris: vec![good.uri()], suite: "x".into(), ca };
+    assert!(Repositories(&root).add("main", &configured, b"{}").is_err());
+    assert!(Repositories(&root).names().unwrap().is_empty());
 }
 
 #[test]

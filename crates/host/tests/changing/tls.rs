@@ -27,9 +27,9 @@ impl Authority {
         authority
     }
 
-    /// Its own certificate.
-    pub fn pem(&self) -> Vec<u8> {
-        fs::read(self.folder.join("ca.pem")).unwrap()
+    /// The file with its own certificate.
+    pub fn pem(&self) -> PathBuf {
+        self.folder.join("ca.pem")
     }
 
     fn certificate(&self, name: &str, extension: &str, more: &[&str]) {

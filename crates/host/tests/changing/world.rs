@@ -13,7 +13,7 @@ use generations::stack::live;
 use generations::store::LayerFiles;
 use generations::{Generation, Store, running};
 use host::repositories::{Configured, Repositories};
-use host::transaction::{self, Asked, Outcome, Transaction};
+use host::transaction::{self, Asked, How, Outcome, Transaction};
 use host::{Host, Root, housekeeping};
 use packages::change::Wish;
 use packages::control::Control;
@@ -81,7 +81,7 @@ impl World {
         let debs: Vec<_> = packages.iter().map(|package| world.keep(*package)).collect();
         world.publish_at(packages, at);
         world.install(debs);
-        let configured = Configured { uris: vec![world.uri()], suite: SUITE.into() };
+        let configured = Configured { uris: vec![world.uri()], suite: SUITE.into(), ca: None };
         let root = fs::read(world.path("keys/1.root.json")).unwrap();
         Repositories(&world.root()).add("main", &configured, &root).unwrap();
         world
@@ -226,7 +226,7 @@ impl World {
 
     /// Makes a change; what people are told where that fails.
     pub fn change(&self, words: &str, wish: Wish) -> Result<Outcome, String> {
-        self.ask(&Asked { words: words.into(), wish, dry_run: false, stage: false, restart: false })
+        self.ask(&Asked { words: words.into(), wish, how: How::Apply })
     }
 
     /// Cleans up; what people are told where that fails.
@@ -251,7 +251,7 @@ impl World {
     /// What a wish would do; the host stays as it is.
     pub fn would(&self, wish: Wish) -> Transaction {
         let words = String::new();
-        let asked = Asked { words, wish, dry_run: true, stage: false, restart: false };
+        let asked = Asked { words, wish, how: How::Tell };
         let outcome = self.ask(&asked).unwrap();
         assert_eq!(outcome.generation, None);
         outcome.transaction

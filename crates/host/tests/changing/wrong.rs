@@ -7,7 +7,7 @@ use std::sync::mpsc;
 use base::explain;
 use base::progress::Silent;
 use generations::Generation;
-use host::transaction::{self, Asked};
+use host::transaction::{self, Asked, How};
 use host::{Host, Root};
 
 use crate::world::{World, mkfs_between};
@@ -82,13 +82,7 @@ fn ask(world: &World, root: &str) -> Result<Option<u64>, String> {
     let told = |failure: base::Failure| explain::render(failure.as_ref());
     let host = Host::open(&there).map_err(|error| explain::render(&error))?;
     let host = Host { mkfs: world.mkfs.clone(), fetch: world.fetch.clone(), ..host };
-    let asked = Asked {
-        words: "x".into(),
-        wish: install("git"),
-        dry_run: false,
-        stage: false,
-        restart: false,
-    };
+    let asked = Asked { words: "x".into(), wish: install("git"), how: How::Apply };
     Ok(transaction::run(&host, &asked, &Silent).map_err(told)?.generation)
 }
 

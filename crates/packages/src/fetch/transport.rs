@@ -10,7 +10,7 @@ use base::file::{FileError, Staged};
 use base::progress::Task;
 use ureq::Agent;
 use ureq::http::{Response, header};
-use ureq::tls::{PemItem, RootCerts};
+use ureq::tls::TlsConfig;
 
 use super::{FetchError, FetchOptions, Wanted};
 
@@ -87,6 +87,9 @@ impl<'a> Part<'a> {
 /// Opens what an URI names.
 #[derive(Debug)]
 pub(super) struct Transport {
+    /// For folders whose servers have authorities of their own.
+    own: Vec<(String, Agent)>,
+    /// For all others.
     agent: Agent,
     stall: Duration,
     slowest: u64,
@@ -98,22 +101,35 @@ impl Transport {
             Some(uri) => Some(ureq::Proxy::new(uri).map_err(|_| FetchError::BadUri(uri.clone()))?),
             None => None,
         };
-        let mut tls = ureq::tls::TlsConfig::builder();
-        if let Some(pem) = &options.authorities {
-            tls = tls.root_certs(authorities(pem)?);
-        }
-        let config = Agent::config_builder()
-            .tls_config(tls.build())
-            .http_status_as_error(false)
-            .proxy(proxy)
-            .timeout_connect(Some(options.connect))
-            .timeout_resolve(Some(options.connect))
-            .timeout_recv_response(Some(options.stall))
-            .timeout_per_read(Some(options.stall))
-            .timeout_per_write(Some(options.stall))
-            .user_agent(concat!("preon/", env!("CARGO_PKG_VERSION")))
-            .build();
-        Ok(Self { agent: config.into(), stall: options.stall, slowest: options.slowest })
+        let agent = |tls: TlsConfig| {
+            let config = Agent::config_builder()
+                .tls_config(tls)
+                .http_status_as_error(false)
+                .proxy(proxy.clone())
+                .timeout_connect(Some(options.connect))
+                .timeout_resolve(Some(options.connect))
+                .timeout_recv_response(Some(options.stall))
+                .timeout_per_read(Some(options.stall))
+                .timeout_per_write(Some(options.stall))
+                .user_agent(concat!("preon/", env!("CARGO_PKG_VERSION")));
+            Agent::from(config.build())
+        };
+        let own = options.authorities.iter().map(|(folder, authorities)| {
+            let tls = TlsConfig::builder().root_certs(authorities.roots()).build();
+            (folder.clone(), agent(tls))
+        });
+        Ok(Self {
+            own: own.collect(),
+            agent: agent(TlsConfig::default()),
+            stall: options.stall,
+            slowest: options.slowest,
+        })
+    }
+
+    /// Who asks for `uri`: of several whose folder it is in, the one with the longest.
+    fn agent(&self, uri: &str) -> &Agent {
+        let own = self.own.iter().filter(|(folder, _)| is_below(uri, folder));
+        own.max_by_key(|(folder, _)| folder.len()).map_or(&self.agent, |(_, agent)| agent)
     }
 
     /// Reads a whole file of at most `limit` bytes.
@@ -178,7 +194,7 @@ impl Transport {
     }
 
     fn open_http(&self, uri: &str, start: u64) -> Result<(u64, Box<dyn Read>), FetchError> {
-        let mut request = self.agent.get(uri);
+        let mut request = self.agent(uri).get(uri);
         if start > 0 {
             request = request.header(header::RANGE, format!("bytes={start}-"));
         }
@@ -211,14 +227,10 @@ impl Transport {
     }
 }
 
-/// The certificates in a text of PEM, of which there is one at least.
-fn authorities(pem: &[u8]) -> Result<RootCerts, FetchError> {
-    let certificate = |item| match item {
-        Ok(PemItem::Certificate(certificate)) => Some(certificate),
-        _ => None,
-    };
-    let all: Vec<_> = ureq::tls::parse_pem(pem).filter_map(certificate).collect();
-    if all.is_empty() { Err(FetchError::BadAuthorities) } else { Ok(all.into()) }
+/// Whether `uri` is in the folder at `folder`, or is that.
+fn is_below(uri: &str, folder: &str) -> bool {
+    let rest = uri.strip_prefix(folder.trim_end_matches('/'));
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// A server that brings next to nothing.
@@ -275,4 +287,24 @@ fn open_file(uri: &str, path: &str, start: u64) -> Result<(u64, Box<dyn Read>), 
 fn starts_at<B>(response: &Response<B>) -> Option<u64> {
     let value = response.headers().get(header::CONTENT_RANGE)?.to_str().ok()?;
     value.strip_prefix("bytes ")?.split('-').next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_lies_in_a_folder_of_a_server_is_told_from_what_only_begins_so() {
+        #[rustfmt::skip]
+        let cases = [
+            ("https://a/x/dists", "https://a/x",  true),
+            ("https://a/x/dists", "https://a/x/", true),
+            ("https://a/x",       "https://a/x",  true),
+            ("https://a/xy",      "https://a/x",  false),
+            ("https://a.evil/x",  "https://a",    false),
+        ];
+        for (uri, folder, expected) in cases {
+            assert_eq!(is_below(uri, folder), expected, "{uri} in {folder}");
+        }
+    }
 }

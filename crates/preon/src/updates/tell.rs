@@ -22,7 +22,7 @@ pub(super) fn lines(config: &Config, memory: &Memory) -> Vec<(&'static str, Stri
     lines.push(("Available", available(memory)));
     match &memory.failure {
         Some(failure) => lines.push(("Failed", failure.clone())),
-        None => lines.push(("Step", step(memory, Tense::Did))),
+        None => lines.push(("Step", step(memory.step.as_ref(), Tense::Did))),
     }
     if let Some(restart) = &memory.restart {
         let kept = restart.kept.as_deref().unwrap_or("nobody knows yet how it went");
@@ -53,9 +53,9 @@ pub(super) fn available(memory: &Memory) -> String {
 }
 
 /// What was done, or would be.
-pub(super) fn step(memory: &Memory, tense: Tense) -> String {
+pub(super) fn step(step: Option<&Step>, tense: Tense) -> String {
     let did = tense == Tense::Did;
-    match &memory.step {
+    match step {
         None => "none".into(),
         Some(Step::Nothing { why }) => why.clone(),
         Some(Step::Notify) => "there is something newer; nothing is done with it by itself".into(),

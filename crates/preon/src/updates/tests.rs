@@ -38,6 +38,20 @@ fn a_turn_that_fails_says_why_and_status_does_too() {
 }
 
 #[test]
+fn whoever_logs_in_is_told_what_is_new_until_it_is_not() {
+    let trial = configured("mode = \"stage\"");
+    let message = trial.below("/run/motd.d/preon-updates");
+    trial.run(&["updates", "run"]).unwrap_err();
+    let text = std::fs::read_to_string(&message).unwrap();
+    assert!(text.starts_with("Updates: nothing known (looked 2"), "{text}");
+    assert!(text.contains(", which failed)\n         error: no repository is known\n"), "{text}");
+    trial.file("/etc/preon/updates.toml", "mode = \"off\"");
+    trial.run(&["updates", "run"]).unwrap();
+    assert!(!message.exists());
+    trial.run(&["updates", "run"]).unwrap();
+}
+
+#[test]
 fn a_configuration_that_is_wrong_is_shown_with_its_line() {
     let trial = configured("mode = \"apply\"\nwindow = []\n");
     let error = trial.run(&["updates", "status"]).unwrap_err();
