@@ -123,7 +123,7 @@ impl Host {
     /// # Errors
     ///
     /// [`UnknownKernel`].
-    pub(crate) fn kernel(&self) -> Result<Booted, UnknownKernel> {
+    pub fn kernel(&self) -> Result<Booted, UnknownKernel> {
         Booted::of_host(&self.root.0)
     }
 

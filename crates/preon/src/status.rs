@@ -35,7 +35,10 @@ struct Told {
     image: String,
     version: String,
     build: String,
+    /// The release of the one that runs.
     kernel: String,
+    /// What the generation that boots next needs, where that is another kernel.
+    next_kernel: Option<String>,
     packages: usize,
     /// Layers of the generation that this is about: the running one, else the next.
     layers: usize,
@@ -60,12 +63,16 @@ impl Status {
         let running =
             told.running.map_or_else(|| "nothing".into(), |it| format!("generation {it}"));
         let good = told.good.map_or_else(|| "none yet".into(), |it| format!("generation {it}"));
+        let kernel = match told.next_kernel {
+            Some(next) => format!("{}, {next} after a restart", told.kernel),
+            None => told.kernel,
+        };
         let mut lines = vec![
             ("Running", running),
             ("Boots next", format!("generation {}, attempts: {}", told.boots_next, told.attempts)),
             ("Good", good),
             ("System", format!("{} {}, build {}", told.image, told.version, told.build)),
-            ("Kernel", told.kernel),
+            ("Kernel", kernel),
             ("Packages", told.packages.to_string()),
             ("Layers", format!("{}, {}", told.layers, ByteSize(told.bytes))),
             ("Generations", told.generations.to_string()),
@@ -101,13 +108,19 @@ fn told(host: &Host) -> Result<Told, Failure> {
         image: manifest.image,
         version: manifest.version,
         build: manifest.build_id,
-        kernel: manifest.kernel.release,
+        kernel: host.kernel().map_or(manifest.kernel.release, |kernel| kernel.release),
+        next_kernel: next_kernel(host, wanted.generation),
         packages: manifest.packages.len(),
         layers: manifest.layers.len(),
         bytes: manifest.layers.iter().map(|layer| layer.erofs_bytes + layer.verity_bytes).sum(),
         generations: host.store.generations()?.len(),
         updates: Summary::of(host)?,
     })
+}
+
+fn next_kernel(host: &Host, next: Generation) -> Option<String> {
+    let needs = host.needs_another_kernel(next).ok()?;
+    needs.then(|| Some(host.store.manifest(next).ok()?.kernel.release))?
 }
 
 #[cfg(test)]
@@ -132,6 +145,18 @@ mod tests {
         let json: serde_json::Value = serde_json::from_str(&json).unwrap();
         assert_eq!(json["running"], 1);
         assert_eq!(json["boots_next"], 2);
+    }
+
+    #[test]
+    fn a_kernel_that_waits_is_told() {
+        let trial = Trial::new();
+        let release = trial.below(generations::kernel::RELEASE);
+        base::file::replace(&release, b"6.12-preon\n").unwrap();
+        assert!(trial.run(&["status"]).unwrap().contains("Kernel       6.12-preon\n"));
+        let next = trial.stage_kernel("6.13-preon");
+        trial.store().want(next).unwrap();
+        let text = trial.run(&["status"]).unwrap();
+        assert!(text.contains("Kernel       6.12-preon, 6.13-preon after a restart\n"), "{text}");
     }
 
     #[test]
