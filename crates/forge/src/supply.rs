@@ -243,3 +243,24 @@ fn open(context: &Context, quiet: Quiet) -> Result<Archive, Failure> {
         progress: quiet.progress,
     }))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lock_is_of_what_images_and_recipes_describe_now() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let (images, lock) =
+            (root.join("os/images"), Lock::load(&root.join("os/packages.lock")).unwrap());
+        let recipes = Recipes::load(&root.join("os/packages")).unwrap();
+        let mut purposes = vec![Purpose::repository(&recipes)];
+        for name in ImageDefinition::names(&images).unwrap() {
+            let definition = ImageDefinition::named(&images, &name).unwrap();
+            purposes.push(Purpose::image(&name, &definition, &recipes));
+        }
+        let outdated = purposes.iter().filter(|it| lock.sets[&it.name].request != it.request);
+        let outdated: Vec<_> = outdated.map(|it| format!("{} = {}", it.name, it.request)).collect();
+        assert!(outdated.is_empty(), "run `forge update` for {outdated:#?}");
+    }
+}
