@@ -290,7 +290,7 @@ impl Disks<'_> {
         let name = names.iter().find(starts).unwrap_or_else(|| panic!("cut {cut}: {names:?}"));
         let uki = Digest::of_file(&esp.join(loader::FOLDER).join(name.to_string())).unwrap();
         assert_eq!(loader::digits(&name.id), Some(&*uki.short()), "cut {cut}: {name}");
-        Booted { release: self.kernel.release.clone(), entry: Some(name.id.clone()) }
+        Booted { entry: Some(name.id.clone()), ..Booted::of_release(&self.kernel.release) }
     }
 
     fn look(&self, data: &Path, cut: usize, (booted, base_too): (&Booted, bool)) -> u64 {

@@ -137,7 +137,8 @@ pub fn default_entry(config: &str) -> Option<&str> {
 /// multiple of a sector.
 pub fn with_default(config: &str, entry: &str) -> String {
     let mut text = String::new();
-    let kept = config.lines().filter(|line| as_default(line).is_none());
+    let lines = config.lines().map(|line| line.trim_end_matches('\r'));
+    let kept = lines.filter(|line| as_default(line).is_none());
     for line in kept.filter(|line| !line.starts_with(PADDING.trim_end())) {
         text.push_str(line);
         text.push('\n');
@@ -234,6 +235,7 @@ mod tests {
         let twice = with_default(&once, &"e".repeat(400));
         assert_eq!(default_entry(&twice), Some(&*"e".repeat(400)));
         assert_eq!(twice.len() % 512, 0);
+        assert_eq!(with_default(&with_default("a\r\n\r", "b"), "b"), with_default("a\n\n", "b"));
         assert_eq!(default_entry(""), None);
         assert!(with_default("", "a").ends_with("#\n"));
     }

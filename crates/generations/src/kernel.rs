@@ -39,6 +39,8 @@ pub struct Booted {
     /// What the boot loader calls the unified kernel image that it comes from, with `@` and the menu's entry behind it
     /// where that is not the first; `None` where no such loader started it.
     pub entry: Option<String>,
+    /// Whether the loader counts how often it starts that, because nobody has found it good yet.
+    pub on_trial: bool,
 }
 
 impl Booted {
@@ -48,10 +50,12 @@ impl Booted {
     ///
     /// [`VariableError`].
     ///
-    /// Source: UAPI, "Boot Loader Interface", `LoaderEntrySelected`, <https://systemd.io/BOOT_LOADER_INTERFACE/>.
+    /// Source: UAPI, "Boot Loader Interface", `LoaderEntrySelected`, `LoaderBootCountPath`,
+    /// <https://systemd.io/BOOT_LOADER_INTERFACE/>.
     pub fn read(efivars: &Path, release: String) -> Result<Self, VariableError> {
-        let entry = efi::read_text(efivars, "LoaderEntrySelected", efi::LOADER)?;
-        Ok(Self { release, entry })
+        let read = |name| efi::read_text(efivars, name, efi::LOADER);
+        let (entry, counted) = (read("LoaderEntrySelected")?, read("LoaderBootCountPath")?);
+        Ok(Self { release, entry, on_trial: counted.is_some() })
     }
 
     /// The kernel of a running host with this root folder.
@@ -67,7 +71,7 @@ impl Booted {
 
     /// A kernel of which only the release is known.
     pub fn of_release(release: &str) -> Self {
-        Self { release: release.to_owned(), entry: None }
+        Self { release: release.to_owned(), entry: None, on_trial: false }
     }
 
     /// Whether the generation is made for it: for its release, and where its image is known to be one of ours, for that.
@@ -94,6 +98,10 @@ mod tests {
         bytes.extend("a.efi\0".encode_utf16().flat_map(u16::to_le_bytes));
         let path = format!("sys/firmware/efi/efivars/LoaderEntrySelected-{}", efi::LOADER);
         file::replace(&dir.path().join(path), &bytes).unwrap();
-        assert_eq!(read(), Booted { release: "6.1".into(), entry: Some("a.efi".into()) });
+        let expected = Booted { entry: Some("a.efi".into()), ..Booted::of_release("6.1") };
+        assert_eq!(read(), expected);
+        let path = format!("sys/firmware/efi/efivars/LoaderBootCountPath-{}", efi::LOADER);
+        file::replace(&dir.path().join(path), &[6, 0, 0, 0]).unwrap();
+        assert_eq!(read(), Booted { on_trial: true, ..expected });
     }
 }

@@ -182,15 +182,6 @@ impl Loader {
         }
     }
 
-    /// Whether nobody has said yet that this kernel is good, and the loader counts.
-    ///
-    /// # Errors
-    ///
-    /// [`LoaderError::File`].
-    pub(crate) fn tries(&self, id: &str) -> Result<bool, LoaderError> {
-        Ok(self.find(id)?.is_some_and(|name| name.tries.is_some()))
-    }
-
     /// Whether this kernel is there and the loader has not given it up.
     ///
     /// # Errors

@@ -83,9 +83,7 @@ pub fn settle(host: &Host, report: &Report) -> Result<Verdict, SettleError> {
         Err(SettleError::Store(StoreError::NotWanted { .. })) => Verdict::Superseded(generation),
         decided => decided?,
     };
-    if let Some(loader) = Loader::of(&host.root)? {
-        follow(host, &loader, generation)?;
-    }
+    follow(host, generation)?;
     // Also where the report is bad: what fails under a good generation is no fault of the one after it.
     if let Some(failed) = &report.failed_units
         && host.store.wanted()?.good == generation
@@ -101,16 +99,24 @@ pub fn settle(host: &Host, report: &Report) -> Result<Verdict, SettleError> {
 /// A generation that is good vouches for its kernel, too.
 fn bless(host: &Host, generation: Generation) -> Result<Verdict, SettleError> {
     host.store.bless(generation)?;
-    if let (Some(loader), Some(entry)) = (Loader::of(&host.root)?, host.kernel()?.entry) {
+    let kernel = host.kernel()?;
+    if let Some(entry) = kernel.entry.filter(|_| kernel.on_trial)
+        && let Some(loader) = Loader::of(&host.root)?
+    {
         loader.bless(&entry)?;
     }
     Ok(Verdict::Blessed(generation))
 }
 
 /// Lets the boot loader start the kernel of the generation that is wanted, if an interruption has left that undone. Where
-/// it has given up that kernel, the generation that runs takes the place of the wanted one.
-fn follow(host: &Host, loader: &Loader, running: Generation) -> Result<(), SettleError> {
+/// it has given up that kernel, the generation that runs takes the place of the wanted one. In all other cases nobody
+/// looks at the boot loader's partition, which then is not even mounted.
+fn follow(host: &Host, running: Generation) -> Result<(), SettleError> {
     let wanted = host.store.wanted()?;
+    if wanted.generation == running && !host.kernel().is_ok_and(|kernel| kernel.on_trial) {
+        return Ok(());
+    }
+    let Some(loader) = Loader::of(&host.root)? else { return Ok(()) };
     let manifest = host.store.manifest(wanted.generation)?;
     if wanted.generation != running && loader.gave_up(&manifest.kernel)? {
         let reason = format!(
@@ -128,19 +134,17 @@ fn follow(host: &Host, loader: &Loader, running: Generation) -> Result<(), Settl
 /// that runs.
 fn next_kernel(host: &Host) -> Result<Booted, SettleError> {
     let kernel = host.kernel()?;
-    let (Some(loader), Some(entry)) = (Loader::of(&host.root)?, &kernel.entry) else {
+    let good = host.store.wanted()?.good;
+    let (true, Ok(manifest)) = (kernel.on_trial, host.store.manifest(good)) else {
         return Ok(kernel);
     };
-    let good = host.store.wanted()?.good;
-    let before = match host.store.manifest(good) {
-        Ok(manifest) if loader.tries(entry)? => manifest.kernel,
-        _ => return Ok(kernel),
-    };
+    let before = manifest.kernel;
     let entry = before.entry_id();
-    Ok(if loader.has(&entry)? {
-        Booted { release: before.release, entry: Some(entry) }
-    } else {
-        kernel
+    Ok(match Loader::of(&host.root)? {
+        Some(loader) if loader.has(&entry)? => {
+            Booted { entry: Some(entry), ..Booted::of_release(&before.release) }
+        }
+        _ => kernel,
     })
 }
 

@@ -82,6 +82,13 @@ impl Machine {
         let mut name = names.pop().unwrap();
         let folder = self.0.on_host("/efi/EFI/Linux");
         let path = folder.join(name.to_string());
+        let efivars = "/sys/firmware/efi/efivars";
+        let variable = |name| format!("{efivars}/{name}-4a67b082-0a4c-41cf-b6c7-440b29bb8c4f");
+        let counted = self.0.on_host(&variable("LoaderBootCountPath"));
+        match name.tries {
+            Some(_) => base::file::replace(&counted, &[6, 0, 0, 0]).unwrap(),
+            None => drop(fs::remove_file(counted)),
+        }
         if let Some(tries) = &mut name.tries {
             tries.left = tries.left.saturating_sub(1);
             tries.done += 1;
@@ -95,9 +102,7 @@ impl Machine {
         };
         on_host(generations::kernel::RELEASE, release.as_bytes());
         let text: Vec<u8> = name.id.encode_utf16().flat_map(u16::to_le_bytes).collect();
-        let variable =
-            "/sys/firmware/efi/efivars/LoaderEntrySelected-4a67b082-0a4c-41cf-b6c7-440b29bb8c4f";
-        on_host(variable, &[&[6, 0, 0, 0], &text[..]].concat());
+        on_host(&variable("LoaderEntrySelected"), &[&[6, 0, 0, 0], &text[..]].concat());
         if is_first { 1 } else { 2 }
     }
 
@@ -239,7 +244,7 @@ fn a_second_kernel_comes_and_goes_and_starts_only_by_hand() {
     assert_eq!((full.release.as_str(), machine.files().len()), ("6.13-preon-full", 2));
     machine.0.show(Generation(2));
     assert_eq!(machine.load(), 1);
-    let booted = Booted { release: full.release.clone(), entry: Some(full.entry_id()) };
+    let booted = Booted { entry: Some(full.entry_id()), ..Booted::of_release(&full.release) };
     assert!(matches!(machine.0.store().choose(&booted).unwrap().why, Why::Wanted));
     machine.0.change("remove", remove("preon-uki-full")).unwrap();
     assert!(machine.manifest(3).other_kernels.is_empty());
