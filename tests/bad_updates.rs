@@ -98,11 +98,8 @@ const CORRUPT: Bad<'_> = Bad {
 };
 
 /// The kernel panics before anything of ours runs; only the boot loader counts.
-const PANICKING: Bad<'_> = Bad {
-    package: None,
-    then: "true",
-    reason: "was started 3 times and no boot with it was good",
-};
+const PANICKING: Bad<'_> =
+    Bad { package: None, then: "true", reason: "was started 3 times and no boot with it was good" };
 
 /// Those that CI has the time for.
 #[test]
