@@ -44,6 +44,8 @@ pub struct Gathered {
     pub bytes: u64,
     /// Its licences; `None` where it has no copyright file of its own.
     pub licences: Option<Licences>,
+    /// Whether what is written down of it alone (its part of the index, its list of files) is in the tree already.
+    pub written: bool,
 }
 
 /// Packages cannot be put into one tree.
@@ -155,6 +157,7 @@ fn unpack(input: &Input, spool: &Spool) -> Result<(Gathered, Vec<(UsrPath, Node)
         paths,
         bytes,
         licences: None,
+        written: false,
     };
     Ok((package, nodes))
 }
@@ -179,6 +182,7 @@ pub(crate) fn add_shown(
             paths: nodes.iter().map(|(path, _)| path.clone()).collect(),
             bytes: *bytes,
             licences: licences.clone(),
+            written: false,
         });
     }
     gathered.sort_by(|one, other| one.control.name().cmp(other.control.name()));

@@ -214,6 +214,9 @@ struct Whole {
 fn whole(request: &Request, spool: &Spool, progress: &dyn Progress) -> Result<Whole, ComposeError> {
     let (mut tree, mut gathered) = gather::gather(&request.packages, spool, progress)?;
     gather::add_shown((&mut tree, &mut gathered), &request.shown)?;
+    if let Some(Base::Shown(beneath, _)) = &request.base {
+        shown::keep_written(&mut tree, &mut gathered, beneath).map_err(IndexError::from)?;
+    }
     let texts = shown::package_texts(&tree, &gathered)?;
     let findings = integrate::integrate(&mut tree, &gathered, &request.image, &request.product)?;
     bill::place::place(&mut tree, &gathered, request)?;

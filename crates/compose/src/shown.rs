@@ -23,7 +23,7 @@ use crate::path::UsrPath;
 use crate::tree::{Conflict, Kind, Node, Tree};
 
 pub use place::IndexError;
-pub(crate) use place::{package_texts, place};
+pub(crate) use place::{keep_written, package_texts, place};
 pub use read::ShownError;
 
 /// Where packages are written down.

@@ -242,9 +242,13 @@ impl Tree {
     }
 
     fn imply_above(&mut self, path: &UsrPath, origin: &Origin) -> Result<(), Conflict> {
+        let Some(above) = path.above() else { return Ok(()) };
+        let found = self.nodes.get(above);
+        if matches!(found, Some(Node { kind: Kind::Folder, .. })) {
+            return Ok(());
+        }
         let Some(above) = path.parent() else { return Ok(()) };
-        match self.nodes.get(&above) {
-            Some(Node { kind: Kind::Folder, .. }) => Ok(()),
+        match found {
             Some(node) => Err(Conflict::BelowFile {
                 path: path.clone(),
                 above,
