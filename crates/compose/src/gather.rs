@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use base::file::{self, FileError};
+use base::file::FileError;
 use base::progress::{Progress, Unit};
 use base::{Digest, Explain, parallel};
 use formats::PackageName;
@@ -202,13 +202,12 @@ fn licences(tree: &Tree, name: &PackageName) -> Result<Option<Licences>, FileErr
 }
 
 fn open(input: &Input) -> Result<Deb, GatherError> {
-    let bytes = file::read(&input.deb)?;
-    let found = Digest::of(&bytes);
-    if found != input.digest {
-        let deb = input.deb.clone();
-        return Err(GatherError::Digest { deb, wanted: input.digest, found });
-    }
-    Ok(Deb::read(input.deb.display().to_string(), &bytes[..])?)
+    let Input { deb, digest: wanted, .. } = input;
+    Deb::open_verified(deb, *wanted)?.map_err(|found| GatherError::Digest {
+        deb: deb.clone(),
+        wanted: *wanted,
+        found,
+    })
 }
 
 /// One package on its way into the tree.
