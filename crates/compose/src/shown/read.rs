@@ -20,7 +20,7 @@ use crate::path::UsrPath;
 use crate::tree::{Content, Kind, Known, Node, Origin};
 
 /// How many files are read at once.
-const READERS: usize = 8;
+pub(super) const READERS: usize = 8;
 
 /// The version of both structures.
 pub(super) const FORMAT: u32 = 1;

@@ -1,6 +1,7 @@
 //! The next generation's own layer, and its manifest.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::panic::resume_unwind;
 use std::path::PathBuf;
 use std::thread;
 
@@ -95,11 +96,11 @@ fn request(
     demand_room(host, room.saturating_mul(2).saturating_add(grows))?;
     // What is shown is read while packages are fetched.
     let (paths, shown) = thread::scope(|scope| {
-        let reading = scope.spawn(|| Shown::read(&host.usr));
+        let reading = scope.spawn(|| Shown::read(&host.usr).inspect(Shown::read_ahead));
         let paths = prepared.sources.fetcher.fetch_anywhere(&places, progress);
         (paths, reading.join())
     });
-    let (paths, shown) = (paths?, shown.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?);
+    let (paths, shown) = (paths?, shown.unwrap_or_else(|panic| resume_unwind(panic))?);
     let inputs = paths.into_iter().zip(wanted).zip(suites);
     let inputs = inputs.map(|((deb, wanted), suite)| Input { deb, digest: wanted.digest, suite });
     demand_truth(host, before, &shown)?;
