@@ -154,15 +154,15 @@ pub fn replace(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
     staged.commit()
 }
 
-/// Writes a new file and brings its bytes to the disk, but not its name: for a folder that nobody sees yet, and that is
-/// flushed when all of it is there.
+/// Writes a file and brings its bytes to the disk, but not its name: for a folder that nobody sees yet, and that is
+/// flushed when all of it is there. What a killed process has left there is overwritten.
 ///
 /// # Errors
 ///
-/// [`FileError`] naming `path`, also if it is there.
+/// [`FileError`] naming `path`.
 pub fn create(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
     let written = || -> io::Result<()> {
-        let mut file = File::create_new(path)?;
+        let mut file = File::create(path)?;
         file.write_all(bytes)?;
         file.sync_all()
     };
@@ -456,6 +456,15 @@ mod tests {
         replace(&path, b"new").unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"new");
         assert_eq!(names(dir.path()), ["state"]);
+    }
+
+    #[test]
+    fn a_created_file_holds_the_bytes_whatever_a_killed_process_left() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        fs::write(&path, "left by another").unwrap();
+        create(&path, b"new").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"new");
     }
 
     #[test]
