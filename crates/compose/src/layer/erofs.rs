@@ -41,7 +41,9 @@ pub(super) fn make(
     let sizes = sizes(tree);
     let total = sizes.values().sum();
     let mut command = command(recipe, output);
-    command.env("TMPDIR", temporary(output, total));
+    if let Some(memory) = temporary(total) {
+        command.env("TMPDIR", memory);
+    }
     let program = program_of(&command);
     let mut child = match command.spawn() {
         Ok(child) => child,
@@ -81,10 +83,9 @@ fn command(recipe: Recipe<'_>, output: &Path) -> Command {
     command
 }
 
-/// Where mkfs.erofs puts the contents before it compresses them: all of them, so in memory only as long as they are few.
-fn temporary(output: &Path, bytes: u64) -> &Path {
-    let memory = if bytes <= IN_MEMORY { file::memory_folder(bytes) } else { None };
-    memory.or_else(|| output.parent()).unwrap_or(output)
+/// Where mkfs.erofs may put the contents before it compresses them, if they are few: in memory. It puts all of them aside.
+fn temporary(bytes: u64) -> Option<&'static Path> {
+    if bytes <= IN_MEMORY { file::memory_folder(bytes) } else { None }
 }
 
 /// Bytes of each file by its name in the layer, as mkfs.erofs prints it.
