@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, RenameFlags};
+use rustix::fs::{CWD, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 
 use crate::Explain;
@@ -56,6 +56,46 @@ pub fn free_bytes(path: &Path) -> Result<u64, FileError> {
     let about =
         rustix::fs::statvfs(path).map_err(|error| FileError::at("look at", path)(error.into()))?;
     Ok(about.f_bavail.saturating_mul(about.f_frsize))
+}
+
+/// The folder of files that are in memory, with room for `bytes` many times over: for what is thrown away soon. `None`
+/// where there is none, or it is too small.
+///
+/// Source: statfs(2), `TMPFS_MAGIC`; <https://refspecs.linuxfoundation.org/FHS_3.0/fhs/ch03s06.html>.
+pub fn memory_folder(bytes: u64) -> Option<&'static Path> {
+    /// The part of the room that may be taken: a small host needs its memory.
+    const PART: u64 = 16;
+    const TMPFS: u64 = 0x0102_1994;
+    let path = Path::new("/dev/shm");
+    let is_memory = rustix::fs::statfs(path).is_ok_and(|it| it.f_type as u64 == TMPFS);
+    let free = free_bytes(path).unwrap_or_default();
+    (is_memory && bytes.saturating_mul(PART) <= free).then_some(path)
+}
+
+/// A new file without a name on the filesystem of `folder`: it is gone when it is closed, even after a crash.
+///
+/// # Errors
+///
+/// [`FileError`] naming the folder.
+pub fn unnamed(folder: &Path) -> Result<File, FileError> {
+    let flags = OFlags::RDWR | OFlags::TMPFILE | OFlags::CLOEXEC;
+    match rustix::fs::open(folder, flags, Mode::from_raw_mode(0o600)) {
+        Ok(file) => Ok(file.into()),
+        // Not every filesystem can do that. Source: open(2), `O_TMPFILE`.
+        Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::NOENT) => {
+            named_once(&beside(&folder.join("unnamed")))
+        }
+        Err(error) => Err(FileError::at("create a file in", folder)(error.into())),
+    }
+}
+
+/// A new file that had the name `path` for a moment.
+fn named_once(path: &Path) -> Result<File, FileError> {
+    let mut options = File::options();
+    let file = options.read(true).write(true).create_new(true).open(path);
+    let file = file.map_err(FileError::at("create", path))?;
+    fs::remove_file(path).map_err(FileError::at("remove", path))?;
+    Ok(file)
 }
 
 /// The bytes of the file at `path`, or of all files below that folder: their lengths, not what the disk gives them.
@@ -114,6 +154,21 @@ pub fn replace(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
     staged.commit()
 }
 
+/// Writes a file and brings its bytes to the disk, but not its name: for a folder that nobody sees yet, and that is
+/// flushed when all of it is there. What a killed process has left there is overwritten.
+///
+/// # Errors
+///
+/// [`FileError`] naming `path`.
+pub fn create(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
+    let written = || -> io::Result<()> {
+        let mut file = File::create(path)?;
+        file.write_all(bytes)?;
+        file.sync_all()
+    };
+    written().map_err(FileError::at("write", path))
+}
+
 /// A file in the making: written beside its final place, seen there only after [`Staged::commit`].
 ///
 /// Dropped without a commit, it leaves nothing behind.
@@ -146,6 +201,18 @@ impl Staged {
     /// Where the bytes are until the commit, for programs that want a path.
     pub fn path(&self) -> &Path {
         &self.temporary
+    }
+
+    /// Puts the file in its place, and does not wait for the disk: after a power cut it may be there with other bytes.
+    /// For what is verified before it is used, or flushed by whoever keeps it.
+    ///
+    /// # Errors
+    ///
+    /// [`FileError`] naming the target, which then is as it was before.
+    pub fn place(mut self) -> Result<(), FileError> {
+        fs::rename(&self.temporary, &self.target).map_err(FileError::at("write", &self.target))?;
+        self.committed = true;
+        Ok(())
     }
 
     /// Flushes the bytes to the disk and puts the file in its place.
@@ -389,6 +456,34 @@ mod tests {
         replace(&path, b"new").unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"new");
         assert_eq!(names(dir.path()), ["state"]);
+    }
+
+    #[test]
+    fn a_created_file_holds_the_bytes_whatever_a_killed_process_left() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        fs::write(&path, "left by another").unwrap();
+        create(&path, b"new").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"new");
+    }
+
+    #[test]
+    fn an_unnamed_file_reads_back_and_has_no_name() {
+        let dir = tempfile::tempdir().unwrap();
+        for file in [unnamed(dir.path()).unwrap(), named_once(&dir.path().join("x")).unwrap()] {
+            use std::os::unix::fs::FileExt;
+            file.write_all_at(b"content", 3).unwrap();
+            let mut bytes = [0; 7];
+            file.read_exact_at(&mut bytes, 3).unwrap();
+            assert_eq!(&bytes, b"content");
+            assert!(names(dir.path()).is_empty());
+        }
+        assert!(unnamed(&dir.path().join("absent")).is_err());
+    }
+
+    #[test]
+    fn there_is_no_folder_in_memory_for_more_than_there_is_room() {
+        assert_eq!(memory_folder(u64::MAX), None);
     }
 
     #[test]

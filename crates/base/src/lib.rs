@@ -7,6 +7,7 @@ pub mod explain;
 pub mod file;
 pub mod lock;
 pub mod output;
+pub mod parallel;
 pub mod progress;
 pub mod size;
 

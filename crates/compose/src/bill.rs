@@ -10,7 +10,7 @@ pub mod purl;
 pub mod sources;
 pub mod spdx;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use base::Digest;
 use base::digest::Hasher;
@@ -83,12 +83,16 @@ impl Bill {
     pub fn new(product: &Product, epoch: u64, mut parts: Vec<Part>) -> Result<Self, BadFixes> {
         parts.sort_by(|one, other| one.control.name().cmp(other.control.name()));
         let mut packages = Vec::new();
-        for part in &parts {
+        for part in parts {
             let fixes = Fixes::of_control(&part.control)?;
-            packages.push(Package { part: part.clone(), licences: part.licences.clone(), fixes });
+            packages.push(Package { licences: part.licences.clone(), part, fixes });
         }
-        let by_name: BTreeMap<_, _> =
-            packages.iter().map(|it| (it.name().clone(), it.clone())).collect();
+        let followed: BTreeSet<_> = packages.iter().filter_map(Package::followed).collect();
+        let by_name: BTreeMap<_, _> = packages
+            .iter()
+            .filter(|it| followed.contains(it.name().as_str()))
+            .map(|it| (it.name().clone(), it.clone()))
+            .collect();
         for package in &mut packages {
             package.follow(&by_name);
         }
@@ -137,7 +141,7 @@ impl Bill {
 impl Package {
     /// Takes from the package that has its documentation what it has not itself.
     fn follow(&mut self, all: &BTreeMap<PackageName, Self>) {
-        let name = self.part.control.get(DOCUMENTATION_FIELD).and_then(|name| name.parse().ok());
+        let name = self.followed().and_then(|name| name.parse().ok());
         let Some(other) = name.and_then(|name: PackageName| all.get(&name)) else { return };
         if other.part.control.source().0 != self.part.control.source().0 {
             return;
@@ -148,6 +152,11 @@ impl Package {
         if self.fixes.is_empty() {
             self.fixes.clone_from(&other.fixes);
         }
+    }
+
+    /// The package that has its documentation, if that is another one.
+    fn followed(&self) -> Option<&str> {
+        self.part.control.get(DOCUMENTATION_FIELD)
     }
 
     /// Its name.

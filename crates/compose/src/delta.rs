@@ -21,26 +21,27 @@ use crate::tree::{Content, Kind, Node, Origin, Tree};
 pub(crate) fn over(base: &Tree, whole: &Tree) -> Result<Tree, FileError> {
     let mut shown = BTreeSet::new();
     let (names, names_below) = (links(whole), links(base));
+    let is_folder = |tree: &Tree, path: &UsrPath| {
+        tree.get(path.as_str()).is_some_and(|node| matches!(node.kind, Kind::Folder))
+    };
+    let mut hidden = Vec::new();
+    let mut below = base.iter().peekable();
     for (path, node) in whole.iter() {
+        while let Some((gone, _)) = below.next_if(|(below, _)| *below < path) {
+            hidden.push(gone);
+        }
+        let below = below.next_if(|(below, _)| *below == path).map(|(_, node)| node);
         let same_names = names.get(path) == names_below.get(path);
-        let below = base.get(path.as_str());
         if !same_names || !below.map_or(Ok(false), |below| same(below, node))? {
             // A file of several names is shown by all of them, or it would be two files.
             shown.extend(names.get(path).into_iter().flatten().copied().chain([path]));
         }
     }
-    let is_folder = |tree: &Tree, path: &UsrPath| {
-        tree.get(path.as_str()).is_some_and(|node| matches!(node.kind, Kind::Folder))
-    };
-    let mut hidden = Vec::new();
-    for (path, _) in base.iter().filter(|(path, _)| whole.get(path.as_str()).is_none()) {
-        // Below what is hidden or replaced by a file, nothing is seen anyway.
-        if path.parent().is_some_and(|above| is_folder(whole, &above)) {
-            hidden.push(path.clone());
-        }
-    }
+    hidden.extend(below.map(|(gone, _)| gone));
+    // Below what is hidden or replaced by a file, nothing is seen anyway.
+    hidden.retain(|path| path.parent().is_some_and(|above| is_folder(whole, &above)));
     let mut delta = Tree::default();
-    let all: BTreeSet<_> = shown.into_iter().chain(&hidden).flat_map(with_above).collect();
+    let all: BTreeSet<_> = shown.into_iter().chain(hidden).flat_map(with_above).collect();
     for path in all {
         let node = match whole.get(path.as_str()) {
             Some(node) => node.clone(),
@@ -62,16 +63,22 @@ fn with_above(path: &UsrPath) -> Vec<UsrPath> {
 
 /// The names of each file that has several, by each of them.
 fn links(tree: &Tree) -> BTreeMap<&UsrPath, Vec<&UsrPath>> {
-    let mut names: BTreeMap<*const Content, Vec<&UsrPath>> = BTreeMap::new();
-    for (path, node) in tree.iter() {
-        if let Kind::File(content) = &node.kind {
-            names.entry(Arc::as_ptr(content)).or_default().push(path);
-        }
+    let content = |(path, node)| Some((Arc::as_ptr(content_of(node)?), path));
+    let mut names: Vec<(*const Content, &UsrPath)> = tree.iter().filter_map(content).collect();
+    names.sort_by_key(|(content, _)| *content); // stable: the paths of one file stay sorted
+    let mut links = BTreeMap::new();
+    for several in names.chunk_by(|(one, _), (other, _)| one == other).filter(|it| it.len() > 1) {
+        let all: Vec<_> = several.iter().map(|(_, path)| *path).collect();
+        links.extend(all.iter().map(|path| (*path, all.clone())));
     }
-    let several = names.into_values().filter(|names| names.len() > 1);
-    several
-        .flat_map(|names| names.clone().into_iter().map(move |path| (path, names.clone())))
-        .collect()
+    links
+}
+
+fn content_of(node: &Node) -> Option<&Arc<Content>> {
+    match &node.kind {
+        Kind::File(content) => Some(content),
+        _ => None,
+    }
 }
 
 /// Whether nobody could tell the two apart, but for what a folder holds.

@@ -1,12 +1,13 @@
 //! Packages to one tree: their files, checked against each other and against their digests.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use base::file::{self, FileError};
+use base::file::FileError;
 use base::progress::{Progress, Unit};
-use base::{Digest, Explain};
+use base::{Digest, Explain, parallel};
 use formats::PackageName;
 use formats::loader;
 use packages::control::Control;
@@ -43,6 +44,8 @@ pub struct Gathered {
     pub bytes: u64,
     /// Its licences; `None` where it has no copyright file of its own.
     pub licences: Option<Licences>,
+    /// Whether what is written down of it alone (its part of the index, its list of files) is in the tree already.
+    pub written: bool,
 }
 
 /// Packages cannot be put into one tree.
@@ -107,43 +110,56 @@ fn listed(conflicts: &[Conflict]) -> String {
 /// [`GatherError`]; all conflicts between packages are reported at once.
 pub fn gather(
     inputs: &[Input],
-    spool: &mut Spool,
+    spool: &Spool,
     progress: &dyn Progress,
 ) -> Result<(Tree, Vec<Gathered>), GatherError> {
-    let mut sorted = BTreeMap::new();
-    for input in inputs {
-        // Opened again below: all packages at once are too much for a small host's memory.
-        let name = open(input)?.control().name().clone();
-        if sorted.insert(name.clone(), input).is_some() {
-            return Err(GatherError::Twice(name));
-        }
-    }
     let task =
         progress.begin("unpacking packages", Some(inputs.len() as u64), Unit::Count("packages"));
+    let mut largest: Vec<_> = inputs.iter().collect();
+    // So that no processor is left with a large one at the end; what cannot be read is reported below.
+    largest.sort_by_key(|input| Reverse(input.deb.metadata().map_or(0, |found| found.len())));
+    let unpacked = parallel::each(&largest, parallel::processors(), |input| {
+        let unpacked = unpack(input, spool);
+        task.advance(1);
+        unpacked
+    });
+    let mut unpacked = unpacked.into_iter().collect::<Result<Vec<_>, _>>()?;
+    unpacked.sort_by(|one, other| one.0.control.name().cmp(other.0.control.name()));
     let mut tree = Tree::default();
     let mut conflicts = Vec::new();
-    let mut gathered = Vec::new();
-    for input in sorted.into_values() {
-        let deb = open(input)?;
-        let mut one = Intake::new(&mut tree, spool, &deb, &input.deb);
-        deb.visit(Limits::default(), |entry, content| one.take(entry, content))?;
-        let Intake { conflicts: found, mut paths, bytes, .. } = one;
-        conflicts.extend(found);
-        paths.sort();
-        gathered.push(Gathered {
-            control: deb.control().clone(),
-            digest: input.digest,
-            suite: input.suite.clone(),
-            paths,
-            bytes,
-            licences: None,
-        });
-        task.advance(1);
+    let mut gathered: Vec<Gathered> = Vec::new();
+    for (package, nodes) in unpacked {
+        let name = package.control.name();
+        if gathered.last().is_some_and(|last| last.control.name() == name) {
+            return Err(GatherError::Twice(name.clone()));
+        }
+        conflicts.extend(nodes.into_iter().filter_map(|(path, node)| tree.add(path, node).err()));
+        gathered.push(package);
     }
     for package in &mut gathered {
         package.licences = licences(&tree, package.control.name())?;
     }
     if conflicts.is_empty() { Ok((tree, gathered)) } else { Err(GatherError::Conflicts(conflicts)) }
+}
+
+/// Reads one package: its files, in its own order, with their contents in `spool`.
+fn unpack(input: &Input, spool: &Spool) -> Result<(Gathered, Vec<(UsrPath, Node)>), GatherError> {
+    let deb = open(input)?;
+    let mut one = Intake::new(spool, &deb, &input.deb);
+    deb.visit(Limits::default(), |entry, content| one.take(entry, content))?;
+    let Intake { nodes, bytes, .. } = one;
+    let mut paths: Vec<_> = nodes.iter().map(|(path, _)| path.clone()).collect();
+    paths.sort();
+    let package = Gathered {
+        control: deb.control().clone(),
+        digest: input.digest,
+        suite: input.suite.clone(),
+        paths,
+        bytes,
+        licences: None,
+        written: false,
+    };
+    Ok((package, nodes))
 }
 
 /// Adds packages that are seen already to those that were gathered.
@@ -166,6 +182,7 @@ pub(crate) fn add_shown(
             paths: nodes.iter().map(|(path, _)| path.clone()).collect(),
             bytes: *bytes,
             licences: licences.clone(),
+            written: false,
         });
     }
     gathered.sort_by(|one, other| one.control.name().cmp(other.control.name()));
@@ -185,39 +202,33 @@ fn licences(tree: &Tree, name: &PackageName) -> Result<Option<Licences>, FileErr
 }
 
 fn open(input: &Input) -> Result<Deb, GatherError> {
-    let bytes = file::read(&input.deb)?;
-    let found = Digest::of(&bytes);
-    if found != input.digest {
-        let deb = input.deb.clone();
-        return Err(GatherError::Digest { deb, wanted: input.digest, found });
-    }
-    Ok(Deb::read(input.deb.display().to_string(), &bytes[..])?)
+    let Input { deb, digest: wanted, .. } = input;
+    Deb::open_verified(deb, *wanted)?.map_err(|found| GatherError::Digest {
+        deb: deb.clone(),
+        wanted: *wanted,
+        found,
+    })
 }
 
 /// One package on its way into the tree.
 struct Intake<'a> {
-    tree: &'a mut Tree,
-    spool: &'a mut Spool,
+    spool: &'a Spool,
     name: PackageName,
     deb: &'a Path,
-    /// What this package has brought so far, for its hard links: a conflicting node is not in
-    /// the tree.
+    /// The plain files that it has brought so far, for its hard links.
     own: BTreeMap<String, Node>,
-    paths: Vec<UsrPath>,
-    conflicts: Vec<Conflict>,
+    nodes: Vec<(UsrPath, Node)>,
     bytes: u64,
 }
 
 impl<'a> Intake<'a> {
-    fn new(tree: &'a mut Tree, spool: &'a mut Spool, deb: &Deb, path: &'a Path) -> Self {
+    fn new(spool: &'a Spool, deb: &Deb, path: &'a Path) -> Self {
         Self {
-            tree,
             spool,
             name: deb.control().name().clone(),
             deb: path,
             own: BTreeMap::new(),
-            paths: Vec::new(),
-            conflicts: Vec::new(),
+            nodes: Vec::new(),
             bytes: 0,
         }
     }
@@ -236,7 +247,8 @@ impl<'a> Intake<'a> {
             deb::Kind::Directory => Node::new(Kind::Folder, origin),
             deb::Kind::Symlink(target) => Node::symlink(target, origin),
             deb::Kind::File => {
-                let content = self.spool.take(content).map_err(|error| self.unread(error))?;
+                let content = self.spool.take(content, entry.size);
+                let content = content.map_err(|error| self.unread(error))?;
                 self.bytes += content.len();
                 Node::new(Kind::File(Arc::new(content)), origin)
             }
@@ -260,10 +272,7 @@ impl<'a> Intake<'a> {
         if matches!(node.kind, Kind::File(_)) {
             self.own.insert(entry.path.clone(), node.clone());
         }
-        if let Err(conflict) = self.tree.add(path.clone(), node) {
-            self.conflicts.push(conflict);
-        }
-        self.paths.push(path);
+        self.nodes.push((path, node));
         Ok(())
     }
 

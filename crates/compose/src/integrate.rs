@@ -115,6 +115,23 @@ pub fn integrate(
     Ok(findings)
 }
 
+/// Where all files are read.
+const LOOKED_INTO: [&str; 8] = [
+    "usr/lib/systemd/system/",
+    "usr/lib/systemd/system-preset/",
+    "usr/lib/systemd/user/",
+    "usr/lib/systemd/user-preset/",
+    "usr/lib/sysusers.d/",
+    "usr/lib/tmpfiles.d/",
+    "usr/lib/udev/rules.d/",
+    "usr/share/ca-certificates/",
+];
+
+/// Whether [`integrate`] reads most likely what the file at `path` holds.
+pub(crate) fn looks_into(path: &str) -> bool {
+    LOOKED_INTO.iter().any(|folder| path.starts_with(folder))
+}
+
 /// The image's own presets come first, also for `systemctl preset` on the host.
 fn place_presets(tree: &mut Tree, presets: &BTreeMap<String, bool>) -> Result<(), Conflict> {
     if presets.is_empty() {

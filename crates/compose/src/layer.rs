@@ -5,12 +5,13 @@ mod archive;
 mod erofs;
 
 use std::fs::File;
-use std::io::{BufReader, BufWriter, ErrorKind, Write};
+use std::io::{self, BufWriter, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use base::child::{ChildError, Program};
+use base::digest::Hasher;
 use base::file::{self, FileError, Staged};
-use base::progress::{Metered, Progress, Silent, Task, Unit};
+use base::progress::{Metered, Progress, Task, Unit};
 use base::{Digest, Explain};
 use formats::guid::Guid;
 use formats::manifest;
@@ -106,7 +107,7 @@ impl Explain for LayerError {
     }
 }
 
-/// Writes the layer that holds `tree`. Both files appear whole or not at all.
+/// Writes the layer that holds `tree`. Both files appear whole or not at all; who keeps them brings them to the disk.
 ///
 /// # Errors
 ///
@@ -128,12 +129,12 @@ pub fn make(tree: &Tree, order: Order<'_>, progress: &dyn Progress) -> Result<Ma
     let mut tree_file = Staged::create(&verity_path)?;
     let task = progress.begin("making the hash tree", Some(erofs_bytes), Unit::Bytes);
     let source = Source { path: staged.path(), digest: erofs, bytes: erofs_bytes };
-    let root_hash =
-        hash(source, &mut tree_file, task.as_ref()).map_err(|error| error.about(&erofs_path))?;
+    let tree = hash(source, &mut tree_file, task.as_ref());
+    let Hashed { root_hash, digest: verity, bytes: verity_bytes } =
+        tree.map_err(|error| error.about(&erofs_path))?;
     drop(task);
-    let (verity, verity_bytes) = measure(tree_file.path(), "", &Silent)?;
-    tree_file.commit()?;
-    if let Err(error) = staged.commit() {
+    tree_file.place()?;
+    if let Err(error) = staged.place() {
         // A hash tree without its data is of no use; the error that is returned matters more.
         let _ = std::fs::remove_file(&verity_path);
         return Err(error.into());
@@ -160,7 +161,7 @@ pub fn make(tree: &Tree, order: Order<'_>, progress: &dyn Progress) -> Result<Ma
 fn failed(path: &Path, source: ChildError) -> LayerError {
     let path = path.to_owned();
     let probe = Staged::create(&path.with_extension("probe"));
-    let full = |error: std::io::Error| error.kind() == ErrorKind::StorageFull;
+    let full = |error: io::Error| error.kind() == ErrorKind::StorageFull;
     let is_full = match probe {
         Ok(mut probe) => probe.write_all(&[0; 1 << 20]).is_err_and(full),
         Err(error) => full(error.source),
@@ -200,19 +201,47 @@ struct Source<'a> {
     bytes: u64,
 }
 
+/// A hash tree: the digest of its topmost block, and the file that it is in.
+struct Hashed {
+    root_hash: Digest,
+    digest: Digest,
+    bytes: u64,
+}
+
+/// Passes on what is written, and notes what it was.
+struct Noted<W> {
+    inner: W,
+    hasher: Hasher,
+    bytes: u64,
+}
+
+impl<W: Write> Write for Noted<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let count = self.inner.write(bytes)?;
+        self.hasher.update(&bytes[..count]);
+        self.bytes += count as u64;
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
+    }
+}
+
 /// Writes the hash tree of an EROFS file, whose digest is the salt.
-fn hash(source: Source<'_>, output: &mut Staged, task: &dyn Task) -> Result<Digest, HashError> {
+fn hash(source: Source<'_>, output: &mut Staged, task: &dyn Task) -> Result<Hashed, HashError> {
     let Source { path, digest: salt, bytes } = source;
     let superblock =
         Superblock::new(bytes, salt, Guid::from_digest(&salt)).map_err(HashError::Verity)?;
     let file = File::open(path).map_err(|e| HashError::File(FileError::at("read", path)(e)))?;
     let target = output.path().to_owned();
-    let mut output = BufWriter::new(output);
-    let root = superblock
-        .write_tree(BufReader::with_capacity(1 << 20, Metered::new(file, task)), &mut output)
-        .map_err(HashError::Verity)?;
-    output.flush().map_err(|e| HashError::File(FileError::at("write", target)(e)))?;
-    Ok(root)
+    let noted = Noted { inner: output, hasher: Hasher::default(), bytes: 0 };
+    let mut output = BufWriter::new(noted);
+    let root_hash =
+        superblock.write_tree(Metered::new(file, task), &mut output).map_err(HashError::Verity)?;
+    let noted = output.into_inner().map_err(|e| FileError::at("write", target)(e.into_error()));
+    let Noted { hasher, bytes, .. } = noted.map_err(HashError::File)?;
+    Ok(Hashed { root_hash, digest: hasher.finish(), bytes })
 }
 
 #[cfg(test)]

@@ -172,11 +172,11 @@ pub fn compose(
     progress: &dyn Progress,
 ) -> Result<Composed, ComposeError> {
     file::create_dir_all(&workshop.folder)?;
-    let mut spool = Spool::create(&workshop.folder)?;
-    let Whole { mut tree, gathered, findings } = whole(request, &mut spool, progress)?;
+    let spool = Spool::create(&workshop.folder)?;
+    let Whole { mut tree, gathered, findings } = whole(request, &spool, progress)?;
     let base = match &request.base {
         None => None,
-        Some(Base::Composed(base)) => Some(whole(base, &mut spool, progress)?.tree),
+        Some(Base::Composed(base)) => Some(whole(base, &spool, progress)?.tree),
         Some(Base::Shown(shown, _)) => Some(shown.tree().map_err(GatherError::Conflicts)?),
     };
     if let Some(base) = base {
@@ -211,13 +211,12 @@ struct Whole {
 }
 
 /// The tree that `request` describes, composed at once.
-fn whole(
-    request: &Request,
-    spool: &mut Spool,
-    progress: &dyn Progress,
-) -> Result<Whole, ComposeError> {
+fn whole(request: &Request, spool: &Spool, progress: &dyn Progress) -> Result<Whole, ComposeError> {
     let (mut tree, mut gathered) = gather::gather(&request.packages, spool, progress)?;
     gather::add_shown((&mut tree, &mut gathered), &request.shown)?;
+    if let Some(Base::Shown(beneath, _)) = &request.base {
+        shown::keep_written(&mut tree, &mut gathered, beneath).map_err(IndexError::from)?;
+    }
     let texts = shown::package_texts(&tree, &gathered)?;
     let findings = integrate::integrate(&mut tree, &gathered, &request.image, &request.product)?;
     bill::place::place(&mut tree, &gathered, request)?;

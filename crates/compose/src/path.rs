@@ -2,15 +2,16 @@
 
 use std::borrow::Borrow;
 use std::fmt;
+use std::sync::Arc;
 
 use base::Explain;
 
 /// Where defaults for `/etc` lie: the host mounts its `/etc` overlay over this folder.
 pub const ETC: &str = "usr/share/preon/etc";
 
-/// A path at or below `/usr`, as the host sees it. Prints with a slash in front: `/usr/bin/sh`.
+/// A path at or below `/usr`, as the host sees it; a copy is cheap. Prints with a slash in front: `/usr/bin/sh`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct UsrPath(String);
+pub struct UsrPath(Arc<str>);
 
 /// A text is not a path at or below `/usr`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -34,7 +35,7 @@ impl UsrPath {
             !matches!(part, "" | "." | "..") && !part.contains(|c: char| c.is_control())
         };
         if parts.next() == Some("usr") && parts.all(plain) {
-            Ok(Self(path.to_owned()))
+            Ok(Self(path.into()))
         } else {
             Err(BadPath(text.to_owned()))
         }
@@ -43,7 +44,7 @@ impl UsrPath {
     /// A path that is written in this crate's own source.
     pub(crate) fn fixed(text: &'static str) -> Self {
         debug_assert!(Self::new(text).is_ok(), "{text}");
-        Self(text.to_owned())
+        Self(text.into())
     }
 
     /// Where the default for `/etc/NAME` lies.
@@ -76,7 +77,12 @@ impl UsrPath {
 
     /// The folder that it is in; `None` for `/usr`.
     pub fn parent(&self) -> Option<Self> {
-        self.0.rsplit_once('/').map(|(parent, _)| Self(parent.to_owned()))
+        self.above().map(|parent| Self(parent.into()))
+    }
+
+    /// As [`UsrPath::parent`], as text.
+    pub(crate) fn above(&self) -> Option<&str> {
+        self.0.rsplit_once('/').map(|(parent, _)| parent)
     }
 
     /// The last part.

@@ -12,18 +12,18 @@ mod read;
 
 use std::sync::Arc;
 
-use base::Digest;
+use base::{Digest, parallel};
 use packages::control::Control;
 use packages::copyright::Licences;
 use serde::{Deserialize, Serialize};
 
-use crate::integrate::Image;
 use crate::integrate::os_release::Product;
+use crate::integrate::{self, Image};
 use crate::path::UsrPath;
 use crate::tree::{Conflict, Kind, Node, Tree};
 
 pub use place::IndexError;
-pub(crate) use place::{package_texts, place};
+pub(crate) use place::{keep_written, package_texts, place};
 pub use read::ShownError;
 
 /// Where packages are written down.
@@ -102,6 +102,16 @@ impl Package {
 }
 
 impl Shown {
+    /// Reads what composing over this is going to look into, several files at once: one after another, each would be
+    /// waited for.
+    pub fn read_ahead(&self) {
+        let nodes = self.packages.iter().flat_map(|package| &package.0.nodes);
+        let looked_into = nodes.filter(|(path, _)| integrate::looks_into(path.as_str()));
+        let contents: Vec<_> = looked_into.filter_map(|(_, node)| node.content()).collect();
+        // What cannot be read is reported by whoever wants it.
+        parallel::each(&contents, read::READERS, |content| drop(content.bytes()));
+    }
+
     /// The tree that is seen.
     ///
     /// # Errors

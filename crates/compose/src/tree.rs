@@ -4,6 +4,7 @@ mod content;
 mod resolve;
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fmt;
 use std::sync::Arc;
 
@@ -19,6 +20,8 @@ use crate::path::UsrPath;
 #[derive(Clone, Debug)]
 pub struct Tree {
     nodes: BTreeMap<UsrPath, Node>,
+    /// A folder of it: most often the next node lies there, too.
+    folder: Option<UsrPath>,
 }
 
 /// A file, folder or link with its attributes.
@@ -181,7 +184,7 @@ impl Node {
 impl Default for Tree {
     fn default() -> Self {
         let root = Node::new(Kind::Folder, Origin::Implied);
-        Self { nodes: [(UsrPath::fixed("usr"), root)].into() }
+        Self { nodes: [(UsrPath::fixed("usr"), root)].into(), folder: None }
     }
 }
 
@@ -192,11 +195,18 @@ impl Tree {
     ///
     /// [`Conflict`] with what another source has; the tree is then as before.
     pub fn add(&mut self, path: UsrPath, node: Node) -> Result<(), Conflict> {
-        self.imply_above(&path, &node.origin)?;
-        let Some(old) = self.nodes.get_mut(&path) else {
-            self.nodes.insert(path, node);
-            return Ok(());
+        if self.folder.as_ref().map(UsrPath::as_str) != path.above() {
+            self.imply_above(&path, &node.origin)?;
+            self.folder = path.parent();
+        }
+        let old = match self.nodes.entry(path) {
+            Entry::Occupied(old) => old,
+            Entry::Vacant(place) => {
+                place.insert(node);
+                return Ok(());
+            }
         };
+        let (path, old) = (old.key().clone(), old.into_mut());
         match (&old.kind, &node.kind) {
             (Kind::Folder, Kind::Folder) if node.origin == Origin::Implied => {}
             (Kind::Folder, Kind::Folder) if old.origin == Origin::Implied => *old = node,
@@ -238,13 +248,18 @@ impl Tree {
 
     /// Puts a node in its place, whatever was there. The caller has put the folders above.
     pub(crate) fn put(&mut self, path: UsrPath, node: Node) {
+        self.folder = None;
         self.nodes.insert(path, node);
     }
 
     fn imply_above(&mut self, path: &UsrPath, origin: &Origin) -> Result<(), Conflict> {
+        let Some(above) = path.above() else { return Ok(()) };
+        let found = self.nodes.get(above);
+        if matches!(found, Some(Node { kind: Kind::Folder, .. })) {
+            return Ok(());
+        }
         let Some(above) = path.parent() else { return Ok(()) };
-        match self.nodes.get(&above) {
-            Some(Node { kind: Kind::Folder, .. }) => Ok(()),
+        match found {
             Some(node) => Err(Conflict::BelowFile {
                 path: path.clone(),
                 above,

@@ -110,8 +110,8 @@ pub(crate) fn make(
     let folder = out.parent().filter(|folder| !folder.as_os_str().is_empty());
     let folder = folder.unwrap_or(Path::new("."));
     base::file::create_dir_all(folder)?;
-    let mut spool = Spool::create(folder)?;
-    let (mut tree, gathered) = gather::gather(packages, &mut spool, progress)
+    let spool = Spool::create(folder)?;
+    let (mut tree, gathered) = gather::gather(packages, &spool, progress)
         .map_err(|error| OciError::Gather(Box::new(error)))?;
     let etc = definition.etc.iter().map(|(path, text)| (path.as_str().to_owned(), text.clone()));
     let image = Image {

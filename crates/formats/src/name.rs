@@ -3,19 +3,20 @@
 use std::borrow::Borrow;
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use base::Explain;
 use serde::{Deserialize, Serialize};
 
 /// The name of a package: ASCII letters, digits and `+._-`, starting with a letter or digit.
 ///
-/// Safe as a file name: it holds no slash and is neither `.` nor `..`.
+/// A copy is cheap. Safe as a file name: it holds no slash and is neither `.` nor `..`.
 ///
 /// Source: Debian Policy, section 5.6.7. Capitals and `_` are allowed here because dpkg allows
 /// them.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct PackageName(String);
+pub struct PackageName(Arc<str>);
 
 /// The text is not the name of a package.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -42,7 +43,7 @@ impl TryFrom<String> for PackageName {
     type Error = BadName;
 
     fn try_from(text: String) -> Result<Self, BadName> {
-        if is_name(&text) { Ok(Self(text)) } else { Err(BadName(text)) }
+        if is_name(&text) { Ok(Self(text.into())) } else { Err(BadName(text)) }
     }
 }
 
@@ -56,7 +57,7 @@ impl FromStr for PackageName {
 
 impl From<PackageName> for String {
     fn from(name: PackageName) -> Self {
-        name.0
+        name.0.as_ref().to_owned()
     }
 }
 
@@ -74,13 +75,13 @@ impl Borrow<str> for PackageName {
 
 impl PartialEq<str> for PackageName {
     fn eq(&self, other: &str) -> bool {
-        self.0 == other
+        &*self.0 == other
     }
 }
 
 impl PartialEq<&str> for PackageName {
     fn eq(&self, other: &&str) -> bool {
-        self.0 == *other
+        &*self.0 == *other
     }
 }
 

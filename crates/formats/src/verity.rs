@@ -9,7 +9,7 @@
 
 use std::io::{self, Read, Write};
 
-use base::{ByteSize, Digest, Explain};
+use base::{ByteSize, Digest, Explain, parallel};
 use sha2::{Digest as _, Sha256};
 
 use crate::Guid;
@@ -17,6 +17,10 @@ use crate::bytes::{array, put, u16_at, u32_at, u64_at};
 
 /// The bytes of a block, of data and of the tree.
 pub const BLOCK: usize = 4096;
+
+/// How many blocks are read at once, and how many of them one thread hashes.
+const READ: u64 = 1024;
+const PIECE: usize = 128;
 
 const DIGEST: usize = 32;
 const DIGESTS_PER_BLOCK: u64 = (BLOCK / DIGEST) as u64;
@@ -170,7 +174,7 @@ impl Superblock {
     }
 
     /// Reads the data and writes the file with its tree, as `veritysetup format` makes it; gives
-    /// the root hash. The digests, 1/128 of the data, are in memory meanwhile.
+    /// the root hash. The digests, 1/128 of the data, and 4 MiB of the data are in memory meanwhile.
     ///
     /// # Errors
     ///
@@ -185,10 +189,18 @@ impl Superblock {
         let digest = |block: &[u8]| salted.clone().chain_update(block).finalize();
 
         let mut level = Vec::new();
-        let mut block = [0; BLOCK];
-        for _ in 0..self.data_blocks {
-            data.read_exact(&mut block).map_err(VerityError::Read)?;
-            level.extend_from_slice(&digest(&block));
+        let mut left = self.data_blocks;
+        let mut buffer = Vec::new();
+        while left > 0 {
+            let blocks = left.min(READ);
+            left -= blocks;
+            buffer.resize(blocks as usize * BLOCK, 0);
+            data.read_exact(&mut buffer).map_err(VerityError::Read)?;
+            let pieces: Vec<_> = buffer.chunks(PIECE * BLOCK).collect();
+            let digests = parallel::each(&pieces, parallel::processors(), |piece| {
+                piece.chunks(BLOCK).flat_map(digest).collect::<Vec<u8>>()
+            });
+            level.extend(digests.into_iter().flatten());
         }
         let mut levels = Vec::new();
         while level.len() > DIGEST {

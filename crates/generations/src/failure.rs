@@ -68,15 +68,30 @@ impl Store {
     }
 }
 
+/// Puts the file into the new folder of a generation, which nobody sees yet: it says nothing.
+///
+/// # Errors
+///
+/// [`FileError`].
+pub(crate) fn create(folder: &Path) -> Result<(), FileError> {
+    file::create(&folder.join(NAME), &padded(""))
+}
+
+/// The text as the file has it.
+fn padded(text: &str) -> Vec<u8> {
+    let text = &text[..text.floor_char_boundary(LONGEST)];
+    let mut bytes = text.as_bytes().to_vec();
+    bytes.resize(LONGEST, b'\n');
+    bytes
+}
+
 /// Makes the file in the folder of a generation say this: always as long as the longest text, with empty lines behind.
 ///
 /// # Errors
 ///
 /// [`FileError`].
 pub(crate) fn write(folder: &Path, text: &str) -> Result<(), FileError> {
-    let text = &text[..text.floor_char_boundary(LONGEST)];
-    let mut bytes = text.as_bytes().to_vec();
-    bytes.resize(LONGEST, b'\n');
+    let bytes = padded(text);
     let path = folder.join(NAME);
     let in_place = || -> io::Result<()> {
         let file = OpenOptions::new().write(true).open(&path)?;

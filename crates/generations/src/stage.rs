@@ -187,10 +187,10 @@ impl Store {
     }
 }
 
-/// Writes what the folder of a generation holds.
+/// Writes what the folder of a generation holds, which nobody sees before.
 fn fill(folder: &Path, manifest: &Manifest) -> Result<(), FileError> {
-    failure::write(folder, "")?;
-    file::replace(&folder.join("manifest.json"), manifest.to_json().as_bytes())
+    failure::create(folder)?;
+    file::create(&folder.join("manifest.json"), manifest.to_json().as_bytes())
 }
 
 /// Puts a file in its place, where it is whole after a power cut once its folder is flushed.

@@ -190,11 +190,7 @@ fn request(name: &str, packages: &[Package], beneath: Option<Request>) -> Result
         base: beneath.map(|beneath| Base::Composed(Box::new(beneath))),
         packages: packages.iter().map(input).collect(),
         shown: Vec::new(),
-        image: Image {
-            // Of ncurses-bin, which the lock has for Debian's builds and which no image of ours has.
-            missing_libraries: ["libtic.so.6".to_owned()].into(),
-            ..Image::default()
-        },
+        image: Image::default(),
         product: Product {
             version: env!("CARGO_PKG_VERSION").into(),
             build_id: String::new(),

@@ -84,11 +84,24 @@ struct Sides {
     notes: Notes,
 }
 
+/// The image's defaults, of which a host that runs has the same from its boot to the next change.
+pub(crate) struct Defaults(Tree);
+
+impl Defaults {
+    /// Reads what is seen now: all of it, which takes time.
+    pub(crate) fn read(host: &Host) -> Result<Self, FileError> {
+        Ok(Self(Tree::read(&host.usr.join(etc::DEFAULTS))?))
+    }
+}
+
 impl Sides {
     fn read(host: &Host) -> Result<Self, FileError> {
+        Self::over(host, Defaults::read(host)?)
+    }
+
+    fn over(host: &Host, Defaults(defaults): Defaults) -> Result<Self, FileError> {
         let data = host.root.below(generations::DATA);
         let copies = Copies::read(&data)?;
-        let defaults = Tree::read(&host.usr.join(etc::DEFAULTS))?;
         let upper = Tree::read(&etc::upper(&data))?.without(&copies);
         let mut notes = Notes::read(&data)?;
         notes.update(&defaults, &upper);
@@ -161,7 +174,16 @@ pub fn note(host: &Host) -> Result<(), EtcError> {
 ///
 /// [`EtcError`]; there is no new snapshot then.
 pub fn keep(host: &Host, generation: Generation, why: &str) -> Result<Kept, EtcError> {
-    let sides = Sides::read(host)?;
+    keep_over(host, Defaults::read(host)?, (generation, why))
+}
+
+/// As [`keep`], over defaults that were read before.
+pub(crate) fn keep_over(
+    host: &Host,
+    defaults: Defaults,
+    (generation, why): (Generation, &str),
+) -> Result<Kept, EtcError> {
+    let sides = Sides::over(host, defaults)?;
     sides.notes.write(&sides.defaults)?;
     snapshot::keep(&host.store, generation, why, (&sides.upper, &sides.notes.edited))
 }

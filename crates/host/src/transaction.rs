@@ -10,6 +10,8 @@ pub(crate) mod prepare;
 mod restarts;
 mod told;
 
+use std::panic::resume_unwind;
+use std::thread;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use base::progress::Progress;
@@ -22,7 +24,7 @@ use packages::change::{State, Wish};
 use crate::Host;
 use crate::activate::{self, Activation};
 use crate::bundle::Bundle;
-use crate::etc;
+use crate::etc::{self, Defaults};
 use crate::loader::{Loader, PACKAGES};
 
 pub use prepare::state;
@@ -183,10 +185,16 @@ fn make(
     progress: &dyn Progress,
 ) -> Result<(Generation, Manifest), Failure> {
     let (from, words) = (Generation(change.from), change.asked.clone());
-    let next = layer::next(host, (before, change), prepared, progress)?;
+    // The defaults are read while the layer is made: until the switch nobody changes them.
+    let (next, defaults) = thread::scope(|scope| {
+        let reading = scope.spawn(|| Defaults::read(host));
+        let next = layer::next(host, (before, change), prepared, progress);
+        (next, reading.join())
+    });
+    let (next, defaults) = (next?, defaults.unwrap_or_else(|panic| resume_unwind(panic))?);
     kernels::place(host, &next.images)?;
     let add = || -> Result<Generation, Failure> {
-        let kept = etc::keep(host, from, &words)?;
+        let kept = etc::keep_over(host, defaults, (from, &words))?;
         Ok(host.store.add(&next.manifest, &next.layers).inspect_err(|_| kept.undo())?)
     };
     let generation = add().inspect_err(|_| kernels::take_back(host, &next.images))?;

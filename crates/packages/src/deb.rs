@@ -15,8 +15,9 @@ use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::path::Path;
 
-use base::Explain;
+use base::digest::Hasher;
 use base::file::FileError;
+use base::{Digest, Explain};
 use formats::ar;
 
 use ahead::Ahead;
@@ -42,6 +43,9 @@ impl Default for Limits {
         Self { bytes: 16 << 30, entries: 1 << 20 }
     }
 }
+
+/// How much memory is set aside for a member because its header says so.
+const RESERVED: u64 = 64 << 20;
 
 /// How much the control archive may unpack to; Debian's largest is below 10 MB.
 const CONTROL_LIMIT: u64 = 64 << 20;
@@ -140,8 +144,30 @@ impl Deb {
     ///
     /// [`DebError::Flaw`] if it is no sound package up to its data archive.
     pub fn read(file: impl Into<String>, bytes: impl Read) -> Result<Self, DebError> {
-        let file = file.into();
-        match read_content(bytes) {
+        Self::of_members(file.into(), members(bytes))
+    }
+
+    /// Opens the package at `path` if its bytes have the digest `wanted`; otherwise gives the one that they have. Nothing
+    /// is unpacked before that is known.
+    ///
+    /// # Errors
+    ///
+    /// As [`Deb::open`].
+    pub fn open_verified(path: &Path, wanted: Digest) -> Result<Result<Self, Digest>, DebError> {
+        let file = File::open(path).map_err(FileError::at("read", path))?;
+        let mut hashed = Hashed { inner: file, hasher: Hasher::default() };
+        let members = members(&mut hashed);
+        // What is no archive is not read to its end.
+        io::copy(&mut hashed, &mut io::sink()).map_err(FileError::at("read", path))?;
+        let found = hashed.hasher.finish();
+        if found != wanted {
+            return Ok(Err(found));
+        }
+        Self::of_members(path.display().to_string(), members).map(Ok)
+    }
+
+    fn of_members(file: String, members: Result<Members, Flaw>) -> Result<Self, DebError> {
+        match members.and_then(read_content) {
             Ok(content) => Ok(Self { file, content }),
             Err(source) => Err(DebError::Flaw { file, source }),
         }
@@ -209,15 +235,37 @@ impl Deb {
     }
 }
 
-/// Checks the container and reads the control archive.
-fn read_content(bytes: impl Read) -> Result<Content, Flaw> {
+/// Passes on what is read, and notes its digest.
+struct Hashed<R> {
+    inner: R,
+    hasher: Hasher,
+}
+
+impl<R: Read> Read for Hashed<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.inner.read(buffer)?;
+        self.hasher.update(&buffer[..count]);
+        Ok(count)
+    }
+}
+
+/// What the container holds, still packed: names and bytes.
+type Members = Vec<(String, Vec<u8>)>;
+
+/// Takes the container apart.
+fn members(bytes: impl Read) -> Result<Members, Flaw> {
     let mut archive = ar::Reader::new(bytes)?;
-    let mut members = Vec::new();
+    let mut members = Members::new();
     while let Some(header) = archive.next_member()? {
-        let mut content = Vec::new();
+        let mut content = Vec::with_capacity(header.size.min(RESERVED) as usize);
         archive.content().read_to_end(&mut content).map_err(ar::ArError::Read)?;
         members.push((header.name, content));
     }
+    Ok(members)
+}
+
+/// Checks what the container holds, and reads the control archive.
+fn read_content(mut members: Members) -> Result<Content, Flaw> {
     match members.first() {
         Some((name, version)) if name == "debian-binary" && version.starts_with(b"2.") => {}
         _ => return Err(Flaw::Format),

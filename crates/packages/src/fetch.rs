@@ -8,14 +8,13 @@ mod transport;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
 use base::file::{FileError, Staged};
 use base::progress::{Progress, Task, Unit};
-use base::{ByteSize, Digest, Explain};
+use base::{ByteSize, Digest, Explain, parallel};
 
 use crate::cache::Cache;
 use transport::{Part, Transport};
@@ -233,7 +232,7 @@ impl Fetcher {
             *headway = part.furthest() >= before + HEADWAY;
             result
         })?;
-        part.commit()?;
+        part.place()?;
         Ok(path)
     }
 
@@ -285,7 +284,7 @@ impl Fetcher {
         tolerated: impl Fn(&FetchError) -> bool + Sync,
     ) -> Vec<Option<Result<PathBuf, FetchError>>> {
         // What is cached is neither fetched nor counted as fetched.
-        let cached = self.each(wanted, |wanted| {
+        let cached = parallel::each(wanted, self.options.parallel, |wanted| {
             self.cache.get(&wanted.digest).map_err(FetchError::from).transpose()
         });
         let is_missing = |(wanted, cached): (_, &Option<_>)| cached.is_none().then_some(wanted);
@@ -296,7 +295,7 @@ impl Fetcher {
         let total = missing.iter().map(|wanted| wanted.size).sum();
         let task = progress.begin("fetching packages", Some(total), Unit::Bytes);
         let stop = AtomicBool::new(false);
-        let fetched = self.each(&missing, |wanted| {
+        let fetched = parallel::each(&missing, self.options.parallel, |wanted| {
             if stop.load(Ordering::Relaxed) {
                 return None;
             }
@@ -308,29 +307,6 @@ impl Fetcher {
         });
         let mut fetched = fetched.into_iter();
         cached.into_iter().map(|result| result.or_else(|| fetched.next().flatten())).collect()
-    }
-
-    /// Does `work` on each item, several at once; the results are in the order of the items.
-    fn each<T: Sync, R: Send>(&self, items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
-        let results: Vec<_> = items.iter().map(|_| Mutex::new(None)).collect();
-        let next = AtomicUsize::new(0);
-        let run = || {
-            loop {
-                let at = next.fetch_add(1, Ordering::Relaxed);
-                let (Some(item), Some(slot)) = (items.get(at), results.get(at)) else { break };
-                let result = work(item);
-                *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
-            }
-        };
-        thread::scope(|scope| {
-            let helpers = self.options.parallel.min(items.len()).saturating_sub(1);
-            for _ in 0..helpers {
-                scope.spawn(run);
-            }
-            run();
-        });
-        let done = results.into_iter().map(Mutex::into_inner);
-        done.filter_map(|result| result.unwrap_or_else(PoisonError::into_inner)).collect()
     }
 
     /// Tries until it succeeds, an error is final or too many attempts in a row made no headway,

@@ -300,7 +300,7 @@ fn keep(fresh: &Path, seen: &Path, before: &Files) -> Result<(), FileError> {
     let clock = fresh.join(CLOCK);
     if published {
         file::replace_flushed_folder(seen, |folder| {
-            after.iter().try_for_each(|(name, bytes)| file::replace(&folder.join(name), bytes))
+            after.iter().try_for_each(|(name, bytes)| file::create(&folder.join(name), bytes))
         })?;
     } else if clock.exists() {
         fs::rename(&clock, seen.join(CLOCK)).map_err(FileError::at("move", clock))?;

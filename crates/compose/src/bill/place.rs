@@ -52,6 +52,12 @@ pub(crate) fn place(
 }
 
 fn part(package: &Gathered) -> Part {
-    let Gathered { control, digest, suite, licences, .. } = package.clone();
-    Part { control, digest, suite, licences, files: Vec::new() }
+    let Gathered { control, digest, suite, licences, .. } = package;
+    Part {
+        control: control.clone(),
+        digest: *digest,
+        suite: suite.clone(),
+        licences: licences.clone(),
+        files: Vec::new(),
+    }
 }

@@ -1,6 +1,6 @@
 //! Shared libraries: the loader's cache, and a check that nothing is missing.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use base::Explain;
 use base::file::FileError;
@@ -77,6 +77,8 @@ struct Loading<'a> {
     /// What need not be loaded again.
     known: BTreeSet<&'a UsrPath>,
     missing: BTreeSet<(&'a UsrPath, &'a str)>,
+    /// What the loader finds in the folders that it searches for everybody.
+    usual: HashMap<&'a str, Option<&'a UsrPath>>,
 }
 
 impl Libraries {
@@ -137,7 +139,7 @@ impl Libraries {
                 if !names.insert(name.as_str()) {
                     continue;
                 }
-                match self.find(tree, path, name) {
+                match self.find(tree, (path, name), &mut work.usual) {
                     None => {
                         work.missing.insert((path, name));
                     }
@@ -153,7 +155,12 @@ impl Libraries {
     }
 
     /// What the loader finds as `library` for the file at `path`. Source: ld.so(8).
-    fn find<'a>(&'a self, tree: &'a Tree, path: &UsrPath, library: &str) -> Option<&'a UsrPath> {
+    fn find<'a>(
+        &'a self,
+        tree: &'a Tree,
+        (path, library): (&UsrPath, &'a str),
+        usual: &mut HashMap<&'a str, Option<&'a UsrPath>>,
+    ) -> Option<&'a UsrPath> {
         let there = |at: &str| {
             let found = tree.resolve(at).map(|(found, _)| found);
             found.filter(|found| self.linked.contains_key(*found))
@@ -169,8 +176,11 @@ impl Libraries {
                 .fold(folder.clone(), |folder, name| folder.replace(name, &origin))
                 .replace("$LIB", "lib/x86_64-linux-gnu")
         });
-        let mut folders = own.chain(self.folders.iter().cloned());
-        folders.find_map(|folder| there(&format!("{folder}/{library}")))
+        let in_folder = |folder: &str| there(&format!("{folder}/{library}"));
+        own.into_iter().find_map(|folder| in_folder(&folder)).or_else(|| {
+            let search = || self.folders.iter().find_map(|folder| in_folder(folder));
+            *usual.entry(library).or_insert_with(search)
+        })
     }
 
     /// What the loader's cache must hold: the name of each library and where it is, the first

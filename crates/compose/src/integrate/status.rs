@@ -50,8 +50,9 @@ pub fn place(tree: &mut Tree, packages: &[Gathered]) -> Result<(), StatusError> 
     for package in packages {
         status += &paragraph(&package.control)?;
         status.push('\n');
-        let path = UsrPath::new(&format!("{FOLDER}/info/{}.list", list_name(&package.control)))?;
-        tree.add(path, composed(list(&package.paths)))?;
+        if !package.written {
+            tree.add(UsrPath::new(&list_path(package))?, composed(list(&package.paths)))?;
+        }
     }
     tree.add(UsrPath::fixed("usr/lib/preon/dpkg/status"), composed(status))?;
     // Since this version, lists may be named with the architecture.
@@ -76,6 +77,11 @@ fn paragraph(control: &Control) -> Result<String, BadFieldName> {
         }
     }
     Ok(writer.finish())
+}
+
+/// Where the list of a package's files lies.
+pub(crate) fn list_path(package: &Gathered) -> String {
+    format!("{FOLDER}/info/{}.list", list_name(&package.control))
 }
 
 /// Several architectures of one package may be installed where it says `Multi-Arch: same`; dpkg
@@ -113,6 +119,7 @@ mod tests {
             paths: paths.iter().map(|path| UsrPath::new(path).unwrap()).collect(),
             bytes: 0,
             licences: None,
+            written: false,
         }
     }
 

@@ -7,6 +7,7 @@ use std::process::{Child, Command, Stdio};
 
 use base::Digest;
 use base::child::{ChildError, Program, last_lines, program_of};
+use base::file;
 use base::progress::{Progress, Task, Unit};
 use formats::guid::Guid;
 
@@ -15,6 +16,9 @@ use crate::tree::Tree;
 
 /// How many bytes of what the program prints are kept.
 const MOST_OUTPUT: usize = 64 << 10;
+
+/// How many bytes of contents mkfs.erofs may hold in memory.
+const IN_MEMORY: u64 = 64 << 20;
 
 /// How an EROFS file is to be made.
 #[derive(Clone, Copy, Debug)]
@@ -34,14 +38,18 @@ pub(super) fn make(
     output: &Path,
     progress: &dyn Progress,
 ) -> Result<(), ChildError> {
+    let sizes = sizes(tree);
+    let total = sizes.values().sum();
     let mut command = command(recipe, output);
+    if let Some(memory) = temporary(total) {
+        command.env("TMPDIR", memory);
+    }
     let program = program_of(&command);
     let mut child = match command.spawn() {
         Ok(child) => child,
         Err(source) => return Err(ChildError::Start { program, source }),
     };
-    let sizes = sizes(tree);
-    let task = progress.begin("compressing the layer", Some(sizes.values().sum()), Unit::Bytes);
+    let task = progress.begin("compressing the layer", Some(total), Unit::Bytes);
     let (fed, printed) = converse(
         &mut child,
         |input| archive::write(tree, recipe.epoch, input),
@@ -73,6 +81,11 @@ fn command(recipe: Recipe<'_>, output: &Path) -> Command {
     command.arg(output);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
+}
+
+/// Where mkfs.erofs may put the contents before it compresses them, if they are few: in memory. It puts all of them aside.
+fn temporary(bytes: u64) -> Option<&'static Path> {
+    if bytes <= IN_MEMORY { file::memory_folder(bytes) } else { None }
 }
 
 /// Bytes of each file by its name in the layer, as mkfs.erofs prints it.

@@ -1,6 +1,6 @@
 //! Writing down what a tree is made of.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
 use base::Explain;
@@ -9,9 +9,10 @@ use formats::PackageName;
 use serde::Serialize;
 
 use super::entry::{self, Digests, Entry};
-use super::{Description, FOLDER, WHOLE};
+use super::{Description, FOLDER, Shown, WHOLE};
 use crate::Request;
 use crate::gather::Gathered;
+use crate::integrate::status;
 use crate::path::{BadPath, UsrPath};
 use crate::tree::{Conflict, Content, Kind, Node, Origin, Tree};
 
@@ -42,6 +43,39 @@ impl Explain for IndexError {
 /// What is written down about packages, by their names.
 pub(crate) type Texts = BTreeMap<PackageName, String>;
 
+/// Where a package is written down.
+fn text_path(name: &PackageName) -> String {
+    format!("{FOLDER}/{name}.json")
+}
+
+/// Adds to `tree` what `beneath` shows as written down of those packages that it has, too: the same text follows from
+/// the same package.
+///
+/// # Errors
+///
+/// [`Conflict`]: a package brought a file of that name.
+pub(crate) fn keep_written(
+    tree: &mut Tree,
+    packages: &mut [Gathered],
+    beneath: &Shown,
+) -> Result<(), Conflict> {
+    let there: BTreeSet<_> =
+        beneath.packages.iter().map(|it| (it.digest(), it.0.suite.as_str())).collect();
+    let composed: BTreeMap<_, _> =
+        beneath.composed.iter().map(|(path, node)| (path.as_str(), (path, node))).collect();
+    let is_there = |it: &&mut Gathered| there.contains(&(it.digest, it.suite.as_str()));
+    for package in packages.iter_mut().filter(is_there) {
+        let paths = [text_path(package.control.name()), status::list_path(package)];
+        if let [Some(text), Some(list)] = paths.map(|path| composed.get(path.as_str())) {
+            for (path, node) in [text, list] {
+                tree.add((*path).clone(), (*node).clone())?;
+            }
+            package.written = true;
+        }
+    }
+    Ok(())
+}
+
 #[derive(Serialize)]
 struct Package<'a> {
     control: String,
@@ -66,8 +100,8 @@ struct Whole<'a> {
 /// [`IndexError`] if a file cannot be read.
 pub(crate) fn package_texts(tree: &Tree, packages: &[Gathered]) -> Result<Texts, IndexError> {
     let mut texts = Texts::new();
-    for package in packages {
-        let Gathered { control, digest, suite, paths, bytes, licences } = package;
+    for package in packages.iter().filter(|package| !package.written) {
+        let Gathered { control, digest, suite, paths, bytes, licences, .. } = package;
         let nodes = paths.iter().filter_map(|path| Some((path, tree.get(path.as_str())?)));
         let text = json(&Package {
             control: control.to_string(),
@@ -89,8 +123,7 @@ pub(crate) fn package_texts(tree: &Tree, packages: &[Gathered]) -> Result<Texts,
 /// [`IndexError`].
 pub(crate) fn place(tree: &mut Tree, texts: Texts, request: &Request) -> Result<(), IndexError> {
     for (name, text) in texts {
-        let path = UsrPath::new(&format!("{FOLDER}/{name}.json"))?;
-        tree.add(path, Node::file(text, Origin::Composed))?;
+        tree.add(UsrPath::new(&text_path(&name))?, Node::file(text, Origin::Composed))?;
     }
     let made = |node: &Node| matches!(node.origin, Origin::Composed | Origin::Image);
     let composed = tree.iter().filter(|(_, node)| made(node));

@@ -1,12 +1,12 @@
 //! Reading what layers are made of.
 
 use std::fs;
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use base::file::{self, FileError};
-use base::{Digest, Explain};
+use base::{Digest, Explain, parallel};
 use formats::PackageName;
 use packages::control::{BadControl, Control};
 use packages::copyright::Licences;
@@ -18,6 +18,9 @@ use super::{Description, FOLDER, Package, Parts, Shown, WHOLE};
 use crate::facts::Facts;
 use crate::path::UsrPath;
 use crate::tree::{Content, Kind, Known, Node, Origin};
+
+/// How many files are read at once.
+pub(super) const READERS: usize = 8;
 
 /// The version of both structures.
 pub(super) const FORMAT: u32 = 1;
@@ -155,10 +158,12 @@ fn below(usr: &Path, path: &str) -> PathBuf {
 /// All packages that are written down in `folder`, by name.
 fn packages(folder: &Path, usr: &Path) -> Result<Vec<Package>, ShownError> {
     let unread = |error| FileError::at("read", folder)(error);
-    let mut packages = Vec::new();
-    for entry in fs::read_dir(folder).map_err(unread)? {
-        packages.push(Package::read_file(&entry.map_err(unread)?.path(), usr)?);
-    }
+    let entries = fs::read_dir(folder).map_err(unread)?;
+    let paths = entries.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>();
+    let paths = paths.map_err(FileError::at("read", folder))?;
+    // More threads than processors: they wait for the disk most of the time.
+    let read = parallel::each(&paths, READERS, |path| Package::read_file(path, usr));
+    let mut packages = read.into_iter().collect::<Result<Vec<_>, _>>()?;
     packages.sort_by(|one, other| one.control().name().cmp(other.control().name()));
     Ok(packages)
 }

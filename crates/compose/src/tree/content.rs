@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use base::Digest;
-use base::file::FileError;
+use base::file::{self, FileError};
 
 use crate::facts::Facts;
 
@@ -200,12 +200,23 @@ impl Read for Reader<'_> {
     }
 }
 
-/// A file without a name that contents are put into one after another, so that memory does not
-/// hold them. It is gone when the last [`Content`] in it is, even after a crash.
+/// Where contents are put one after another, so that not all of them are in memory: the first ones up to [`IN_MEMORY`],
+/// the rest in a file without a name, which is gone when the last [`Content`] in it is, even after a crash.
 #[derive(Debug)]
 pub struct Spool {
+    memory: Option<Shelf>,
+    disk: Shelf,
+}
+
+/// How many bytes of contents may be in memory.
+const IN_MEMORY: u64 = 64 << 20;
+
+/// A file that is filled from its start on, by several threads.
+#[derive(Debug)]
+struct Shelf {
     store: Arc<Store>,
-    end: u64,
+    end: AtomicU64,
+    most: u64,
 }
 
 /// Content could not be taken into a spool.
@@ -217,28 +228,41 @@ pub(crate) enum SpoolError {
     Spool(FileError),
 }
 
+impl Shelf {
+    fn new(folder: &Path, most: u64) -> Result<Self, FileError> {
+        let store = Store { file: file::unnamed(folder)?, path: folder.to_owned() };
+        Ok(Self { store: Arc::new(store), end: AtomicU64::new(0), most })
+    }
+
+    /// Sets room for `size` bytes aside; `None` where there is not enough.
+    fn room(&self, size: u64) -> Option<u64> {
+        let next = |end: u64| end.checked_add(size).filter(|end| *end <= self.most);
+        self.end.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next).ok()
+    }
+}
+
 impl Spool {
-    /// An empty spool on the filesystem of `folder`, which must exist.
+    /// An empty spool, on the filesystem of `folder` as far as it is not in memory; the folder must exist.
     ///
     /// # Errors
     ///
-    /// [`FileError`] naming the file that could not be made.
+    /// [`FileError`] naming the folder in which no file could be made.
     pub fn create(folder: &Path) -> Result<Self, FileError> {
-        static COUNT: AtomicU64 = AtomicU64::new(0);
-        let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let path = folder.join(format!(".contents.{}-{count}.spool", std::process::id()));
-        let mut options = File::options();
-        options.read(true).write(true).create(true).truncate(true);
-        let file = options.open(&path).map_err(FileError::at("create", &path))?;
-        std::fs::remove_file(&path).map_err(FileError::at("remove", &path))?;
-        Ok(Self { store: Arc::new(Store { file, path }), end: 0 })
+        // Where there is no memory to be had, the disk does.
+        let memory = file::memory_folder(IN_MEMORY);
+        let memory = memory.and_then(|folder| Shelf::new(folder, IN_MEMORY).ok());
+        Ok(Self { memory, disk: Shelf::new(folder, u64::MAX)? })
     }
 
-    /// Takes in all that `source` yields.
-    pub(crate) fn take(&mut self, source: &mut dyn Read) -> Result<Content, SpoolError> {
-        let Store { file, path } = &*self.store;
-        let offset = self.end;
-        let mut buffer = vec![0; 128 << 10];
+    /// Takes in all that `source` yields, which must be `size` bytes.
+    pub(crate) fn take(&self, source: &mut dyn Read, size: u64) -> Result<Content, SpoolError> {
+        let in_memory = self.memory.iter().find_map(|shelf| Some((shelf, shelf.room(size)?)));
+        let place = in_memory.or_else(|| Some((&self.disk, self.disk.room(size)?)));
+        let Some((Shelf { store, .. }, offset)) = place else {
+            return Err(SpoolError::Source(io::ErrorKind::FileTooLarge.into()));
+        };
+        let mut length = 0;
+        let mut buffer = vec![0; size.clamp(1, 128 << 10) as usize];
         loop {
             let count = match source.read(&mut buffer) {
                 Ok(0) => break,
@@ -246,12 +270,15 @@ impl Spool {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => return Err(SpoolError::Source(error)),
             };
-            file.write_all_at(&buffer[..count], self.end)
-                .map_err(|error| SpoolError::Spool(FileError::at("write", path)(error)))?;
-            self.end += count as u64;
+            if length + count as u64 > size {
+                return Err(SpoolError::Source(io::ErrorKind::InvalidData.into()));
+            }
+            store.file.write_all_at(&buffer[..count], offset + length).map_err(|error| {
+                SpoolError::Spool(FileError::at("write to a file in", &store.path)(error))
+            })?;
+            length += count as u64;
         }
-        let length = self.end - offset;
-        let piece = Piece { store: Arc::clone(&self.store), offset, length };
+        let piece = Piece { store: Arc::clone(store), offset, length };
         Ok(Content::new(Source::Spooled(piece)))
     }
 }
@@ -263,14 +290,18 @@ mod tests {
     #[test]
     fn what_is_spooled_reads_back_whole_and_in_pieces() {
         let dir = tempfile::tempdir().unwrap();
-        let mut spool = Spool::create(dir.path()).unwrap();
-        spool.take(&mut &b"before"[..]).unwrap();
-        let spooled = spool.take(&mut &b"0123456789"[..]).unwrap();
+        let spool = Spool::create(dir.path()).unwrap();
+        let small = Shelf::new(dir.path(), 12).unwrap();
+        let full = Spool { memory: Some(small), disk: Shelf::new(dir.path(), u64::MAX).unwrap() };
+        let take = |spool: &Spool| spool.take(&mut &b"0123456789"[..], 10).unwrap();
+        spool.take(&mut &b"before"[..], 6).unwrap();
+        let (spooled, first, second) = (take(&spool), take(&full), take(&full));
+        assert_eq!(full.disk.end.into_inner(), 10, "the second one is on the disk");
         let path = dir.path().join("shown");
         std::fs::write(&path, "0123456789").unwrap();
         let known = Known { length: 10, digest: None, facts: Facts::default() };
         let shown = Content::shown(path, known);
-        for content in [spooled, shown, Content::of_bytes("0123456789")] {
+        for content in [spooled, first, second, shown, Content::of_bytes("0123456789")] {
             assert_eq!(content.len(), 10);
             assert_eq!(content.bytes().unwrap(), b"0123456789");
             assert_eq!(content.range(8, 5).unwrap(), b"89");
@@ -280,6 +311,16 @@ mod tests {
             assert_eq!(bytes, b"0123456789");
             assert_eq!(content.digest().unwrap(), Digest::of(b"0123456789"));
         }
+    }
+
+    #[test]
+    fn what_is_longer_than_was_said_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let spool = Spool::create(dir.path()).unwrap();
+        let error = spool.take(&mut &b"0123456789"[..], 9).unwrap_err();
+        assert!(
+            matches!(error, SpoolError::Source(error) if error.kind() == io::ErrorKind::InvalidData)
+        );
     }
 
     #[test]

@@ -1,7 +1,9 @@
 //! The next generation's own layer, and its manifest.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::panic::resume_unwind;
 use std::path::PathBuf;
+use std::thread;
 
 use base::digest::Hasher;
 use base::file;
@@ -92,11 +94,15 @@ fn request(
     let room: u64 = wanted.iter().map(|wanted| wanted.size).sum();
     let grows = u64::try_from(prepared.transaction.installed_bytes).unwrap_or_default();
     demand_room(host, room.saturating_mul(2).saturating_add(grows))?;
-    let paths = prepared.sources.fetcher.fetch_anywhere(&places, progress)?;
+    // What is shown is read while packages are fetched.
+    let (paths, shown) = thread::scope(|scope| {
+        let reading = scope.spawn(|| Shown::read(&host.usr).inspect(Shown::read_ahead));
+        let paths = prepared.sources.fetcher.fetch_anywhere(&places, progress);
+        (paths, reading.join())
+    });
+    let (paths, shown) = (paths?, shown.unwrap_or_else(|panic| resume_unwind(panic))?);
     let inputs = paths.into_iter().zip(wanted).zip(suites);
     let inputs = inputs.map(|((deb, wanted), suite)| Input { deb, digest: wanted.digest, suite });
-
-    let shown = Shown::read(&host.usr)?;
     demand_truth(host, before, &shown)?;
     let kept = shown.packages.iter().filter(|it| prepared.kept.contains(it.control().name()));
     let kept: Vec<_> = kept.cloned().collect();
@@ -153,9 +159,10 @@ pub(crate) fn name(
 
 /// Refuses a manifest that contradicts what is seen, which the kernel has verified: somebody has edited it.
 pub(crate) fn demand_truth(host: &Host, manifest: &Manifest, shown: &Shown) -> Result<(), Failure> {
+    let said: BTreeMap<_, _> = manifest.packages.iter().map(|it| (&it.name, it)).collect();
     for package in &shown.packages {
         let control = package.control();
-        let said = manifest.packages.iter().find(|it| it.name == *control.name());
+        let said = said.get(control.name());
         if !said.is_some_and(|it| it.version == *control.version() && it.deb == package.digest()) {
             let (generation, package) = (host.current()?, control.name().clone());
             return Err(ChangeError::Edited { generation, package }.into());

@@ -110,8 +110,8 @@ fn a_disk_that_fills_up_while_a_layer_is_made_leaves_the_host_as_it_was() {
     let (mut failed, mut made) = (0, 0);
     // Before the layer is written, of which there is room for a part; and after that, with room for a few blocks.
     let before =
-        [0, 4, 64, 128, 200, 208, 216, 224].map(|spare| (fill(spare), String::new(), spare));
-    let after = [0, 4, 8, 12, 16, 20, 24, 64].map(|spare| (String::new(), fill(spare), spare));
+        [0, 4, 64, 128, 208, 224, 320, 480].map(|spare| (fill(spare), String::new(), spare));
+    let after = [0, 4, 8, 12, 16, 24, 64, 128].map(|spare| (String::new(), fill(spare), spare));
     for (first, then, spare) in before.into_iter().chain(after) {
         world.mkfs = mkfs_between(&first, &format!("{then}\nexit 0"));
         on_a_small_disk(&world, || {

@@ -47,6 +47,23 @@ fn listed(deb: &Deb) -> Result<Vec<(Entry, String)>, DebError> {
 }
 
 #[test]
+fn what_has_another_digest_is_not_looked_into() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("demo.deb");
+    for bytes in [written(3), [written(3), vec![0]].concat(), b"no archive".to_vec(), Vec::new()] {
+        std::fs::write(&path, &bytes).unwrap();
+        let found = Deb::open_verified(&path, Digest::of(b"another")).unwrap().unwrap_err();
+        assert_eq!(found, Digest::of(&bytes));
+    }
+    std::fs::write(&path, written(3)).unwrap();
+    let deb = Deb::open_verified(&path, Digest::of(&written(3))).unwrap().unwrap();
+    assert_eq!(listed(&deb).unwrap().len(), 6);
+    std::fs::write(&path, "no archive").unwrap();
+    let flaw = Deb::open_verified(&path, Digest::of(b"no archive")).unwrap_err();
+    assert!(matches!(flaw, DebError::Flaw { .. }), "{flaw}");
+}
+
+#[test]
 fn a_written_package_reads_back() {
     let deb = Deb::read("demo", &written(1)[..]).unwrap();
     assert_eq!(deb.control().to_string(), CONTROL);

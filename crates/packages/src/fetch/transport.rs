@@ -37,8 +37,10 @@ impl<'a> Part<'a> {
         self.furthest
     }
 
-    pub(super) fn commit(self) -> Result<(), FileError> {
-        self.staged.commit()
+    /// Puts it into the cache. The disk is not waited for: whoever takes it from there looks at its digest, and what a
+    /// power cut has damaged is fetched again.
+    pub(super) fn place(self) -> Result<(), FileError> {
+        self.staged.place()
     }
 
     /// Starts again at the first byte.

@@ -86,8 +86,40 @@ impl Image {
             asked.extend(definition(base)?.packages);
         }
         all.extend(asked.iter().cloned());
+        all.extend(needed_beside(&all)?);
         Ok(Self { asked, all })
     }
+}
+
+/// What recipes say that `packages` need beside what Debian says. Without it the first change of a host would bring it.
+fn needed_beside(packages: &BTreeSet<String>) -> Result<BTreeSet<String>> {
+    let mut needed = BTreeSet::new();
+    for folder in fs::read_dir(command::workspace().join("os/packages"))? {
+        let folder = folder?.path();
+        let path = folder.join("recipe.toml");
+        if !path.exists() {
+            continue;
+        }
+        let recipe: Recipe = toml::from_str(&fs::read_to_string(&path)?)
+            .with_context(|| format!("{}", path.display()))?;
+        let own = folder.file_name().map(|name| name.to_string_lossy().into_owned());
+        let covered =
+            if recipe.packages.is_empty() { own.into_iter().collect() } else { recipe.packages };
+        if covered.iter().any(|package| packages.contains(package)) {
+            needed.extend(recipe.with.into_keys());
+        }
+    }
+    Ok(needed)
+}
+
+/// The part of a recipe that says so.
+#[derive(Deserialize)]
+struct Recipe {
+    /// What it covers; the package that its folder is named after, where it names none.
+    #[serde(default)]
+    packages: Vec<String>,
+    #[serde(default)]
+    with: BTreeMap<String, toml::Value>,
 }
 
 /// The program that publishes packages and makes hosts in folders: `crates/host/examples`.
