@@ -16,20 +16,23 @@ use crate::tree::{Content, Kind, Node, Tree};
 const NAME: usize = 100;
 
 /// Writes `tree` to `output`: sorted, names relative to `/usr`, every time `epoch` (seconds
-/// since 1970).
+/// since 1970). Returns how many files there are: one with several names counts once.
 ///
 /// # Errors
 ///
 /// Whatever reading a content or writing fails with.
-pub fn write(tree: &Tree, epoch: u64, output: impl Write) -> io::Result<()> {
+pub fn write(tree: &Tree, epoch: u64, output: impl Write) -> io::Result<u64> {
     let mut builder = Builder::new(output);
+    let mut files = 0;
     let mut first_names: HashMap<*const Content, &UsrPath> = HashMap::new();
     for (path, node) in tree.iter() {
+        files += 1;
         let mut entry = Draft::new(path, node, epoch);
         if let Kind::File(content) = &node.kind {
             match first_names.entry(Arc::as_ptr(content)) {
                 std::collections::hash_map::Entry::Occupied(first) => {
                     entry.link(EntryType::Link, first.get().in_layer());
+                    files -= 1;
                 }
                 std::collections::hash_map::Entry::Vacant(place) => {
                     place.insert(path);
@@ -41,7 +44,8 @@ pub fn write(tree: &Tree, epoch: u64, output: impl Write) -> io::Result<()> {
         }
         entry.append(&mut builder, io::empty())?;
     }
-    builder.into_inner()?.flush()
+    builder.into_inner()?.flush()?;
+    Ok(files)
 }
 
 /// One entry: its header, and what does not fit into it.

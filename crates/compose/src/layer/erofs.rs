@@ -1,14 +1,17 @@
 //! Running mkfs.erofs: a tree goes in as a tar stream, progress comes out.
 
 use std::collections::HashMap;
+use std::fs::File;
 use std::io::{self, BufRead, BufReader, BufWriter, Read};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::{Mutex, PoisonError};
 
-use base::Digest;
 use base::child::{ChildError, Program, last_lines, program_of};
-use base::file;
+use base::file::{self, FileError};
 use base::progress::{Progress, Task, Unit};
+use base::{Digest, Explain, Failure};
 use formats::guid::Guid;
 
 use super::{Compression, archive};
@@ -19,6 +22,9 @@ const MOST_OUTPUT: usize = 64 << 10;
 
 /// How many bytes of contents mkfs.erofs may hold in memory.
 const IN_MEMORY: u64 = 64 << 20;
+
+/// How lines about errors begin.
+const ERROR: &str = "<E>";
 
 /// How an EROFS file is to be made.
 #[derive(Clone, Copy, Debug)]
@@ -50,23 +56,26 @@ pub(super) fn make(
         Err(source) => return Err(ChildError::Start { program, source }),
     };
     let task = progress.begin("compressing the layer", Some(total), Unit::Bytes);
-    let (fed, printed) = converse(
-        &mut child,
-        |input| archive::write(tree, recipe.epoch, input),
-        &Meter { sizes, task },
-    );
-    let status = match child.wait() {
+    let pipes = Pipes::of(&mut child);
+    let child = Mutex::new(child);
+    let kill = || drop(child.lock().unwrap_or_else(PoisonError::into_inner).kill());
+    let listener = Listener { meter: Meter { sizes, task }, kill: &kill };
+    let feed = |input: &mut dyn io::Write| archive::write(tree, recipe.epoch, input);
+    let (fed, printed) = converse(pipes, feed, &listener);
+    let status = match child.into_inner().unwrap_or_else(PoisonError::into_inner).wait() {
         Ok(status) => status,
         Err(source) => return Err(ChildError::Start { program, source }),
     };
+    let failed = |output| ChildError::Failed { program: program.clone(), status, output };
     match fed {
-        Ok(()) if status.success() => Ok(()),
+        Ok(files) if status.success() && !printed.contains(ERROR) => {
+            whole(output, files).map_err(|error| failed(error.to_string()))
+        }
         // A program that fails stops listening: what it printed says more than our broken pipe.
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            let output = format!("its input could not be read: {error}");
-            Err(ChildError::Failed { program, status, output })
+            Err(failed(format!("its input could not be read: {error}")))
         }
-        _ => Err(ChildError::Failed { program, status, output: last_lines(&printed, 20) }),
+        _ => Err(failed(last_lines(&printed, 20))),
     }
 }
 
@@ -110,22 +119,56 @@ impl Meter<'_> {
     }
 }
 
+/// Who reads what mkfs.erofs prints.
+struct Listener<'a> {
+    meter: Meter<'a>,
+    /// Ends the program.
+    kill: &'a (dyn Fn() + Sync),
+}
+
+impl Listener<'_> {
+    /// The lines that are not about progress. The first error ends the program: mkfs.erofs 1.8.6 goes on after it for ever,
+    /// crashes, or leaves out what it could not write and says that all is well.
+    fn read(&self, stream: impl Read) -> String {
+        let mut kept = String::new();
+        for line in BufReader::new(stream).split(b'\n').map_while(Result::ok) {
+            let line = String::from_utf8_lossy(&line);
+            if !self.meter.takes(&line) && kept.len() + line.len() < MOST_OUTPUT {
+                kept += &line;
+                kept.push('\n');
+            }
+            if line.starts_with(ERROR) {
+                (self.kill)();
+            }
+        }
+        kept
+    }
+}
+
+/// What leads to a program and away from it.
+struct Pipes(Option<ChildStdin>, Option<ChildStdout>, Option<ChildStderr>);
+
+impl Pipes {
+    fn of(child: &mut Child) -> Self {
+        Self(child.stdin.take(), child.stdout.take(), child.stderr.take())
+    }
+}
+
 /// Feeds the child and reads what it prints at the same time, so that neither waits for ever.
 fn converse(
-    child: &mut Child,
-    feed: impl FnOnce(&mut dyn io::Write) -> io::Result<()>,
-    meter: &Meter<'_>,
-) -> (io::Result<()>, String) {
-    let (input, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+    Pipes(input, stdout, stderr): Pipes,
+    feed: impl FnOnce(&mut dyn io::Write) -> io::Result<u64>,
+    listener: &Listener<'_>,
+) -> (io::Result<u64>, String) {
     std::thread::scope(|scope| {
-        let printed = scope.spawn(move || stdout.map(|stdout| read_lines(stdout, meter)));
-        let complained = scope.spawn(move || stderr.map(|stderr| read_lines(stderr, meter)));
+        let printed = scope.spawn(move || stdout.map(|stdout| listener.read(stdout)));
+        let complained = scope.spawn(move || stderr.map(|stderr| listener.read(stderr)));
         let fed = match input {
             Some(input) => {
                 let mut input = BufWriter::with_capacity(1 << 20, input);
-                feed(&mut input).and_then(|()| io::Write::flush(&mut input))
+                feed(&mut input).and_then(|files| io::Write::flush(&mut input).map(|()| files))
             }
-            None => Ok(()),
+            None => Ok(0),
         };
         let texts = [printed.join(), complained.join()];
         let text = texts.into_iter().filter_map(|text| text.ok().flatten()).collect();
@@ -133,15 +176,30 @@ fn converse(
     })
 }
 
-/// The lines that are not about progress.
-fn read_lines(stream: impl Read, meter: &Meter<'_>) -> String {
-    let mut kept = String::new();
-    for line in BufReader::new(stream).split(b'\n').map_while(Result::ok) {
-        let line = String::from_utf8_lossy(&line);
-        if !meter.takes(&line) && kept.len() + line.len() < MOST_OUTPUT {
-            kept += &line;
-            kept.push('\n');
-        }
+/// The filesystem has fewer files than it should.
+#[derive(Debug, thiserror::Error)]
+#[error("it made a filesystem of {found} files, not of {expected}: is the disk full?")]
+struct Incomplete {
+    found: u64,
+    expected: u64,
+}
+
+impl Explain for Incomplete {}
+
+/// Refuses a filesystem with another number of files than the tree has. What is no EROFS at all is somebody else's format.
+///
+/// Source: Linux, `fs/erofs/erofs_fs.h`, `struct erofs_super_block`.
+fn whole(path: &Path, expected: u64) -> Result<(), Failure> {
+    const MAGIC: [u8; 4] = 0xe0f5_e1e2_u32.to_le_bytes();
+    let mut superblock = [0; 24];
+    let read = File::open(path).and_then(|file| file.read_exact_at(&mut superblock, 1024));
+    match read {
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(()),
+        read => read.map_err(FileError::at("read", path))?,
     }
-    kept
+    let found = superblock.last_chunk().copied().map(u64::from_le_bytes).unwrap_or_default();
+    if superblock.starts_with(&MAGIC) && found != expected {
+        return Err(Incomplete { found, expected }.into());
+    }
+    Ok(())
 }
