@@ -277,4 +277,28 @@ mod tests {
         let LayerError::Erofs { source, .. } = &error else { panic!("{error}") };
         assert!(source.to_string().ends_with("\n  | <E> erofs: broken"), "{source}");
     }
+
+    /// As version 1.8.6 does on a full disk.
+    #[test]
+    fn an_mkfs_that_says_that_all_is_well_after_an_error_or_never_ends_has_failed() {
+        let error = "echo '<E> erofs_io: failed to write: No space left on device' >&2";
+        for then in ["for output; do :; done; echo short > $output", "exec tail -f /dev/null"] {
+            let dir = tempfile::tempdir().unwrap();
+            let script = format!("cat > /dev/null; {error}; {then}");
+            let error = attempt(&Program::from_words(["/bin/sh", "-c", &script]), dir.path());
+            let LayerError::Erofs { source, .. } = &error else { panic!("{error}") };
+            assert!(source.is_disk_full(), "{source}");
+        }
+    }
+
+    #[test]
+    fn a_filesystem_that_lacks_files_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        // The superblock at 1024: magic, three other words, two words of count.
+        let script = "cat > /dev/null; for output; do :; done; { head -c 1024 /dev/zero; printf '\\342\\341\\365\\340'; \
+                      head -c 12 /dev/zero; printf '\\007'; head -c 4000 /dev/zero; } > \"$output\"";
+        let error = attempt(&Program::from_words(["/bin/sh", "-c", script]), dir.path());
+        let LayerError::Erofs { source, .. } = &error else { panic!("{error}") };
+        assert!(source.to_string().contains("a filesystem of 7 files, not of 1"), "{source}");
+    }
 }
