@@ -211,6 +211,7 @@ pub(super) fn arguments(machine: &Builder, files: &Files, accel: Acceleration) -
     let path = |name: &str| files.at(name).display().to_string();
 
     add("-machine", "q35".into());
+    add("-global", "ICH9-LPC.noreboot=false".into()); // older QEMU: its watchdog does nothing otherwise
     add("-m", machine.memory_mb.to_string());
     add("-smp", machine.cpus.to_string());
     add("-qmp", format!("unix:{},server=on,wait=off", path("qmp")));
