@@ -103,7 +103,8 @@ fn profiles<'a>(profiles: &[Profile<'a>]) -> Result<Vec<(&'static str, Cow<'a, s
     if profiles.is_empty() {
         return Ok(Vec::new());
     }
-    let mut sections = vec![(".profile", Cow::Borrowed("ID=main\n"))];
+    // No `ID=` for the first: systemd 257's loader leaves that out of the entry's name, and its other programs do not.
+    let mut sections = vec![(".profile", Cow::Borrowed("# the image as it is\n"))];
     for Profile { id, title, command_line } in profiles {
         if [id, title, command_line].iter().any(|text| text.contains('\0')) {
             return Err(UkiError::Nul("profile"));
@@ -145,7 +146,7 @@ mod tests {
         assert_eq!(names[8..], [".profile", ".profile", ".cmdline"]);
         let text = |at: usize| std::str::from_utf8(pe.sections[at].content(&image)).unwrap();
         let menu = [text(8), text(9), text(10)];
-        assert_eq!(menu, ["ID=main\n", "ID=old\nTITLE=\"the old one\"\n", "old"]);
+        assert_eq!(menu, ["# the image as it is\n", "ID=old\nTITLE=\"the old one\"\n", "old"]);
         let content = |name| pe.section(name).unwrap().content(&image);
         assert_eq!(content(".sbat"), b"sbat,1");
         assert_eq!(content(".cmdline"), b"quiet");

@@ -74,11 +74,15 @@ impl Booted {
         Self { release: release.to_owned(), entry: None, on_trial: false }
     }
 
+    /// What the boot loader calls the unified kernel image, whichever entry of the menu that was.
+    pub fn image(&self) -> Option<&str> {
+        self.entry.as_deref()?.split('@').next()
+    }
+
     /// Whether the generation is made for it: for its release, and where its image is known to be one of ours, for that.
     /// One release may come with several images, and what is wrong with one need not be wrong with the other.
     pub fn fits(&self, manifest: &Manifest) -> bool {
-        let digits =
-            self.entry.as_deref().and_then(|entry| loader::digits(entry.split('@').next()?));
+        let digits = self.image().and_then(loader::digits);
         let fits = |uki: &Digest| digits.is_none_or(|digits| uki.short() == digits);
         manifest.kernels().any(|kernel| kernel.release == self.release && fits(&kernel.uki))
     }
@@ -102,6 +106,9 @@ mod tests {
         assert_eq!(read(), expected);
         let path = format!("sys/firmware/efi/efivars/LoaderBootCountPath-{}", efi::LOADER);
         file::replace(&dir.path().join(path), &[6, 0, 0, 0]).unwrap();
-        assert_eq!(read(), Booted { on_trial: true, ..expected });
+        assert_eq!(read(), Booted { on_trial: true, ..expected.clone() });
+        assert_eq!(expected.image(), Some("a.efi"));
+        let other = Booted { entry: Some("a.efi@previous".into()), ..expected };
+        assert_eq!(other.image(), Some("a.efi"));
     }
 }

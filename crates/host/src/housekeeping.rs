@@ -194,8 +194,9 @@ fn kept(
 
 /// The kernels that go: those that neither run nor belong to a generation that stays.
 fn kernels(host: &Host, keep: &BTreeSet<Generation>) -> Result<Vec<PathBuf>, Failure> {
-    let Some(loader) = Loader::of(&host.root)? else { return Ok(Vec::new()) };
-    let mut needed: BTreeSet<_> = host.kernel()?.entry.into_iter().collect();
+    // A partition that cannot be seen is no reason to keep everything else.
+    let Ok(Some(loader)) = Loader::of(&host.root) else { return Ok(Vec::new()) };
+    let mut needed: BTreeSet<_> = host.kernel()?.image().map(str::to_owned).into_iter().collect();
     for generation in keep {
         let manifest = host.store.manifest(*generation)?;
         needed.extend(manifest.kernels().map(Kernel::entry_id));

@@ -145,6 +145,10 @@ impl Host {
     /// If there is no such generation, or its kernel is not on the boot partition any more: nothing has changed then.
     pub fn boots_next(&self, generation: Generation) -> Result<(), Failure> {
         let manifest = self.store.manifest(generation)?;
+        let wanted = self.store.wanted().and_then(|wanted| self.store.manifest(wanted.generation));
+        if wanted.is_ok_and(|wanted| wanted.kernels().eq(manifest.kernels())) {
+            return Ok(self.store.want(generation)?); // whatever starts now is right for both
+        }
         let loader = Loader::of(&self.root)?;
         if let Some(loader) = &loader {
             loader.demand(&manifest)?;

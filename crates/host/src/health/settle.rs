@@ -100,10 +100,10 @@ pub fn settle(host: &Host, report: &Report) -> Result<Verdict, SettleError> {
 fn bless(host: &Host, generation: Generation) -> Result<Verdict, SettleError> {
     host.store.bless(generation)?;
     let kernel = host.kernel()?;
-    if let Some(entry) = kernel.entry.filter(|_| kernel.on_trial)
+    if let Some(image) = kernel.image().filter(|_| kernel.on_trial)
         && let Some(loader) = Loader::of(&host.root)?
     {
-        loader.bless(&entry)?;
+        loader.bless(image)?;
     }
     Ok(Verdict::Blessed(generation))
 }

@@ -32,6 +32,8 @@ const FULL: Package<'_> = (
     &[("usr/lib/modules/6.13-preon-full/vmlinuz.efi", "full"), ("usr/share/full", "full")],
 );
 
+const TOOL: Package<'_> = ("tool", "1-1+0preon1", "", &[("usr/bin/tool", "tool")]);
+
 /// A host that systemd-boot has started, and which could have a newer kernel.
 fn machine() -> Machine {
     let machine = Machine(World::new(&[OLD]));
@@ -272,4 +274,9 @@ fn a_partition_that_is_not_there_stops_a_change_before_anything_is_done() {
     let error = machine.0.change("upgrade", upgrade(false)).unwrap_err();
     assert!(error.contains("hint: `systemctl status efi.mount` says why"), "{error}");
     assert!(machine.0.everything() == before);
+    // What needs no other kernel does not look for it.
+    machine.0.publish(&[TOOL]);
+    assert_eq!(machine.0.change("install", install("tool")).unwrap().generation, Some(2));
+    machine.0.show(Generation(2));
+    machine.0.gc(Asked { keep: 1, dry_run: false, unattended: false }).unwrap();
 }
