@@ -69,6 +69,11 @@ impl Booted {
         Ok(Self::read(&below(efi::FOLDER), release)?)
     }
 
+    /// What the boot loader calls the image, whichever of its entries somebody chose; `None` where no such loader started it.
+    pub fn image(&self) -> Option<&str> {
+        self.entry.as_deref()?.split('@').next()
+    }
+
     /// A kernel of which only the release is known.
     pub fn of_release(release: &str) -> Self {
         Self { release: release.to_owned(), entry: None, on_trial: false }
@@ -77,8 +82,7 @@ impl Booted {
     /// Whether the generation is made for it: for its release, and where its image is known to be one of ours, for that.
     /// One release may come with several images, and what is wrong with one need not be wrong with the other.
     pub fn fits(&self, manifest: &Manifest) -> bool {
-        let digits =
-            self.entry.as_deref().and_then(|entry| loader::digits(entry.split('@').next()?));
+        let digits = self.image().and_then(loader::digits);
         let fits = |uki: &Digest| digits.is_none_or(|digits| uki.short() == digits);
         manifest.kernels().any(|kernel| kernel.release == self.release && fits(&kernel.uki))
     }
