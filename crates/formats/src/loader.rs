@@ -213,6 +213,7 @@ fn as_default(line: &str) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use base::Digest;
+    use proptest::prelude::*;
 
     use super::*;
 
@@ -307,6 +308,14 @@ mod tests {
         // Digits of an image's digest are numbers there, and a count comes behind its name.
         assert!(compare_versions("x-10a.efi", "x-9ab.efi").is_gt());
         assert!(compare_versions("x-ab+3.efi", "x-ab.efi").is_gt());
+    }
+
+    proptest! {
+        #[test]
+        fn any_two_versions_have_one_order(one in "[-~^.+019ab_]{0,12}", other in "[-~^.+019ab_]{0,12}") {
+            prop_assert_eq!(compare_versions(&one, &other), compare_versions(&other, &one).reverse());
+            prop_assert_eq!(compare_versions(&one, &one), Ordering::Equal);
+        }
     }
 
     #[test]
