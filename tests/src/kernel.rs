@@ -45,7 +45,9 @@ pub fn package(image: &Image, folder: &Path, (number, initrd): (u8, Initrd)) -> 
         start..start + section.content(&uki).len()
     };
     let [text, files] = [".osrel", ".initrd"].map(place);
-    let osrel = std::str::from_utf8(&uki[text.clone()]).unwrap().replace(&version, &newer);
+    // As the loader is to sort it (crate `forge`, `uki`).
+    let [from, to] = [&version, &newer].map(|version| version.replace('+', "-"));
+    let osrel = std::str::from_utf8(&uki[text.clone()]).unwrap().replace(&from, &to);
     uki[text].copy_from_slice(osrel.as_bytes());
     if initrd == Initrd::Empty {
         uki[files].fill(0);
@@ -79,6 +81,6 @@ fn of_image(image: &Image) -> (String, String) {
 
 /// A later version of the same length.
 fn numbered(version: &str, number: u8) -> String {
-    let (before, behind) = version.split_once("+init0").unwrap();
-    format!("{before}+init{number}{behind}")
+    let (before, behind) = version.split_once("+boot0").unwrap();
+    format!("{before}+boot{number}{behind}")
 }

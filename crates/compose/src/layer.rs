@@ -292,6 +292,16 @@ mod tests {
     }
 
     #[test]
+    fn an_error_behind_much_else_is_one_all_the_same() {
+        let dir = tempfile::tempdir().unwrap();
+        let script = "cat > /dev/null; for output; do :; done; echo short > \"$output\"; yes '<W> erofs: warning' | head -n 9999 >&2; \
+                      echo '<E> erofs: broken' >&2";
+        let error = attempt(&Program::from_words(["/bin/sh", "-c", script]), dir.path());
+        let LayerError::Erofs { source, .. } = &error else { panic!("{error}") };
+        assert!(source.to_string().ends_with("<E> erofs: broken"), "{source}");
+    }
+
+    #[test]
     fn a_filesystem_that_lacks_files_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         // The superblock at 1024: magic, three other words, two words of count.

@@ -118,15 +118,16 @@ pub(crate) fn package(
     Ok(pack(uki, &control).map_err(BuildError::Pack)?)
 }
 
-/// The version of the package, by which the boot loader sorts, too.
+/// The version of the package. What is ours in it sorts before Debian's `+deb13u1`, which comes with a later kernel.
 fn version(kernel: &Version) -> Result<Version, BadVersion> {
     let debian = kernel.without_preon();
     let revision = kernel.as_str().strip_prefix(debian.as_str()).unwrap_or_default();
-    format!("{debian}+init{}{revision}", env!("CARGO_PKG_VERSION")).parse()
+    format!("{debian}+boot{}{revision}", env!("CARGO_PKG_VERSION")).parse()
 }
 
-/// What the boot loader shows, and sorts by.
+/// What the boot loader shows, and sorts by: `1-boot` is older than `1.1-boot` there, as for packages; `1+boot` is newer.
 fn os_release(release: &str, version: &Version) -> String {
+    let version = version.as_str().replace('+', "-");
     format!(
         "NAME=\"Preon OS\"\nID=preon\nID_LIKE=debian\nVERSION_ID={release}\nIMAGE_VERSION={version}\n\
          PRETTY_NAME=\"Preon OS (Linux {release})\"\n"

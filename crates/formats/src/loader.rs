@@ -4,6 +4,7 @@
 //! Source: UAPI.1 Boot Loader Specification, "Boot counting",
 //! <https://uapi-group.org/specifications/specs/boot_loader_specification/#boot-counting>; loader.conf(5).
 
+use std::cmp::Ordering;
 use std::fmt;
 
 use crate::manifest::Kernel;
@@ -53,6 +54,16 @@ impl EntryName {
     /// Whether the loader has given it up.
     pub fn is_bad(&self) -> bool {
         self.tries.is_some_and(|tries| tries.left == 0)
+    }
+
+    /// The name of `id`, which is good, while the loader is to try an older one first.
+    pub fn set_back(id: &str) -> Self {
+        Self::on_trial(id, 0)
+    }
+
+    /// Whether it is last because it was set back, not because the loader has given it up.
+    pub fn is_set_back(&self) -> bool {
+        self.tries.is_some_and(|tries| tries.left == 0 && tries.done == 0)
     }
 
     /// Reads a file's name: `preon-6.12.1-x+2-1.efi`. `None` when it is not that of an image. What looks like a count
@@ -150,6 +161,50 @@ pub fn with_default(config: &str, entry: &str) -> String {
     text
 }
 
+/// How systemd-boot sorts versions and names; the newer one is greater. It differs from the order of packages' versions:
+/// what follows a letter or a digit without a point is newer than what follows a point, and `+` only separates.
+///
+/// Source: systemd 257, `strverscmp_improved` in `src/fundamental`; UAPI.10, "Version Format Specification".
+pub fn compare_versions(one: &str, other: &str) -> Ordering {
+    let (mut one, mut other) = (one, other);
+    loop {
+        let junk = |c: char| !(c.is_ascii_alphanumeric() || "~-^.".contains(c));
+        (one, other) = (one.trim_start_matches(junk), other.trim_start_matches(junk));
+        // Whatever has one of these where the other has none is older; so is what ends, but not beside `~`.
+        for separator in ['~', '\0', '-', '^', '.'] {
+            if separator == '\0' {
+                if one.is_empty() || other.is_empty() {
+                    return other.is_empty().cmp(&one.is_empty());
+                }
+                continue;
+            }
+            match (one.strip_prefix(separator), other.strip_prefix(separator)) {
+                (Some(rest), Some(others)) => (one, other) = (rest, others),
+                (None, None) => {}
+                (found, _) => return found.is_none().cmp(&found.is_some()),
+            }
+        }
+        let is_number = [one, other].iter().any(|it| it.starts_with(|c: char| c.is_ascii_digit()));
+        let belongs =
+            |c: char| if is_number { c.is_ascii_digit() } else { c.is_ascii_alphabetic() };
+        let split = |text: &str| text.find(|c| !belongs(c)).unwrap_or(text.len());
+        let (a, b);
+        (a, one) = one.split_at(split(one));
+        (b, other) = other.split_at(split(other));
+        let by_value = || {
+            let (a, b) = (a.trim_start_matches('0'), b.trim_start_matches('0'));
+            a.len().cmp(&b.len()).then_with(|| a.cmp(b))
+        };
+        let order = match is_number {
+            true => b.is_empty().cmp(&a.is_empty()).then_with(by_value),
+            false => a.cmp(b),
+        };
+        if order.is_ne() {
+            return order;
+        }
+    }
+}
+
 fn as_default(line: &str) -> Option<&str> {
     let (key, value) = line.trim().split_once([' ', '\t'])?;
     (key == "default").then_some(value.trim())
@@ -158,6 +213,7 @@ fn as_default(line: &str) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use base::Digest;
+    use proptest::prelude::*;
 
     use super::*;
 
@@ -189,6 +245,8 @@ mod tests {
         assert!(!EntryName::parse("a+1-2.efi").unwrap().is_bad());
         assert!(!EntryName::good("a.efi").is_bad());
         assert_eq!(EntryName::on_trial("a.efi", 3).to_string(), "a+3.efi");
+        assert!(EntryName::set_back("a.efi").is_set_back());
+        assert!(!EntryName::parse("a+0-1.efi").unwrap().is_set_back());
     }
 
     #[test]
@@ -219,6 +277,44 @@ mod tests {
             ["preon-6.12.118-preon-hardened.efi", "preon-6-0123456789ag.efi", "a-012345678901.efi"]
         {
             assert_eq!(digits(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn versions_sort_as_the_loader_sorts_them() {
+        // Source: the comment above strverscmp_improved().
+        let rising = [
+            "122.1",
+            "123~rc1-1",
+            "123",
+            "123-a",
+            "123-a.1",
+            "123-1",
+            "123-1.1",
+            "123^post1",
+            "123.a-1",
+            "123.1-1",
+            "123a-1",
+            "124-1",
+        ];
+        for (place, one) in rising.iter().enumerate() {
+            for (other_place, other) in rising.iter().enumerate() {
+                assert_eq!(compare_versions(one, other), place.cmp(&other_place), "{one} {other}");
+            }
+        }
+        for (same, other) in [("1_2", "1+2"), ("01", "1"), ("", "+"), ("a+", "a")] {
+            assert_eq!(compare_versions(same, other), Ordering::Equal, "{same} {other}");
+        }
+        // Digits of an image's digest are numbers there, and a count comes behind its name.
+        assert!(compare_versions("x-10a.efi", "x-9ab.efi").is_gt());
+        assert!(compare_versions("x-ab+3.efi", "x-ab.efi").is_gt());
+    }
+
+    proptest! {
+        #[test]
+        fn any_two_versions_have_one_order(one in "[-~^.+019ab_]{0,12}", other in "[-~^.+019ab_]{0,12}") {
+            prop_assert_eq!(compare_versions(&one, &other), compare_versions(&other, &one).reverse());
+            prop_assert_eq!(compare_versions(&one, &one), Ordering::Equal);
         }
     }
 

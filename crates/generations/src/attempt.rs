@@ -94,7 +94,8 @@ impl Store {
             wanted.attempts = wanted.stand_in_attempts;
             wanted.stand_in = Generation::NONE;
             wanted.stand_in_attempts = 0;
-            if wanted.good == stand_in {
+            // Else the good one, which did not fit the kernel, would count as one that had its turn.
+            if wanted.good == stand_in || wanted.asked == wanted.failed {
                 wanted.asked = stand_in;
             }
         })?;

@@ -204,10 +204,17 @@ impl Store {
     /// The generation that boots on this kernel when somebody asks for the one before the wanted one, for this boot: the
     /// one that would come next. The wanted one stays so, and where there is no other, it boots.
     ///
+    /// On a kernel that is on trial nobody has asked for that, whatever the command line says: systemd-boot 257 sorts the
+    /// further entries of an image that it counts before the first one, gives them the same name, and so starts such a
+    /// one by itself (`boot_entry_parse_tries`, `boot_entry_compare` in its `boot.c`).
+    ///
     /// # Errors
     ///
     /// As [`Store::choose`].
     pub fn choose_previous(&self, kernel: &Booted) -> Result<Choice, StoreError> {
+        if kernel.on_trial {
+            return self.choose(kernel);
+        }
         let wanted = self.wanted()?;
         let anew = Wanted { stand_in: Generation::NONE, ..wanted };
         match self.next(&order(&self.generations()?, &wanted), &anew, kernel) {

@@ -69,14 +69,14 @@ impl Booted {
         Ok(Self::read(&below(efi::FOLDER), release)?)
     }
 
+    /// What the boot loader calls the image, whichever of its entries somebody chose; `None` where no such loader started it.
+    pub fn image(&self) -> Option<&str> {
+        self.entry.as_deref()?.split('@').next()
+    }
+
     /// A kernel of which only the release is known.
     pub fn of_release(release: &str) -> Self {
         Self { release: release.to_owned(), entry: None, on_trial: false }
-    }
-
-    /// What the boot loader calls the unified kernel image, whichever entry of the menu that was.
-    pub fn image(&self) -> Option<&str> {
-        self.entry.as_deref()?.split('@').next()
     }
 
     /// Whether the generation is made for it: for its release, and where its image is known to be one of ours, for that.

@@ -150,11 +150,12 @@ fn tidy(host: &Host, asked: Asked, leaves: Option<Generation>) -> Result<Outcome
     let collected = if asked.dry_run {
         host.store.garbage(&keep)?
     } else {
-        let collected = host.store.collect(&keep)?;
-        layer::clean(host);
-        for path in fetched.iter().chain(&kernels) {
+        // Kernels first: one that starts without any generation that fits it would boot what is made for another one.
+        for path in kernels.iter().chain(&fetched) {
             std::fs::remove_file(path).map_err(FileError::at("remove", path))?;
         }
+        let collected = host.store.collect(&keep)?;
+        layer::clean(host);
         collected
     };
     let digest = |path: &PathBuf| path.file_stem()?.to_str()?.parse().ok();

@@ -130,7 +130,7 @@ impl Loader {
         let _ = fs::remove_file(self.staged(&image.kernel.entry_id()));
     }
 
-    /// Refuses a generation whose kernel is not there.
+    /// Refuses a generation whose kernel is not there, before anything is written.
     ///
     /// # Errors
     ///
@@ -152,20 +152,38 @@ impl Loader {
     ///
     /// [`LoaderError::File`].
     pub(crate) fn starts(&self, manifest: &Manifest, again: bool) -> Result<(), LoaderError> {
+        self.set_aside_others(manifest)?;
         for kernel in manifest.kernels() {
             let id = kernel.entry_id();
-            let trial = EntryName::on_trial(&id, TRIES);
+            let trial = EntryName::on_trial(&id, TRIES).to_string();
             let found = self.find(&id)?;
             if self.staged(&id).exists() {
-                if let Some(damaged) = found {
-                    self.remove(&damaged)?;
+                // In the place of a damaged one: at each moment there is one that may start.
+                let place = found.as_ref().map_or(trial.clone(), EntryName::to_string);
+                self.rename(&format!("{id}.{STAGED}"), &place)?;
+                self.rename(&place, &trial)?;
+            } else if let Some(name) = found.filter(EntryName::is_bad) {
+                if name.is_set_back() {
+                    self.rename(&name.to_string(), &EntryName::good(&id).to_string())?;
+                } else if again {
+                    self.rename(&name.to_string(), &trial)?;
                 }
-                self.rename(&format!("{id}.{STAGED}"), &trial)?;
-            } else if let Some(name) = found.filter(|name| again && name.is_bad()) {
-                self.rename(&name.to_string(), &trial)?;
             }
         }
         self.choose(manifest)
+    }
+
+    /// What is on trial for another generation waits again: the loader would turn to it, when it gives this generation's
+    /// kernel up, before it turns to one that is known to be good.
+    fn set_aside_others(&self, manifest: &Manifest) -> Result<(), LoaderError> {
+        let ours: BTreeSet<_> = manifest.kernels().map(Kernel::entry_id).collect();
+        for name in self.names()? {
+            let is_other = loader::digits(&name.id).is_some() && !ours.contains(&name.id);
+            if is_other && name.tries.is_some() && !name.is_bad() {
+                self.rename(&name.to_string(), &format!("{}.{STAGED}", name.id))?;
+            }
+        }
+        Ok(())
     }
 
     /// Writes down that a boot with this kernel was good.
@@ -176,7 +194,7 @@ impl Loader {
     pub(crate) fn bless(&self, id: &str) -> Result<(), LoaderError> {
         match self.find(id)? {
             Some(name) if name.tries.is_some() => {
-                self.rename(&name.to_string(), &EntryName::good(id))
+                self.rename(&name.to_string(), &EntryName::good(id).to_string())
             }
             _ => Ok(()),
         }
@@ -188,16 +206,21 @@ impl Loader {
     ///
     /// [`LoaderError::File`].
     pub(crate) fn has(&self, id: &str) -> Result<bool, LoaderError> {
-        Ok(self.find(id)?.is_some_and(|name| !name.is_bad()))
+        Ok(self.find(id)?.is_some_and(|name| !name.is_bad() || name.is_set_back()))
     }
 
-    /// Whether the loader has given up on the kernel of this generation.
+    /// The kernel of this generation that the loader has given up; `None` where it may still start.
     ///
     /// # Errors
     ///
     /// [`LoaderError::File`].
-    pub(crate) fn gave_up(&self, kernel: &Kernel) -> Result<bool, LoaderError> {
-        Ok(self.find(&kernel.entry_id())?.is_some_and(|name| name.is_bad()))
+    pub(crate) fn gave_up<'a>(
+        &self,
+        manifest: &'a Manifest,
+    ) -> Result<Option<&'a Kernel>, LoaderError> {
+        let kernel = of_flavour(&self.read_config()?, manifest);
+        let found = self.find(&kernel.entry_id())?;
+        Ok(found.is_some_and(|name| name.is_bad() && !name.is_set_back()).then_some(kernel))
     }
 
     /// The images of ours that are none of these kernels'.
@@ -210,37 +233,72 @@ impl Loader {
         files.retain(|file| {
             let staged = file.strip_suffix(STAGED).and_then(|file| file.strip_suffix('.'));
             let id = staged.map(str::to_owned).or_else(|| Some(EntryName::parse(file)?.id));
-            id.is_some_and(|id| loader::digits(&id).is_some() && !kept.contains(&id))
+            // A change that was killed while it wrote one; the store is locked, so nobody does now.
+            let half = file.strip_prefix('.').filter(|file| file.ends_with(".part"));
+            half.is_some_and(|file| {
+                file.split_once(&format!(".{STAGED}."))
+                    .is_some_and(|(id, _)| loader::digits(id).is_some())
+            }) || id.is_some_and(|id| loader::digits(&id).is_some() && !kept.contains(&id))
         });
         Ok(files.iter().map(|file| self.folder.join(file)).collect())
     }
 
     /// Writes into `loader.conf` what starts: a kernel that is good by its name; one on trial by a pattern that matches
-    /// older ones, too, so that the loader has something to turn to.
+    /// others, too, so that the loader has something to turn to.
     fn choose(&self, manifest: &Manifest) -> Result<(), LoaderError> {
         let config = self.read_config()?;
-        let now = loader::default_entry(&config).unwrap_or_default();
-        let flavour = loader::flavour(now);
-        let same = |kernel: &&Kernel| loader::flavour(&kernel.entry_id()) == flavour;
-        let kernel = manifest.kernels().find(same).unwrap_or(&manifest.kernel);
+        let kernel = of_flavour(&config, manifest);
         let id = kernel.entry_id();
         let entry = match self.find(&id)? {
             Some(name) if name.is_bad() => kernel.entry_pattern(),
-            Some(name) if name.tries.is_some() && self.is_newest(kernel)? => kernel.entry_pattern(),
-            Some(name) => {
-                // An older one that was never good: the loader would not try it of several.
-                if name.tries.is_some() {
-                    self.rename(&name.to_string(), &EntryName::good(&id))?;
+            Some(name) if name.tries.is_some() => {
+                if self.is_newest(kernel)? || self.comes_first(kernel, &config)? {
+                    kernel.entry_pattern()
+                } else {
+                    // There is nothing to turn to.
+                    self.rename(&name.to_string(), &EntryName::good(&id).to_string())?;
+                    id
                 }
-                id
             }
+            Some(_) => id,
             None => return Ok(()),
         };
         let wanted = loader::with_default(&config, &entry);
-        if wanted == config {
-            return Ok(());
+        if wanted != config {
+            self.write_config(&config, &wanted)?;
         }
-        self.write_config(&config, &wanted)
+        if entry.contains('*') { Ok(()) } else { self.restore_set_back() }
+    }
+
+    /// Makes the loader try this kernel before the newer one that starts now by its name, and that one after it: it is
+    /// set back, and all others wait. Until `loader.conf` has the pattern, it starts all the same. `false` where that one
+    /// is not there.
+    fn comes_first(&self, kernel: &Kernel, config: &str) -> Result<bool, LoaderError> {
+        let (ours, now) = (kernel.entry_id(), loader::default_entry(config).unwrap_or_default());
+        let Some(fallback) = self.find(now)?.filter(|it| it.tries.is_none() && it.id != ours)
+        else {
+            return Ok(false);
+        };
+        for name in self.names()? {
+            let is_rival = loader::flavour(&name.id) == loader::flavour(&ours)
+                && loader::digits(&name.id).is_some();
+            if is_rival && name.id != ours && name.id != fallback.id {
+                self.rename(&name.to_string(), &format!("{}.{STAGED}", name.id))?;
+            }
+        }
+        if !self.is_newest(kernel)? {
+            let set_back = EntryName::set_back(&fallback.id).to_string();
+            self.rename(&fallback.to_string(), &set_back)?;
+        }
+        Ok(true)
+    }
+
+    /// What was set back is as before, once what starts is known by its name.
+    fn restore_set_back(&self) -> Result<(), LoaderError> {
+        for name in self.names()?.into_iter().filter(EntryName::is_set_back) {
+            self.rename(&name.to_string(), &EntryName::good(&name.id).to_string())?;
+        }
+        Ok(())
     }
 
     /// Whether the loader takes this kernel's image, if it has it not given up, of all that its pattern matches.
@@ -249,12 +307,17 @@ impl Loader {
         let rivals = self.names()?.into_iter();
         let rivals =
             rivals.filter(|it| !it.is_bad() && loader::flavour(&it.id) == loader::flavour(&ours));
-        let versions = rivals.map(|name| {
-            let bytes = file::read(&self.folder.join(name.to_string()))?;
-            Ok((image::version(&bytes), name.id))
+        // Others that cannot be read, or are no images, the loader leaves out, too.
+        let versions = rivals.filter_map(|name| {
+            let bytes = file::read(&self.folder.join(name.to_string())).unwrap_or_default();
+            let version = image::version(&bytes);
+            Some((version.or_else(|| (name.id == ours).then(String::new))?, name.id))
         });
-        let versions = versions.collect::<Result<Vec<_>, FileError>>()?;
-        Ok(versions.into_iter().max().is_some_and(|(_, newest)| newest == ours))
+        let newest = versions.max_by(|(one, id), (other, other_id)| {
+            let by_name = || loader::compare_versions(id, other_id);
+            loader::compare_versions(one, other).then_with(by_name)
+        });
+        Ok(newest.is_some_and(|(_, newest)| newest == ours))
     }
 
     fn staged(&self, id: &str) -> PathBuf {
@@ -280,23 +343,19 @@ impl Loader {
         Ok(files)
     }
 
-    fn rename(&self, from: &str, to: &EntryName) -> Result<(), LoaderError> {
-        let target = self.folder.join(to.to_string());
+    fn rename(&self, from: &str, to: &str) -> Result<(), LoaderError> {
+        let target = self.folder.join(to);
         fs::rename(self.folder.join(from), &target)
             .and_then(|()| File::open(&self.folder)?.sync_all())
             .map_err(FileError::at("rename a kernel to", target))?;
         Ok(())
     }
 
-    fn remove(&self, name: &EntryName) -> Result<(), LoaderError> {
-        let path = self.folder.join(name.to_string());
-        Ok(fs::remove_file(&path).map_err(FileError::at("remove", path))?)
-    }
-
+    /// What is no UTF-8 is replaced by a mark: the loader does not mind it.
     fn read_config(&self) -> Result<String, LoaderError> {
-        match file::read_text(&self.config) {
+        match file::read(&self.config) {
             Err(error) if error.source.kind() == ErrorKind::NotFound => Ok(String::new()),
-            text => Ok(text?),
+            bytes => Ok(String::from_utf8_lossy(&bytes?).into_owned()),
         }
     }
 
@@ -308,6 +367,13 @@ impl Loader {
         write_over(&self.config, text.as_bytes()).map_err(FileError::at("write", &self.config))?;
         Ok(())
     }
+}
+
+/// The kernel of a generation that the loader is to start: of the same flavour as the one that starts now.
+fn of_flavour<'a>(config: &str, manifest: &'a Manifest) -> &'a Kernel {
+    let flavour = loader::flavour(loader::default_entry(config).unwrap_or_default());
+    let same = |kernel: &&Kernel| loader::flavour(&kernel.entry_id()) == flavour;
+    manifest.kernels().find(same).unwrap_or(&manifest.kernel)
 }
 
 fn write_over(path: &Path, bytes: &[u8]) -> std::io::Result<()> {

@@ -133,11 +133,14 @@ impl Listener<'_> {
         let mut kept = String::new();
         for line in BufReader::new(stream).split(b'\n').map_while(Result::ok) {
             let line = String::from_utf8_lossy(&line);
-            if !self.meter.takes(&line) && kept.len() + line.len() < MOST_OUTPUT {
+            let is_error = line.starts_with(ERROR);
+            // The first error is kept, however much was printed before: it decides.
+            let has_room = kept.len() + line.len() < MOST_OUTPUT;
+            if !self.meter.takes(&line) && (has_room || is_error && !kept.contains(ERROR)) {
                 kept += &line;
                 kept.push('\n');
             }
-            if line.starts_with(ERROR) {
+            if is_error {
                 (self.kill)();
             }
         }

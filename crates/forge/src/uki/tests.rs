@@ -41,7 +41,7 @@ fn the_package_brings_the_image_and_needs_its_kernels_modules() {
     let control = deb.control();
     assert_eq!(control.source(), ("linux", "6.12.118-1"));
     assert_eq!(*control.version(), version);
-    assert!(version.as_str().starts_with("6.12.118-1+init"), "{version}");
+    assert!(version.as_str().starts_with("6.12.118-1+boot"), "{version}");
     assert!(version.as_str().ends_with("+0preon3"), "{version}");
     let depends = Some("preon-kernel-hardened (= 6.12.118-1+0preon3)");
     assert_eq!((control.get("Depends"), control.get("Provides")), (depends, Some("preon-uki")));
@@ -63,11 +63,29 @@ fn the_package_brings_the_image_and_needs_its_kernels_modules() {
 }
 
 #[test]
-fn a_later_kernel_and_a_later_product_sort_later() {
-    let version = |kernel: &str| version(&kernel.parse().unwrap()).unwrap();
-    let [one, two, three] =
-        ["6.12.118-1+0preon3", "6.12.118-1+0preon10", "6.12.119-1+0preon1"].map(version);
-    assert!(one < two && two < three);
-    let text = os_release("6.12.119-x", &three);
-    assert!(text.contains(&format!("\nIMAGE_VERSION={three}\n")), "{text}");
+fn a_later_kernel_and_a_later_product_sort_later_for_packages_and_for_the_loader() {
+    let kernels = [
+        "6.12.117-2+0preon1",
+        "6.12.118~rc1-1+0preon1",
+        "6.12.118-1~bpo12+1+0preon1",
+        "6.12.118-1+0preon3",
+        "6.12.118-1+0preon10",
+        "6.12.118-1+deb13u1+0preon1",
+        "6.12.118-1.1+0preon1",
+        "6.12.118-2+0preon1",
+        "6.12.118.1-1+0preon1",
+        "6.12.119-1+0preon1",
+        "6.13-1+0preon1",
+    ];
+    let versions = kernels.map(|kernel| version(&kernel.parse().unwrap()).unwrap());
+    let shown = |version: &Version| {
+        let text = os_release("6.12.119-x", version);
+        let line = text.lines().find_map(|line| line.strip_prefix("IMAGE_VERSION="));
+        line.unwrap().to_owned()
+    };
+    for two in versions.windows(2) {
+        assert!(two[0] < two[1], "{two:?}");
+        let [older, newer] = [shown(&two[0]), shown(&two[1])];
+        assert!(loader::compare_versions(&older, &newer).is_lt(), "{older} {newer}");
+    }
 }

@@ -259,7 +259,8 @@ fn deadly_tools() -> Package {
 fn after_a_kill_in_the_middle_of_composing_the_next_run_works() {
     let checkout = Checkout::with_tools(demo("1"), deadly_tools());
     // The product has no programs of ours, so that no whole image can be built: a layer of all packages can.
-    fs::copy(checkout.path("os/images/demo.toml"), checkout.path("os/images/minimal.toml")).unwrap();
+    fs::copy(checkout.path("os/images/demo.toml"), checkout.path("os/images/minimal.toml"))
+        .unwrap();
     checkout.forge(&["update"]).good();
     checkout.write("kill", "");
     let build = || checkout.forge(&["curate", "--layer", "out/everything"]);

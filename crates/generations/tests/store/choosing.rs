@@ -194,3 +194,13 @@ fn the_one_before_boots_when_somebody_asks_for_it_and_only_then() {
     let alone = Trial::with_generations(1);
     assert!(matches!(alone.store.choose_previous(&kernel).unwrap().why, Why::Wanted));
 }
+
+/// The loader starts the menu's entry for the generation before by itself, then.
+#[test]
+fn on_a_kernel_on_trial_the_wanted_one_boots_whatever_the_menus_entry() {
+    let trial = Trial::with_generations(3);
+    let kernel = Booted { on_trial: true, ..Booted::of_release(KERNEL) };
+    let choice = trial.store.choose_previous(&kernel).unwrap();
+    assert_eq!(choice.generation, Generation(3));
+    assert!(matches!(choice.why, Why::Wanted));
+}

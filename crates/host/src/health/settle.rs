@@ -2,6 +2,7 @@
 
 use base::Explain;
 use base::file::FileError;
+use formats::manifest::Kernel;
 use generations::kernel::UnknownKernel;
 use generations::stack::live;
 use generations::{Booted, Generation, StoreError};
@@ -118,10 +119,11 @@ fn follow(host: &Host, running: Generation) -> Result<(), SettleError> {
     }
     let Some(loader) = Loader::of(&host.root)? else { return Ok(()) };
     let manifest = host.store.manifest(wanted.generation)?;
-    if wanted.generation != running && loader.gave_up(&manifest.kernel)? {
+    if wanted.generation != running
+        && let Some(Kernel { release, .. }) = loader.gave_up(&manifest)?
+    {
         let reason = format!(
-            "its kernel {} was started {TRIES} times and no boot with it was good\n",
-            manifest.kernel.release
+            "its kernel {release} was started {TRIES} times and no boot with it was good\n"
         );
         host.store.note_failure(wanted.generation, &reason)?;
         host.store.give_up(running)?;

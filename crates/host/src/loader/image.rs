@@ -4,9 +4,9 @@ use std::path::Path;
 
 use base::file::FileError;
 use base::{Digest, Explain, Failure};
+use formats::loader;
 use formats::manifest::Kernel;
 use formats::pe::Pe;
-use formats::{Version, loader};
 use packages::deb::{Deb, DebError, Limits};
 
 /// How the names of packages begin that bring a unified kernel image.
@@ -55,12 +55,12 @@ impl Image {
     }
 }
 
-/// The version by which the loader sorts an image; `None` if it has none, which comes last.
+/// The version by which the loader sorts an image, empty where it has none; `None` where it would not list it.
 ///
 /// Source: systemd-boot 257: `IMAGE_VERSION` of the os-release file in it.
-pub(super) fn version(uki: &[u8]) -> Option<Version> {
+pub(super) fn version(uki: &[u8]) -> Option<String> {
     let pe = Pe::parse(uki).ok()?;
     let text = std::str::from_utf8(pe.section(".osrel")?.content(uki)).ok()?;
-    let value = text.lines().find_map(|line| line.strip_prefix("IMAGE_VERSION="))?;
-    value.trim_matches('"').parse().ok()
+    let value = text.lines().find_map(|line| line.strip_prefix("IMAGE_VERSION="));
+    Some(value.unwrap_or_default().trim_matches('"').to_owned())
 }

@@ -53,9 +53,13 @@ pub(super) fn place(host: &Host, images: &[Image]) -> Result<(), LoaderError> {
     placed.inspect_err(|_| take_back(host, images))
 }
 
-/// Removes what nothing starts yet.
+/// Removes what nothing starts yet, but for what a generation waits with.
 pub(super) fn take_back(host: &Host, images: &[Image]) {
-    if let Ok(Some(loader)) = Loader::of(&host.root) {
-        images.iter().for_each(|image| loader.take_back(image));
-    }
+    let (Ok(Some(loader)), Ok(all)) = (Loader::of(&host.root), host.store.generations()) else {
+        return;
+    };
+    let manifests: Vec<_> = all.iter().filter_map(|it| host.store.manifest(*it).ok()).collect();
+    let is_of_none =
+        |image: &&Image| manifests.iter().flat_map(Manifest::kernels).all(|it| *it != image.kernel);
+    images.iter().filter(is_of_none).for_each(|image| loader.take_back(image));
 }

@@ -9,6 +9,8 @@ mod full;
 mod housekeeping;
 mod kernels;
 mod mirrors;
+mod pc;
+mod sequences;
 #[path = "../../../packages/tests/archive/server.rs"]
 #[allow(dead_code)]
 mod server;
