@@ -283,11 +283,10 @@ impl Disks<'_> {
         let files = fs::read_dir(esp.join(loader::FOLDER)).unwrap();
         let files = files.map(|it| it.unwrap().file_name().into_string().unwrap());
         let names: Vec<_> = files.filter_map(|it| EntryName::parse(&it)).collect();
-        let starts = |it: &&EntryName| match default.contains('*') {
-            true => it.id != old,
-            false => it.id == default,
-        };
-        let name = names.iter().find(starts).unwrap_or_else(|| panic!("cut {cut}: {names:?}"));
+        let starts = names.iter().filter(|it| default.contains('*') || it.id == default);
+        // The new one may wait again already, while the pattern is still there.
+        let name = starts.max_by_key(|it| it.id != old);
+        let name = name.unwrap_or_else(|| panic!("cut {cut}: {names:?}"));
         let uki = Digest::of_file(&esp.join(loader::FOLDER).join(name.to_string())).unwrap();
         assert_eq!(loader::digits(&name.id), Some(&*uki.short()), "cut {cut}: {name}");
         Booted { entry: Some(name.id.clone()), ..Booted::of_release(&self.kernel.release) }
