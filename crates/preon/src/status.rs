@@ -118,9 +118,12 @@ fn told(host: &Host) -> Result<Told, Failure> {
     })
 }
 
+/// The release of the kernel that the next generation needs; where the one that runs has the same, what the loader calls
+/// its image.
 fn next_kernel(host: &Host, next: Generation) -> Option<String> {
-    let needs = host.needs_another_kernel(next).ok()?;
-    needs.then(|| Some(host.store.manifest(next).ok()?.kernel.release))?
+    let running = host.kernel().ok()?;
+    let kernel = host.store.manifest(next).ok().filter(|it| !running.fits(it))?.kernel;
+    Some(if kernel.release == running.release { kernel.entry_id() } else { kernel.release })
 }
 
 #[cfg(test)]

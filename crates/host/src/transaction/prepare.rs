@@ -17,8 +17,19 @@ use crate::bundle::Bundle;
 use crate::repositories::{Opened, Repositories};
 
 /// What a host cannot be without beside the kernel that starts, whoever asks; what these need stays with them.
-const PROTECTED: [&str; 7] =
-    ["base-files", "erofs-utils", "preon", "preon-base", "systemd", "systemd-sysv", "udev"];
+const PROTECTED: [&str; 11] = [
+    "base-files",
+    "bash", // without a shell nobody logs in
+    "coreutils",
+    "erofs-utils",
+    "login",
+    "preon",
+    "preon-base",
+    "systemd",
+    "systemd-sysv",
+    "udev",
+    "util-linux",
+];
 
 /// A change that was worked out.
 pub(crate) struct Prepared {
