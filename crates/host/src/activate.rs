@@ -44,7 +44,9 @@ pub(crate) fn show(
     let note = |error: &dyn Explain| progress.note(&explain::render(error));
     let run = host.root.below(generations::RUN);
     if let Err(error) = live::restack(&host.store, manifest, &run, &host.usr) {
-        note(&error);
+        let reason = explain::render(&error);
+        progress
+            .note(&format!("note: it waits for the next boot: it cannot be shown now\n{reason}"));
         return Activation::NextBoot;
     }
     if let Err(error) = running::write(&host.root.below(generations::RUNNING), generation) {

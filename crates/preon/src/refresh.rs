@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::print;
 use host::Root;
-use host::repositories::Repositories;
+use host::repositories::{Found, Repositories};
 
 /// Fetch and verify what the repositories have now
 ///
@@ -21,23 +21,30 @@ pub(crate) struct Refresh {
 }
 
 impl Refresh {
-    /// Refreshes all repositories.
+    /// Refreshes all repositories, also where one of them fails.
     ///
     /// # Errors
     ///
-    /// If none is known, or one of them cannot be believed.
+    /// If none is known; the first of what refreshing them failed with.
     pub(crate) fn run(&self, root: &Root, out: &mut dyn Write) -> Result<(), Failure> {
         let repositories = Repositories(root);
-        let mut all = Vec::new();
+        let (mut all, mut failed) = (Vec::new(), None);
         for name in repositories.some()? {
-            let found = repositories.refresh(&name)?;
-            all.push((name, found));
+            match repositories.refresh(&name) {
+                Ok(found) => all.push((name, found)),
+                Err(error) => failed = failed.or(Some(error)),
+            }
         }
+        self.tell(&all, out)?;
+        failed.map_or(Ok(()), Err)
+    }
+
+    fn tell(&self, all: &[(String, Found)], out: &mut dyn Write) -> Result<(), Failure> {
         if self.json {
             let row = |(name, found): &(_, _)| json!({ "name": name, "found": found });
             return print::json(out, &all.iter().map(row).collect::<Vec<_>>());
         }
-        let line = |(name, found): &(String, host::repositories::Found)| {
+        let line = |(name, found): &(String, Found)| {
             let until = print::moment(found.valid_until);
             format!(
                 "{name}: publication {} with {} packages, valid until {until}, from {}\n",
