@@ -125,7 +125,7 @@ type Esp = (Vec<(String, Vec<u8>)>, Vec<u8>);
 impl Pc {
     pub fn new() -> Self {
         let first: Package<'_> = (
-            "preon-uki-hardened",
+            FIRST,
             "6.12-1+0preon1",
             "Source: linux (6.12-1)\nProvides: preon-uki\nDepends: other\n",
             &[("usr/lib/modules/6.12-preon/vmlinuz.efi", "uki")],
@@ -160,6 +160,18 @@ impl Pc {
         };
         let config = fs::read(self.world.on_host("/efi").join(loader::CONFIG)).unwrap();
         (entries.filter(|it| it.path().is_file()).map(file).collect(), config)
+    }
+
+    /// The names of all files beside each other, sorted.
+    pub fn files(&self) -> Vec<String> {
+        let mut names: Vec<_> = self.esp().0.into_iter().map(|(name, _)| name).collect();
+        names.sort();
+        names
+    }
+
+    /// The text of `loader.conf`.
+    pub fn config(&self) -> String {
+        String::from_utf8_lossy(&self.esp().1).into_owned()
     }
 
     fn wanted_file(&self) -> PathBuf {
@@ -226,8 +238,7 @@ impl Pc {
     /// What systemd-boot 257 starts, and its counting: the release, and which profile.
     fn load(&self) -> (String, u32) {
         let entries = self.entries();
-        let config = String::from_utf8_lossy(&self.esp().1).into_owned();
-        let default = loader::default_entry(&config).unwrap_or_default().to_owned();
+        let default = loader::default_entry(&self.config()).unwrap_or_default().to_owned();
         let found = entries.iter().find(|entry| matches(&default, &entry.id));
         let entry = found.or(entries.first()).expect("some kernel starts");
         let path = self.folder().join(&entry.file);
@@ -286,7 +297,7 @@ impl Pc {
         fits && self.fates.borrow()[&kernel.release] == Fate::Good
     }
 
-    fn settle(&self) -> Verdict {
+    pub fn settle(&self) -> Verdict {
         let outcome = match self.is_well() {
             true => Outcome::Good,
             false => Outcome::Bad { status: "exit status: 1".into(), output: "text".into() },
@@ -325,12 +336,15 @@ impl Pc {
     }
 
     fn told(&self) -> (Vec<String>, String, Booted, generations::Wanted, Vec<Generation>) {
-        let (files, config) = self.esp();
-        let config = String::from_utf8_lossy(&config).into_owned();
-        let default = loader::default_entry(&config).unwrap_or_default().to_owned();
+        let default = loader::default_entry(&self.config()).unwrap_or_default().to_owned();
         let store = self.world.store();
-        let files = files.into_iter().map(|it| it.0).collect();
-        (files, default, self.kernel(), store.wanted().unwrap(), store.generations().unwrap())
+        (
+            self.files(),
+            default,
+            self.kernel(),
+            store.wanted().unwrap(),
+            store.generations().unwrap(),
+        )
     }
 
     pub fn publish_kernel(&self, fate: Fate) {
