@@ -12,7 +12,7 @@ use base::Explain;
 use formats::PackageName;
 
 pub use content::{Content, Reader, Spool};
-pub(crate) use content::{Known, SpoolError};
+pub(crate) use content::{IN_MEMORY, Known, SpoolError};
 
 use crate::path::UsrPath;
 

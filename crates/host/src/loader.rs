@@ -231,14 +231,13 @@ impl Loader {
     pub(crate) fn unneeded(&self, kept: &BTreeSet<String>) -> Result<Vec<PathBuf>, LoaderError> {
         let mut files = self.files()?;
         files.retain(|file| {
-            let staged = file.strip_suffix(STAGED).and_then(|file| file.strip_suffix('.'));
-            let id = staged.map(str::to_owned).or_else(|| Some(EntryName::parse(file)?.id));
             // A change that was killed while it wrote one; the store is locked, so nobody does now.
             let half = file.strip_prefix('.').filter(|file| file.ends_with(".part"));
-            half.is_some_and(|file| {
-                file.split_once(&format!(".{STAGED}."))
-                    .is_some_and(|(id, _)| loader::digits(id).is_some())
-            }) || id.is_some_and(|id| loader::digits(&id).is_some() && !kept.contains(&id))
+            let half = half.and_then(|file| Some(file.split_once(&format!(".{STAGED}."))?.0));
+            let staged = file.strip_suffix(STAGED).and_then(|file| file.strip_suffix('.'));
+            let whole = staged.map(str::to_owned).or_else(|| Some(EntryName::parse(file)?.id));
+            let is_unneeded = |id: String| loader::digits(&id).is_some() && !kept.contains(&id);
+            half.and_then(loader::digits).is_some() || whole.is_some_and(is_unneeded)
         });
         Ok(files.iter().map(|file| self.folder.join(file)).collect())
     }

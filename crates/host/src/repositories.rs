@@ -233,6 +233,22 @@ impl Repositories<'_> {
         Ok(self.open(name, self.configured(name)?, &fetcher)?.found)
     }
 
+    /// As [`Repositories::refresh`], of all that are known, whichever of them fails; with the first failure.
+    ///
+    /// # Errors
+    ///
+    /// [`RepositoryError`] if none is known.
+    pub fn refresh_all(&self) -> Result<(Vec<(String, Found)>, Option<Failure>), RepositoryError> {
+        let (mut found, mut failed) = (Vec::new(), None);
+        for name in self.some()? {
+            match self.refresh(&name) {
+                Ok(one) => found.push((name, one)),
+                Err(error) => failed = failed.or(Some(error)),
+            }
+        }
+        Ok((found, failed))
+    }
+
     /// The newest metadata and index of `name`, which is configured so, fetched and verified now.
     ///
     /// # Errors

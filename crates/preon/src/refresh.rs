@@ -27,14 +27,7 @@ impl Refresh {
     ///
     /// If none is known; the first of what refreshing them failed with.
     pub(crate) fn run(&self, root: &Root, out: &mut dyn Write) -> Result<(), Failure> {
-        let repositories = Repositories(root);
-        let (mut all, mut failed) = (Vec::new(), None);
-        for name in repositories.some()? {
-            match repositories.refresh(&name) {
-                Ok(found) => all.push((name, found)),
-                Err(error) => failed = failed.or(Some(error)),
-            }
-        }
+        let (all, failed) = Repositories(root).refresh_all()?;
         self.tell(&all, out)?;
         failed.map_or(Ok(()), Err)
     }

@@ -15,13 +15,10 @@ use base::{Digest, Explain, Failure};
 use formats::guid::Guid;
 
 use super::{Compression, archive};
-use crate::tree::Tree;
+use crate::tree::{IN_MEMORY, Tree};
 
 /// How many bytes of what the program prints are kept.
 const MOST_OUTPUT: usize = 64 << 10;
-
-/// How many bytes of contents mkfs.erofs may hold in memory.
-const IN_MEMORY: u64 = 64 << 20;
 
 /// How lines about errors begin.
 const ERROR: &str = "<E>";

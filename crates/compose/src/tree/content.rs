@@ -209,7 +209,7 @@ pub struct Spool {
 }
 
 /// How many bytes of contents may be in memory.
-const IN_MEMORY: u64 = 64 << 20;
+pub(crate) const IN_MEMORY: u64 = 64 << 20;
 
 /// A file that is filled from its start on, by several threads.
 #[derive(Debug)]

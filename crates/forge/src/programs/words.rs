@@ -45,7 +45,7 @@ pub(super) fn write(root: &ToolRoot, built: &Built) -> Result<(), Failure> {
         child::run(command.args(words)).map_err(|source| ProgramError::Words { name, source })
     };
     for (shell, place) in places(name) {
-        put(&built.program().join(place), &ask(&["completion", shell])?)?;
+        file::replace(&built.program().join(place), &ask(&["completion", shell])?)?;
     }
     ask(&["man", "/build/pages"])?;
     pack(&pages, &built.manual().join(MANUAL))?;
@@ -53,17 +53,12 @@ pub(super) fn write(root: &ToolRoot, built: &Built) -> Result<(), Failure> {
     Ok(())
 }
 
-fn put(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
-    file::create_dir_all(path.parent().unwrap_or(path))?;
-    file::replace(path, bytes)
-}
-
 /// Compresses man pages as Debian does: `gzip -9n`, without a name and a time.
 fn pack(pages: &Path, folder: &Path) -> Result<(), FileError> {
     for page in files_below(pages)? {
         let Content::File { bytes, .. } = page.content else { continue };
         let path = folder.join(page.path + ".gz");
-        put(&path, &gzip(&bytes).map_err(FileError::at("compress", &path))?)?;
+        file::replace(&path, &gzip(&bytes).map_err(FileError::at("compress", &path))?)?;
     }
     Ok(())
 }
@@ -85,7 +80,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (pages, manual) = (dir.path().join("pages"), dir.path().join("manual"));
         let text = ".TH preon 1\n".repeat(100);
-        put(&pages.join("preon.1"), text.as_bytes()).unwrap();
+        file::replace(&pages.join("preon.1"), text.as_bytes()).unwrap();
         pack(&pages, &manual).unwrap();
         let packed = manual.join("preon.1.gz");
         let mut gzip = Program::new("gzip").command();

@@ -77,6 +77,18 @@ fn a_repository_of_last_month_that_is_played_again_is_refused() {
 }
 
 #[test]
+fn a_repository_that_cannot_be_asked_keeps_no_other_from_being_refreshed() {
+    let world = world();
+    let root = fs::read(world.path("keys/1.root.json")).unwrap();
+    let repositories = Repositories(&world.root());
+    let gone = Configured { uris: vec!["file:///gone".into()], suite: "gone".into(), ca: None };
+    repositories.add("first-and-gone", &gone, &root).unwrap();
+    let (found, failed) = repositories.refresh_all().unwrap();
+    assert_eq!(found.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["main"]);
+    assert!(failed.unwrap().to_string().contains("file:///gone"));
+}
+
+#[test]
 fn a_frozen_repository_is_refused_once_its_time_is_over() {
     let world = World::made_at(&[BASE, LIBBASE, GIT, LIBGIT], now() - LIFE - 60);
     refused(&world, "its metadata may no longer be used");
