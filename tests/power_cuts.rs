@@ -252,8 +252,12 @@ impl Disks<'_> {
         if self.done(cut).next().is_some() || self.mounts(disk) {
             return false;
         }
-        let filesystem = format!("{}?offset={}", disk.display(), self.data);
-        let status = Command::new("e2fsck").args(["-f", "-y", &filesystem]).status().unwrap();
+        // With `?offset=` it cannot open the filesystem a second time, as it does after it has replayed the journal.
+        let offset = self.data.to_string();
+        let mut attach = Command::new("losetup");
+        let device = run(attach.args(["--find", "--show", "--offset", &offset]).arg(disk));
+        let status = Command::new("e2fsck").args(["-f", "-y", device.trim()]).status().unwrap();
+        run(Command::new("losetup").args(["--detach", device.trim()]));
         assert!(status.code().is_some_and(|code| code <= 1), "cut {cut}: {status}");
         true
     }

@@ -25,6 +25,7 @@ use crate::kernel;
 use crate::recipe::{ImageDefinition, Preset};
 use crate::supply::Supply;
 use crate::tools::ToolRoot;
+use crate::uki::Uki;
 use crate::workshop::KernelShop;
 
 /// A composed layer in the cache, with what the manifest says beside it.
@@ -126,7 +127,7 @@ pub(crate) fn kernels(context: &Context, images: &[String]) -> Result<Vec<Curate
     for name in images {
         let definition = definition(context, name)?;
         flavours.extend(kernels::of_image(&definition));
-        let of_image = kernels::kernels(context, (name, &definition))?.into_iter();
+        let of_image = kernels::kernels(context, (name, &definition))?.packages.into_iter();
         packages.extend(of_image.map(|(package, _)| (package.path.clone(), package)));
     }
     for flavour in flavours {
@@ -151,6 +152,8 @@ pub(crate) struct Described {
     pub(crate) definition: ImageDefinition,
     /// The curated packages and all that decides the bytes.
     pub(crate) request: Request,
+    /// Its unified kernel images; the first one boots by default.
+    pub(crate) ukis: Vec<Uki>,
 }
 
 /// Fetches and curates the packages of the image `name`.
@@ -160,27 +163,28 @@ pub(crate) struct Described {
 /// What reading recipes and lock, fetching and curating fail with.
 pub(crate) fn described(context: &Context, name: &str) -> Result<Described, Failure> {
     let (definition, mut curated) = curated::of_image(context, name)?;
-    curated.packages.extend(kernels::kernels(context, (name, &definition))?);
+    let kernels = kernels::kernels(context, (name, &definition))?;
+    curated.packages.extend(kernels.packages);
     let epoch = Supply::open(context)?.lock.epoch();
     let mut request = request(name, &definition, &curated, epoch);
     if let Some(over) = &definition.over {
         request.base = Some(Base::Composed(Box::new(described(context, over)?.request)));
     }
-    Ok(Described { definition, request })
+    Ok(Described { definition, request, ukis: kernels.ukis })
 }
 
-/// The layers of the image `name`, lowest first; each is composed now unless the cache has it. The last one
-/// describes the whole.
+/// The layers of an image that is described so, lowest first; each is composed now unless the cache has it. The last
+/// one describes the whole.
 ///
 /// # Errors
 ///
-/// What curating and composing fail with.
+/// What composing fails with.
 pub(crate) fn layers(
     context: &Context,
     tools: &ToolRoot,
-    name: &str,
+    request: &Request,
 ) -> Result<Vec<Layer>, Failure> {
-    let mut next = Some(&described(context, name)?.request);
+    let mut next = Some(request);
     let mut layers = Vec::new();
     while let Some(request) = next {
         layers.insert(0, layer(context, tools, request)?);

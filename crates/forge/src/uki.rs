@@ -55,7 +55,7 @@ pub(crate) struct Uki {
 /// # Errors
 ///
 /// If an image's name can be none of a package.
-pub(crate) fn package_name(
+fn package_name(
     (name, definition): (&str, &ImageDefinition),
     flavour: Flavour,
 ) -> Result<PackageName, Failure> {

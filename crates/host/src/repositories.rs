@@ -44,6 +44,15 @@ pub struct Configured {
     pub ca: Option<PathBuf>,
 }
 
+/// What asking all repositories came to.
+#[derive(Default)]
+pub struct Asked {
+    /// Those that answered, by name.
+    pub found: Vec<(String, Found)>,
+    /// Why the first of the others did not.
+    pub failed: Option<Failure>,
+}
+
 /// What the last refresh found.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Found {
@@ -233,20 +242,20 @@ impl Repositories<'_> {
         Ok(self.open(name, self.configured(name)?, &fetcher)?.found)
     }
 
-    /// As [`Repositories::refresh`], of all that are known, whichever of them fails; with the first failure.
+    /// As [`Repositories::refresh`], of all that are known, whichever of them fails.
     ///
     /// # Errors
     ///
     /// [`RepositoryError`] if none is known.
-    pub fn refresh_all(&self) -> Result<(Vec<(String, Found)>, Option<Failure>), RepositoryError> {
-        let (mut found, mut failed) = (Vec::new(), None);
+    pub fn refresh_all(&self) -> Result<Asked, RepositoryError> {
+        let mut asked = Asked::default();
         for name in self.some()? {
             match self.refresh(&name) {
-                Ok(one) => found.push((name, one)),
-                Err(error) => failed = failed.or(Some(error)),
+                Ok(found) => asked.found.push((name, found)),
+                Err(error) => asked.failed = asked.failed.or(Some(error)),
             }
         }
-        Ok((found, failed))
+        Ok(asked)
     }
 
     /// The newest metadata and index of `name`, which is configured so, fetched and verified now.

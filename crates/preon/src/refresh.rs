@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::print;
 use host::Root;
-use host::repositories::{Found, Repositories};
+use host::repositories::{Asked, Found, Repositories};
 
 /// Fetch and verify what the repositories have now
 ///
@@ -27,8 +27,8 @@ impl Refresh {
     ///
     /// If none is known; the first of what refreshing them failed with.
     pub(crate) fn run(&self, root: &Root, out: &mut dyn Write) -> Result<(), Failure> {
-        let (all, failed) = Repositories(root).refresh_all()?;
-        self.tell(&all, out)?;
+        let Asked { found, failed } = Repositories(root).refresh_all()?;
+        self.tell(&found, out)?;
         failed.map_or(Ok(()), Err)
     }
 

@@ -19,10 +19,10 @@ use super::filesystem::{self, Content, Plan};
 use super::{kind, layout};
 use crate::audit;
 use crate::context::Context;
-use crate::layer::{self, Layer};
+use crate::layer::{self, Described, Layer};
 use crate::recipe::ImageDefinition;
 use crate::tools::ToolRoot;
-use crate::uki::{self, Uki};
+use crate::uki::Uki;
 
 /// Build an image: layers, kernel, disk, into `out/NAME`
 #[derive(Debug, clap::Args)]
@@ -65,19 +65,16 @@ fn put(target: &Path, write: impl FnOnce(&Path) -> Result<(), Failure>) -> Resul
 }
 
 fn parts(context: &Context, tools: &ToolRoot, name: &str) -> Result<Parts, Failure> {
-    let definition = layer::definition(context, name)?;
     if context.is_release() {
         audit::elf::check(context, name, &layer::packages(context, name)?)?;
     }
-    let layers = layer::layers(context, tools, name)?;
+    let Described { definition, request, ukis } = layer::described(context, name)?;
+    let layers = layer::layers(context, tools, &request)?;
     let top = &layers[layers.len() - 1]; // the image's own is always there
     if let count @ 1.. = top.not_rebuilt.len() {
         let note = format!("note: development image: {count} packages not yet rebuilt");
         context.progress.note(&note);
     }
-    let kernels = definition.kernels.iter();
-    let ukis = kernels.map(|flavour| uki::assemble(context, (name, &definition), flavour));
-    let ukis = ukis.collect::<Result<Vec<_>, _>>()?;
     let manifest = Manifest {
         format: manifest::FORMAT,
         image: name.to_owned(),
@@ -86,7 +83,7 @@ fn parts(context: &Context, tools: &ToolRoot, name: &str) -> Result<Parts, Failu
         kernel: ukis[0].kernel.clone(), // `Kernels` has one or more
         other_kernels: ukis[1..].iter().map(|uki| uki.kernel.clone()).collect(),
         layers: layers.iter().map(|layer| layer.layer.clone()).collect(),
-        packages: installed((name, &definition), top)?,
+        packages: installed(&definition, &ukis, top),
         not_rebuilt: top.not_rebuilt.clone(),
         pins: BTreeMap::new(),
         change: None,
@@ -97,18 +94,14 @@ fn parts(context: &Context, tools: &ToolRoot, name: &str) -> Result<Parts, Failu
 }
 
 /// The packages of an image: those that its definition does not ask for are there for others.
-fn installed(
-    (name, definition): (&str, &ImageDefinition),
-    top: &Layer,
-) -> Result<Vec<manifest::Package>, Failure> {
-    let kernels = definition.kernels.iter();
-    let ukis = kernels.map(|flavour| uki::package_name((name, definition), flavour));
-    let ukis = ukis.collect::<Result<Vec<_>, _>>()?;
-    let asked = |name: &PackageName| definition.packages.contains(name) || ukis.contains(name);
+fn installed(definition: &ImageDefinition, ukis: &[Uki], top: &Layer) -> Vec<manifest::Package> {
+    let asked = |name: &PackageName| {
+        definition.packages.contains(name) || ukis.iter().any(|uki| uki.kernel.package == *name)
+    };
     let packages = top.packages.iter().cloned();
     let marked =
         packages.map(|package| manifest::Package { automatic: !asked(&package.name), ..package });
-    Ok(marked.collect())
+    marked.collect()
 }
 
 /// Writes everything into `folder`, which is not there yet.

@@ -23,8 +23,16 @@ pub(super) fn of_image(definition: &ImageDefinition) -> Vec<Flavour> {
     kernels.filter(|_| definition.container.is_none()).collect()
 }
 
-/// The packages of the kernels of the image `name` and of their unified kernel images, built if need be, and the suite that
-/// their source comes from.
+/// The kernels of an image.
+#[derive(Default)]
+pub(super) struct Kernels {
+    /// Their packages and those of their unified kernel images, with the suite that their source comes from.
+    pub(super) packages: Vec<(Curated, String)>,
+    /// The first one boots by default.
+    pub(super) ukis: Vec<Uki>,
+}
+
+/// The kernels of the image `name`, built if need be.
 ///
 /// # Errors
 ///
@@ -32,14 +40,14 @@ pub(super) fn of_image(definition: &ImageDefinition) -> Vec<Flavour> {
 pub(super) fn kernels(
     context: &Context,
     (name, definition): (&str, &ImageDefinition),
-) -> Result<Vec<(Curated, String)>, Failure> {
+) -> Result<Kernels, Failure> {
     let shop = KernelShop::new(context);
     let folder = context.cache.kind(Kind::Curated);
-    let mut all = Vec::new();
+    let mut all = Kernels::default();
     for flavour in of_image(definition) {
         let mut add = |name: PackageName, (path, digest)| -> Result<(), Failure> {
             let curated = Curated { name, path, digest, warnings: Vec::new() };
-            all.push((curated, shop.suite()?));
+            all.packages.push((curated, shop.suite()?));
             Ok(())
         };
         let built = kernel::kernel(&shop, flavour)?;
@@ -48,6 +56,7 @@ pub(super) fn kernels(
         let key = uki_key(&uki);
         let made = kept(&folder, &key, || uki::package(context, (&uki, flavour)))?;
         add(uki.kernel.package.clone(), made)?;
+        all.ukis.push(uki);
     }
     Ok(all)
 }

@@ -48,7 +48,7 @@ pub(super) fn image(context: &Context, name: &str) -> Result<Vec<(String, Statem
     }
     statements.extend(builds(context, &makers, &origins)?);
     let tools = ToolRoot::open(context, "image")?;
-    let layers = layer::layers(context, &tools, name)?;
+    let layers = layer::layers(context, &tools, &request)?;
     let layer = &layers[layers.len() - 1]; // the image's own is always there
     let mut dependencies = packages;
     dependencies.push(Resource::new("tools/image", tools.identity()));

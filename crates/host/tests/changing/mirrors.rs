@@ -83,9 +83,9 @@ fn a_repository_that_cannot_be_asked_keeps_no_other_from_being_refreshed() {
     let repositories = Repositories(&world.root());
     let gone = Configured { uris: vec!["file:///gone".into()], suite: "gone".into(), ca: None };
     repositories.add("first-and-gone", &gone, &root).unwrap();
-    let (found, failed) = repositories.refresh_all().unwrap();
-    assert_eq!(found.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["main"]);
-    assert!(failed.unwrap().to_string().contains("file:///gone"));
+    let asked = repositories.refresh_all().unwrap();
+    assert_eq!(asked.found.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["main"]);
+    assert!(asked.failed.unwrap().to_string().contains("file:///gone"));
 }
 
 #[test]
