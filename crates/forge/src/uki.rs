@@ -80,7 +80,9 @@ pub(crate) fn assemble(
     let built = kernel::kernel(&KernelShop::new(context), flavour)?;
     let package = package_name((name, definition), flavour)?;
     let init = file::read(&programs::built(context, Program::PreonInit)?.path())?;
-    let initrd = initrd::make(&init).map_err(FileError::at("pack", "preon-init"))?;
+    let e2fsck = ToolRoot::open(context, "initrd")?.file("usr/sbin/e2fsck.static");
+    let initrd =
+        initrd::make(&init, &file::read(&e2fsck)?).map_err(FileError::at("pack", "preon-init"))?;
     let release = built.kernel.release()?;
     let command_line = command_line(context, definition, (flavour, &built.kernel))?;
     let tools = ToolRoot::open(context, "image")?;

@@ -13,7 +13,7 @@ use sys::{Filesystem, Limits, block, capability, efi, ext4, kernel, mount, root}
 
 use crate::command_line::CommandLine;
 use crate::disk::{self, Disk};
-use crate::{attempt, grow, log};
+use crate::{attempt, grow, heal, log};
 
 /// Where the new root is made.
 const ROOT: &str = "/sysroot";
@@ -127,7 +127,17 @@ fn mount_data(disk: &Disk, target: &Path) -> Result<(), Failure> {
     log::info(&format!("the store is on {}", device.display()));
     file::create_dir_all(target)?;
     let limits = Limits { no_programs: true, ..Limits::DATA };
-    Filesystem::new("ext4").on(&device).limits(limits).mount(target)?;
+    let mount = || Filesystem::new("ext4").on(&device).limits(limits).mount(target);
+    match mount() {
+        Err(error) if heal::is_torn(&error) => {
+            log::warning(&base::explain::render(&error));
+            if !heal::heal(heal::E2FSCK.as_ref(), &device).is_ok_and(|healed| healed) {
+                return Err(error.into());
+            }
+            mount()?;
+        }
+        mounted => mounted?,
+    }
     if let Err(error) = ext4::grow(target, ByteSize(block::size(&device)?)) {
         unless_grown(&error);
     }

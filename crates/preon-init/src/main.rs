@@ -6,6 +6,7 @@ mod boot;
 mod command_line;
 mod disk;
 mod grow;
+mod heal;
 mod log;
 mod rescue;
 

@@ -1,15 +1,15 @@
-//! The initrd: one program and a console for it to speak to.
+//! The initrd: our program, a console for it to speak to, and what heals a filesystem.
 
 use std::io;
 
 use formats::cpio::{Kind, Writer};
 
-/// The initrd that starts `init`, compressed with zstd.
+/// The initrd that starts `init`, which may call `e2fsck`, compressed with zstd.
 ///
 /// # Errors
 ///
-/// Writing to memory fails only where `init` is larger than a cpio archive can hold.
-pub(crate) fn make(init: &[u8]) -> io::Result<Vec<u8>> {
+/// Writing to memory fails only where a program is larger than a cpio archive can hold.
+pub(crate) fn make(init: &[u8], e2fsck: &[u8]) -> io::Result<Vec<u8>> {
     let mut archive = Writer::new(Vec::new());
     archive.entry("dev", 0o755, Kind::Folder)?;
     // The kernel opens it for PID 1 before anything is mounted.
@@ -18,6 +18,7 @@ pub(crate) fn make(init: &[u8]) -> io::Result<Vec<u8>> {
         archive.entry(mount_point, 0o755, Kind::Folder)?;
     }
     archive.entry("init", 0o755, Kind::File(init))?;
+    archive.entry("e2fsck", 0o755, Kind::File(e2fsck))?;
     zstd::encode_all(archive.finish()?.as_slice(), 19)
 }
 
@@ -26,11 +27,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_initrd_holds_init_and_a_console() {
-        let initrd = make(b"#!/bin/true\n").unwrap();
+    fn the_initrd_holds_init_a_console_and_e2fsck() {
+        let initrd = make(b"#!/bin/true\n", b"#!/bin/e2fsck\n").unwrap();
         let archive = zstd::decode_all(initrd.as_slice()).unwrap();
         let text = String::from_utf8_lossy(&archive);
-        for name in ["init\0", "dev/console\0", "#!/bin/true\n"] {
+        for name in ["init\0", "dev/console\0", "#!/bin/true\n", "e2fsck\0", "#!/bin/e2fsck\n"] {
             assert!(text.contains(name), "{name}");
         }
     }
