@@ -21,12 +21,15 @@ pub(crate) fn is_torn(error: &MountError) -> bool {
     error.source.raw_os_error().is_some_and(|number| TORN.contains(&number))
 }
 
-/// Has `program` heal the filesystem on `device`: what it may do without asking, and where that is not enough, all that
-/// it can. Whether it is whole then.
+/// How e2fsck is called, until it is content: what it may do without asking, then all that it can. Twice, because having
+/// replayed the journal beside damaged descriptors it gives up ("unable to set superblock flags").
+const HOW: [&str; 3] = ["-p", "-y", "-y"];
+
+/// Has `program` heal the filesystem on `device`. Whether it is whole then.
 ///
 /// Source: e2fsck(8), "EXIT CODE": 1 and 2 say that errors were corrected.
 pub(crate) fn heal(program: &Path, device: &Path) -> io::Result<bool> {
-    for how in ["-p", "-y"] {
+    for how in HOW {
         let mut e2fsck = Command::new(program);
         let output = e2fsck.args(["-f", how]).arg(device).stdin(Stdio::null()).output()?;
         let text = [output.stdout, output.stderr].concat();
@@ -56,6 +59,9 @@ mod tests {
         };
         assert!(healed("test \"$*\" = \"-f -p /dev/sda2\" && exit 1; exit 8"));
         assert!(healed("test \"$2\" = -y && exit 1; exit 4"));
+        assert!(healed(
+            "test \"$2\" = -p && exit 4; test -e $0.again && exit 1; touch $0.again; exit 12"
+        ));
         assert!(!healed("exit 4"));
         assert!(heal(&dir.path().join("none"), "/dev/sda2".as_ref()).is_err());
     }
