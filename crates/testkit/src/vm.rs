@@ -5,6 +5,7 @@
 //! and the guest's journal.
 
 mod acceleration;
+mod firmware;
 mod guest;
 mod options;
 mod qmp;
@@ -21,6 +22,7 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 
 use self::acceleration::Proof;
+use self::firmware::Watch;
 use self::guest::Guest;
 use self::options::Files;
 use self::qmp::Qmp;
@@ -140,8 +142,10 @@ impl Vm {
     }
 
     fn try_wait_until_answered(&mut self, timeout: Duration) -> Result<(), VmError> {
+        let mut watch = Watch::new();
         until("the guest to answer SSH", timeout, || {
             self.check_alive()?;
+            self.rouse(&mut watch)?;
             let connected = self.guest.is_connected().map_err(host("start ssh"))?;
             Ok(connected.then_some(()))
         })
@@ -241,11 +245,13 @@ impl Vm {
     /// If it does not, with what it shows.
     #[track_caller]
     pub fn wait_for_console(&mut self, text: &str, timeout: Duration) {
+        let mut watch = Watch::new();
         let shown = until(&format!("`{text}` on the console"), timeout, || {
             if self.console().contains(text) {
                 return Ok(Some(()));
             }
-            self.check_alive().map(|()| None)
+            self.check_alive()?;
+            self.rouse(&mut watch).map(|()| None)
         });
         if let Err(error) = shown {
             panic!("{}", chain(&error));
@@ -318,8 +324,10 @@ impl Vm {
         timeout: Duration,
         wanted: impl Fn(&str) -> bool,
     ) -> Result<(), VmError> {
+        let mut watch = Watch::new();
         until(&format!("the wanted answer to `{command}`"), timeout, || {
             self.check_alive()?;
+            self.rouse(&mut watch)?;
             if !self.guest.is_connected().map_err(host("start ssh"))? {
                 return Ok::<_, VmError>(None);
             }
