@@ -8,7 +8,7 @@ use crate::shown::Package;
 use crate::{Base, Request};
 
 /// Rises when this crate would make other bytes of the same request.
-const METHOD: &[u8] = b"compose 8";
+const METHOD: &[u8] = b"compose 9";
 
 impl Request {
     /// The request with the name of the build: it follows from all else that is asked for.

@@ -6,7 +6,9 @@ mod erofs;
 
 use std::fs::File;
 use std::io::{self, BufWriter, ErrorKind, Write};
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
+use std::thread;
 
 use base::child::{ChildError, Program};
 use base::digest::Hasher;
@@ -44,7 +46,8 @@ pub struct Order<'a> {
     pub compression: &'a Compression,
     /// The time of every file, seconds since 1970.
     pub epoch: u64,
-    /// A digest of all that the layer is made of; its UUID comes from it.
+    /// A digest of all that the layer is made of: its UUID comes from it, and it is the salt of its hash tree, which is so
+    /// made while the file's own digest is.
     pub identity: Digest,
 }
 
@@ -124,12 +127,17 @@ pub fn make(tree: &Tree, order: Order<'_>, progress: &dyn Progress) -> Result<Ma
     };
     erofs::make(tree, recipe, staged.path(), progress)
         .map_err(|source| failed(&erofs_path, source))?;
-    let (erofs, erofs_bytes) = measure(staged.path(), "hashing the layer", progress)?;
+    let erofs_bytes = length(staged.path())?;
 
     let mut tree_file = Staged::create(&verity_path)?;
-    let task = progress.begin("making the hash tree", Some(erofs_bytes), Unit::Bytes);
-    let source = Source { path: staged.path(), digest: erofs, bytes: erofs_bytes };
-    let tree = hash(source, &mut tree_file, task.as_ref());
+    let task = progress.begin("hashing the layer", Some(2 * erofs_bytes), Unit::Bytes);
+    let source = Source { path: staged.path(), salt: order.identity, bytes: erofs_bytes };
+    let (erofs, tree) = thread::scope(|scope| {
+        let digest = scope.spawn(|| digest(staged.path(), task.as_ref()));
+        let tree = hash(source, &mut tree_file, task.as_ref());
+        (digest.join().unwrap_or_else(|panic| resume_unwind(panic)), tree)
+    });
+    let erofs = erofs?;
     let Hashed { root_hash, digest: verity, bytes: verity_bytes } =
         tree.map_err(|error| error.about(&erofs_path))?;
     drop(task);
@@ -169,13 +177,13 @@ fn failed(path: &Path, source: ChildError) -> LayerError {
     if is_full { LayerError::Full { path, source } } else { LayerError::Erofs { path, source } }
 }
 
-fn measure(path: &Path, what: &str, progress: &dyn Progress) -> Result<(Digest, u64), FileError> {
-    let read = |error| FileError::at("read", path)(error);
-    let file = File::open(path).map_err(read)?;
-    let bytes = file.metadata().map_err(read)?.len();
-    let task = progress.begin(what, Some(bytes), Unit::Bytes);
-    let digest = Digest::of_reader(Metered::new(file, task.as_ref())).map_err(read)?;
-    Ok((digest, bytes))
+fn length(path: &Path) -> Result<u64, FileError> {
+    path.metadata().map(|found| found.len()).map_err(FileError::at("read", path))
+}
+
+fn digest(path: &Path, task: &dyn Task) -> Result<Digest, FileError> {
+    let digest = File::open(path).and_then(|file| Digest::of_reader(Metered::new(file, task)));
+    digest.map_err(FileError::at("read", path))
 }
 
 /// Why hashing failed, before it is known whose file that was.
@@ -197,7 +205,7 @@ impl HashError {
 #[derive(Clone, Copy)]
 struct Source<'a> {
     path: &'a Path,
-    digest: Digest,
+    salt: Digest,
     bytes: u64,
 }
 
@@ -228,9 +236,9 @@ impl<W: Write> Write for Noted<W> {
     }
 }
 
-/// Writes the hash tree of an EROFS file, whose digest is the salt.
+/// Writes the hash tree of an EROFS file.
 fn hash(source: Source<'_>, output: &mut Staged, task: &dyn Task) -> Result<Hashed, HashError> {
-    let Source { path, digest: salt, bytes } = source;
+    let Source { path, salt, bytes } = source;
     let superblock =
         Superblock::new(bytes, salt, Guid::from_digest(&salt)).map_err(HashError::Verity)?;
     let file = File::open(path).map_err(|e| HashError::File(FileError::at("read", path)(e)))?;

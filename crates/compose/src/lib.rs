@@ -174,13 +174,14 @@ pub fn compose(
     file::create_dir_all(&workshop.folder)?;
     let spool = Spool::create(&workshop.folder)?;
     let Whole { mut tree, gathered, findings } = whole(request, &spool, progress)?;
-    let base = match &request.base {
-        None => None,
-        Some(Base::Composed(base)) => Some(whole(base, &spool, progress)?.tree),
-        Some(Base::Shown(shown, _)) => Some(shown.tree().map_err(GatherError::Conflicts)?),
-    };
-    if let Some(base) = base {
-        tree = delta::over(&base, &tree)?;
+    match &request.base {
+        None => {}
+        Some(Base::Composed(base)) => {
+            tree = delta::over(&whole(base, &spool, progress)?.tree, &tree)?;
+        }
+        Some(Base::Shown(shown, _)) => {
+            tree = delta::over(shown.tree().map_err(GatherError::Conflicts)?, &tree)?;
+        }
     }
     let order = Order {
         name: &request.name,

@@ -10,7 +10,7 @@ mod entry;
 mod place;
 mod read;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use base::{Digest, parallel};
 use packages::control::Control;
@@ -69,6 +69,7 @@ pub struct Shown {
     pub packages: Vec<Package>,
     /// What no package brought, or what takes the place of what one brought.
     composed: Vec<(UsrPath, Node)>,
+    tree: OnceLock<Tree>,
 }
 
 impl Package {
@@ -102,9 +103,10 @@ impl Package {
 }
 
 impl Shown {
-    /// Reads what composing over this is going to look into, several files at once: one after another, each would be
-    /// waited for.
+    /// Works out what composing over this begins with, and reads what it is going to look into, several files at once:
+    /// one after another, each would be waited for.
     pub fn read_ahead(&self) {
+        let _ = self.tree(); // conflicts are told to whoever wants it
         let nodes = self.packages.iter().flat_map(|package| &package.0.nodes);
         let looked_into = nodes.filter(|(path, _)| integrate::looks_into(path.as_str()));
         let contents: Vec<_> = looked_into.filter_map(|(_, node)| node.content()).collect();
@@ -117,7 +119,10 @@ impl Shown {
     /// # Errors
     ///
     /// What packages disagree about: never what this code composed.
-    pub(crate) fn tree(&self) -> Result<Tree, Vec<Conflict>> {
+    pub(crate) fn tree(&self) -> Result<&Tree, Vec<Conflict>> {
+        if let Some(tree) = self.tree.get() {
+            return Ok(tree);
+        }
         let mut tree = Tree::default();
         for package in &self.packages {
             package.add_to(&mut tree)?;
@@ -127,7 +132,7 @@ impl Shown {
             let _ = tree.replace(path.clone(), node.clone());
             tree.put(path.clone(), node.clone());
         }
-        Ok(tree)
+        Ok(self.tree.get_or_init(|| tree))
     }
 }
 

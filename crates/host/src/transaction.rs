@@ -26,6 +26,7 @@ use crate::activate::{self, Activation};
 use crate::bundle::Bundle;
 use crate::etc::{self, Defaults};
 use crate::loader::{Loader, PACKAGES};
+use layer::Reading;
 
 pub use prepare::state;
 pub(crate) use prepare::{Mirrors, Prepared, Sources, prepare, state_of, status};
@@ -149,6 +150,20 @@ pub(crate) fn run_from(
 ) -> Result<Outcome, Failure> {
     let _lock = if asked.how == How::Tell { None } else { Some(host.store.lock()?) };
     let from = base_generation(host)?;
+    thread::scope(|scope| {
+        // What is shown is read while repositories are asked and packages fetched.
+        let reading = (asked.how != How::Tell).then(|| layer::read(scope, host));
+        change(host, (asked, bundle), (from, reading), progress)
+    })
+}
+
+/// Makes a change of generation `from`, which is `reading` its files if more is wanted than the plan.
+fn change(
+    host: &Host,
+    (asked, bundle): (&Asked, Option<&Bundle>),
+    (from, reading): (Generation, Option<Reading<'_>>),
+    progress: &dyn Progress,
+) -> Result<Outcome, Failure> {
     let manifest = host.store.manifest(from)?;
     let state = state(host, &manifest)?;
     let prepared = worked_out(host, bundle, (&manifest, state), &asked.wish)?;
@@ -157,11 +172,12 @@ pub(crate) fn run_from(
         bundle.demand(host, &wanted)?;
     }
     let transaction = prepared.transaction.clone();
-    if asked.how == How::Tell || transaction.is_empty() {
-        return Ok(Outcome { transaction, generation: None, activation: Activation::None });
-    }
-    let change = Change { from: from.0, at: now(), asked: asked.words.clone() };
-    let made = make(host, (&manifest, change), &prepared, progress);
+    let reading = match reading {
+        Some(reading) if !transaction.is_empty() => reading,
+        _ => return Ok(Outcome { transaction, generation: None, activation: Activation::None }),
+    };
+    let words = Change { from: from.0, at: now(), asked: asked.words.clone() };
+    let made = make(host, (&manifest, words), (&prepared, reading), progress);
     layer::clean(host);
     let (generation, next) = made?;
     host.boots_next(generation)?;
@@ -181,15 +197,15 @@ pub(crate) fn run_from(
 fn make(
     host: &Host,
     (before, change): (&Manifest, Change),
-    prepared: &Prepared,
+    (prepared, reading): (&Prepared, Reading<'_>),
     progress: &dyn Progress,
 ) -> Result<(Generation, Manifest), Failure> {
     let (from, words) = (Generation(change.from), change.asked.clone());
     // The defaults are read while the layer is made: until the switch nobody changes them.
     let (next, defaults) = thread::scope(|scope| {
-        let reading = scope.spawn(|| Defaults::read(host));
-        let next = layer::next(host, (before, change), prepared, progress);
-        (next, reading.join())
+        let defaults = scope.spawn(|| Defaults::read(host));
+        let next = layer::next(host, (before, change), (prepared, reading), progress);
+        (next, defaults.join())
     });
     let (next, defaults) = (next?, defaults.unwrap_or_else(|panic| resume_unwind(panic))?);
     kernels::place(host, &next.images)?;

@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use base::file::{self, FileError};
 use base::{Digest, Explain, parallel};
@@ -124,7 +124,7 @@ impl Shown {
         let itself = Kind::File(Arc::new(Content::shown(path, known)));
         composed.push((UsrPath::fixed(WHOLE), Node::new(itself, Origin::Composed)));
         let packages = packages(&below(usr, FOLDER), usr)?;
-        Ok(Self { description, packages, composed })
+        Ok(Self { description, packages, composed, tree: OnceLock::new() })
     }
 }
 

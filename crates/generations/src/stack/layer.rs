@@ -80,7 +80,7 @@ impl OpenLayer {
     fn verify(&self, mapper: &Mapper, store: &Store, layer: &Layer) -> Result<(), Cause> {
         let files = store.layer_files(layer);
         // The file has a superblock, too, but nobody vouches for that; it is not even read.
-        let salt = layer.erofs;
+        let salt = layer.inputs;
         let superblock = Superblock::new(layer.erofs_bytes, salt, Guid::from_digest(&salt))?;
         let data = LoopDevice::attach(&files.erofs)?;
         let tree = LoopDevice::attach(&files.verity)?;

@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::resume_unwind;
 use std::path::PathBuf;
-use std::thread;
+use std::thread::{Scope, ScopedJoinHandle};
 
 use base::digest::Hasher;
 use base::file;
 use base::progress::Progress;
 use base::{ByteSize, Digest, Failure};
+use compose::shown::ShownError;
 use compose::{Algorithm, Base, Beneath, Compression, Input, Product, Request, Shown, Workshop};
 use formats::manifest::{Change, Manifest};
 use generations::stage::NewLayer;
@@ -38,6 +39,17 @@ pub(crate) fn clean(host: &Host) {
     let _ = file::remove_folder(&workshop(host));
 }
 
+/// What is shown, while it is read.
+pub(super) type Reading<'scope> = ScopedJoinHandle<'scope, Result<Shown, ShownError>>;
+
+/// Begins to read what is shown, with what composing over it looks into.
+pub(super) fn read<'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    host: &'scope Host,
+) -> Reading<'scope> {
+    scope.spawn(|| Shown::read(&host.usr).inspect(Shown::read_ahead))
+}
+
 /// What makes the next generation.
 pub(super) struct Next {
     pub(super) manifest: Manifest,
@@ -51,7 +63,7 @@ pub(super) struct Next {
 pub(super) fn next(
     host: &Host,
     (before, change): (&Manifest, Change),
-    prepared: &Prepared,
+    (prepared, reading): (&Prepared, Reading<'_>),
     progress: &dyn Progress,
 ) -> Result<Next, Failure> {
     let mut next = before.clone();
@@ -60,7 +72,7 @@ pub(super) fn next(
     let (mut layers, mut images) = (Vec::new(), Vec::new());
     if !prepared.transaction.same_files() {
         clean(host);
-        let (request, workshop) = request(host, before, prepared, progress)?;
+        let (request, workshop) = request(host, before, (prepared, reading), progress)?;
         let composed = compose::compose(&request, &workshop, progress)?;
         for finding in &composed.findings {
             progress.note(&format!("note: {finding}"));
@@ -86,7 +98,7 @@ pub(super) fn next(
 fn request(
     host: &Host,
     before: &Manifest,
-    prepared: &Prepared,
+    (prepared, reading): (&Prepared, Reading<'_>),
     progress: &dyn Progress,
 ) -> Result<(Request, Workshop), Failure> {
     let (places, suites): (Vec<_>, Vec<_>) = prepared.downloads.iter().cloned().unzip();
@@ -94,13 +106,8 @@ fn request(
     let room: u64 = wanted.iter().map(|wanted| wanted.size).sum();
     let grows = u64::try_from(prepared.transaction.installed_bytes).unwrap_or_default();
     demand_room(host, room.saturating_mul(2).saturating_add(grows))?;
-    // What is shown is read while packages are fetched.
-    let (paths, shown) = thread::scope(|scope| {
-        let reading = scope.spawn(|| Shown::read(&host.usr).inspect(Shown::read_ahead));
-        let paths = prepared.sources.fetcher.fetch_anywhere(&places, progress);
-        (paths, reading.join())
-    });
-    let (paths, shown) = (paths?, shown.unwrap_or_else(|panic| resume_unwind(panic))?);
+    let paths = prepared.sources.fetcher.fetch_anywhere(&places, progress)?;
+    let shown = reading.join().unwrap_or_else(|panic| resume_unwind(panic))?;
     let inputs = paths.into_iter().zip(wanted).zip(suites);
     let inputs = inputs.map(|((deb, wanted), suite)| Input { deb, digest: wanted.digest, suite });
     demand_truth(host, before, &shown)?;
