@@ -39,8 +39,33 @@ pub fn each<T: Sync, R: Send>(
     done.filter_map(|result| result.unwrap_or_else(PoisonError::into_inner)).collect()
 }
 
+/// Does `work` on what `items` yields, which may take its time, on `threads` threads at most; the results come in any order.
+pub fn as_they_come<T: Send, R: Send>(
+    items: impl Iterator<Item = T> + Send,
+    threads: usize,
+    work: impl Fn(T) -> R + Sync,
+) -> Vec<R> {
+    let (items, results) = (Mutex::new(items), Mutex::new(Vec::new()));
+    let next = || items.lock().unwrap_or_else(PoisonError::into_inner).next();
+    let run = || {
+        while let Some(item) = next() {
+            let result = work(item);
+            results.lock().unwrap_or_else(PoisonError::into_inner).push(result);
+        }
+    };
+    thread::scope(|scope| {
+        for _ in 1..threads {
+            scope.spawn(run);
+        }
+        run();
+    });
+    results.into_inner().unwrap_or_else(PoisonError::into_inner)
+}
+
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc::channel;
+
     use super::*;
 
     #[test]
@@ -53,5 +78,24 @@ mod tests {
             );
         }
         assert!(each(&[] as &[u8], 4, |item| *item).is_empty());
+    }
+
+    #[test]
+    fn what_comes_late_is_done_too() {
+        let (sender, receiver) = channel();
+        let (told, hears) = channel();
+        let done = thread::scope(|scope| {
+            scope.spawn(move || {
+                for item in 1..=5 {
+                    sender.send(item).unwrap();
+                    hears.recv().unwrap(); // the next one comes when this one was taken
+                }
+            });
+            as_they_come(receiver.into_iter(), 3, |item| {
+                told.send(()).unwrap();
+                item
+            })
+        });
+        assert_eq!(done.iter().sum::<i32>(), 15, "{done:?}");
     }
 }

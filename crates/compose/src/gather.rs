@@ -4,6 +4,7 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver};
 
 use base::file::FileError;
 use base::progress::{Progress, Unit};
@@ -67,6 +68,12 @@ pub enum GatherError {
         /// The digest it has.
         found: Digest,
     },
+    /// Packages did not arrive.
+    #[error("{count} packages did not arrive")]
+    Absent {
+        /// How many.
+        count: usize,
+    },
     /// One package is there twice.
     #[error("the package {0} is there twice")]
     Twice(PackageName),
@@ -91,7 +98,7 @@ impl Explain for GatherError {
             Self::File(error) => error.hint(),
             Self::Deb(error) => error.hint(),
             Self::Digest { .. } => Some("curate the package again".into()),
-            Self::Twice(_) => None,
+            Self::Absent { .. } | Self::Twice(_) => None,
             Self::Uncurated { .. } => Some("curate the package before composing it".into()),
             Self::Conflicts(conflicts) => conflicts.iter().find_map(Explain::hint),
         }
@@ -102,28 +109,49 @@ fn listed(conflicts: &[Conflict]) -> String {
     conflicts.iter().take(20).map(|conflict| format!("\n  | {conflict}")).collect()
 }
 
-/// Puts the files of `inputs` into one tree, their contents into `spool`. The packages come back
-/// sorted by name; the order of `inputs` does not matter.
+/// Tells which of a request's packages are at hand, by their places in it, as they arrive.
+pub type Arrivals = Receiver<usize>;
+
+/// All of `inputs` are at hand.
+pub(crate) fn at_hand(inputs: &[Input]) -> Arrivals {
+    let (sender, arrivals) = mpsc::channel();
+    let mut places: Vec<_> = (0..inputs.len()).collect();
+    let bytes = |at: &usize| inputs[*at].deb.metadata().map_or(0, |found| found.len());
+    // So that no processor is left with a large one at the end; what cannot be read is reported by whoever unpacks it.
+    places.sort_by_cached_key(|at| Reverse(bytes(at)));
+    for at in places {
+        let _ = sender.send(at); // the other end is here
+    }
+    arrivals
+}
+
+/// Puts the files of `inputs` into one tree, their contents into `spool`, while they arrive. The packages come back
+/// sorted by name; the order of `inputs` and of their arrival does not matter.
 ///
 /// # Errors
 ///
 /// [`GatherError`]; all conflicts between packages are reported at once.
 pub fn gather(
     inputs: &[Input],
+    arrivals: Arrivals,
     spool: &Spool,
     progress: &dyn Progress,
 ) -> Result<(Tree, Vec<Gathered>), GatherError> {
     let task =
         progress.begin("unpacking packages", Some(inputs.len() as u64), Unit::Count("packages"));
-    let mut largest: Vec<_> = inputs.iter().collect();
-    // So that no processor is left with a large one at the end; what cannot be read is reported below.
-    largest.sort_by_key(|input| Reverse(input.deb.metadata().map_or(0, |found| found.len())));
-    let unpacked = parallel::each(&largest, parallel::processors(), |input| {
+    let arrived = arrivals.into_iter().take(inputs.len());
+    let arrived = arrived.filter_map(|at| Some((at, inputs.get(at)?)));
+    let mut unpacked = parallel::as_they_come(arrived, parallel::processors(), |(at, input)| {
         let unpacked = unpack(input, spool);
         task.advance(1);
-        unpacked
+        (at, unpacked)
     });
-    let mut unpacked = unpacked.into_iter().collect::<Result<Vec<_>, _>>()?;
+    if unpacked.len() < inputs.len() {
+        return Err(GatherError::Absent { count: inputs.len() - unpacked.len() });
+    }
+    unpacked.sort_by_key(|(at, _)| *at);
+    let unpacked = unpacked.into_iter().map(|(_, unpacked)| unpacked);
+    let mut unpacked = unpacked.collect::<Result<Vec<_>, _>>()?;
     unpacked.sort_by(|one, other| one.0.control.name().cmp(other.0.control.name()));
     let mut tree = Tree::default();
     let mut conflicts = Vec::new();

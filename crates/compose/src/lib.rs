@@ -31,7 +31,7 @@ use formats::version::BadVersion;
 use packages::control::BUILD_FLAGS;
 
 pub use finding::Finding;
-pub use gather::Input;
+pub use gather::{Arrivals, Input};
 pub use inputs::inputs_digest;
 pub use integrate::Image;
 pub use integrate::os_release::Product;
@@ -171,13 +171,28 @@ pub fn compose(
     workshop: &Workshop,
     progress: &dyn Progress,
 ) -> Result<Composed, ComposeError> {
+    compose_arriving(request, gather::at_hand(&request.packages), workshop, progress)
+}
+
+/// As [`compose`], while the request's packages arrive.
+///
+/// # Errors
+///
+/// [`ComposeError`], also if `arrivals` ends before all of them are there; no file is left behind then.
+pub fn compose_arriving(
+    request: &Request,
+    arrivals: Arrivals,
+    workshop: &Workshop,
+    progress: &dyn Progress,
+) -> Result<Composed, ComposeError> {
     file::create_dir_all(&workshop.folder)?;
     let spool = Spool::create(&workshop.folder)?;
-    let Whole { mut tree, gathered, findings } = whole(request, &spool, progress)?;
+    let Whole { mut tree, gathered, findings } = whole(request, arrivals, &spool, progress)?;
     match &request.base {
         None => {}
         Some(Base::Composed(base)) => {
-            tree = delta::over(&whole(base, &spool, progress)?.tree, &tree)?;
+            let arrivals = gather::at_hand(&base.packages);
+            tree = delta::over(&whole(base, arrivals, &spool, progress)?.tree, &tree)?;
         }
         Some(Base::Shown(shown, _)) => {
             tree = delta::over(shown.tree().map_err(GatherError::Conflicts)?, &tree)?;
@@ -212,8 +227,13 @@ struct Whole {
 }
 
 /// The tree that `request` describes, composed at once.
-fn whole(request: &Request, spool: &Spool, progress: &dyn Progress) -> Result<Whole, ComposeError> {
-    let (mut tree, mut gathered) = gather::gather(&request.packages, spool, progress)?;
+fn whole(
+    request: &Request,
+    arrivals: Arrivals,
+    spool: &Spool,
+    progress: &dyn Progress,
+) -> Result<Whole, ComposeError> {
+    let (mut tree, mut gathered) = gather::gather(&request.packages, arrivals, spool, progress)?;
     gather::add_shown((&mut tree, &mut gathered), &request.shown)?;
     if let Some(Base::Shown(beneath, _)) = &request.base {
         shown::keep_written(&mut tree, &mut gathered, beneath).map_err(IndexError::from)?;

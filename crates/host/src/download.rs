@@ -53,7 +53,7 @@ pub fn download(
     let wanted = stanzas.iter().map(|stanza| prepare::wanted(*stanza, &opened));
     let wanted: Vec<_> = wanted.collect::<Result<_, _>>()?;
     file::create_dir_all(folder)?;
-    let cached = fetcher.fetch_anywhere(&wanted, progress)?;
+    let cached = fetcher.fetch_anywhere(&wanted, progress, &|_| ())?;
     let mut done = Vec::new();
     for ((from, stanza), wanted) in cached.iter().zip(stanzas).zip(wanted) {
         let path = folder.join(file_name(stanza));

@@ -239,7 +239,7 @@ pub fn fetch(host: &Host, wish: &Wish, progress: &dyn Progress) -> Result<Transa
     let state = state(host, &manifest)?;
     let prepared = worked_out(host, None, (&manifest, state), wish)?;
     let places: Vec<_> = prepared.downloads.iter().map(|(places, _)| places.clone()).collect();
-    prepared.sources.fetcher.fetch_anywhere(&places, progress)?;
+    prepared.sources.fetcher.fetch_anywhere(&places, progress, &|_| ())?;
     Ok(prepared.transaction)
 }
 

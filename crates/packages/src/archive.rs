@@ -243,7 +243,7 @@ impl Archive {
         let results = if *offline {
             wanted.iter().map(|wanted| self.cached(wanted)).collect()
         } else {
-            fetcher.fetch_each(&wanted, progress.as_ref(), is_gone)
+            fetcher.fetch_each(&wanted, progress.as_ref(), (is_gone, &|_| ()))
         };
         // By position: what replaces a lost file keeps its place.
         let mut fetched = BTreeMap::new();

@@ -6,6 +6,7 @@
 mod authorities;
 mod transport;
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -247,12 +248,23 @@ impl Fetcher {
         wanted: &[Wanted],
         progress: &dyn Progress,
     ) -> Result<Vec<PathBuf>, FetchError> {
-        let results = self.fetch_each(wanted, progress, |_| false);
+        self.fetch_telling(wanted, progress, &|_| ())
+    }
+
+    /// As [`Fetcher::fetch_all`]; tells `arrived` which one is there, as soon as it is.
+    fn fetch_telling(
+        &self,
+        wanted: &[Wanted],
+        progress: &dyn Progress,
+        arrived: &(dyn Fn(usize) + Sync),
+    ) -> Result<Vec<PathBuf>, FetchError> {
+        let results = self.fetch_each(wanted, progress, (|_| false, arrived));
         results.into_iter().flatten().collect()
     }
 
     /// Like [`Fetcher::fetch_all`] for files that are in several places each, best first: where one place fails, all that
-    /// is missing is asked of the next.
+    /// is missing is asked of the next. Tells `arrived` once of each file, by its place among `places`, as soon as it is
+    /// there: the large ones first.
     ///
     /// # Errors
     ///
@@ -261,11 +273,18 @@ impl Fetcher {
         &self,
         places: &[Vec<Wanted>],
         progress: &dyn Progress,
+        arrived: &(dyn Fn(usize) + Sync),
     ) -> Result<Vec<PathBuf>, FetchError> {
         let rounds = places.iter().map(Vec::len).max().unwrap_or(1);
+        let told: Vec<_> = places.iter().map(|_| AtomicBool::new(false)).collect();
+        let once = |at: usize| {
+            if told.get(at).is_some_and(|told| !told.swap(true, Ordering::Relaxed)) {
+                arrived(at);
+            }
+        };
         for round in 1.. {
             let here = places.iter().filter_map(|it| it.get(round - 1).or(it.last())).cloned();
-            match self.fetch_all(&here.collect::<Vec<_>>(), progress) {
+            match self.fetch_telling(&here.collect::<Vec<_>>(), progress, &once) {
                 Err(error) if round < rounds && !matches!(error, FetchError::File(_)) => {
                     progress.note(&format!("note: {error}; asking the next mirror"));
                 }
@@ -276,37 +295,50 @@ impl Fetcher {
     }
 
     /// Like [`Fetcher::fetch_all`], but an error that `tolerated` accepts stops nothing. Each file
-    /// has a result; those after the first error that was not tolerated may have none.
+    /// has a result; those after the first error that was not tolerated may have none. Tells `arrived` of those that are there.
     pub(crate) fn fetch_each(
         &self,
         wanted: &[Wanted],
         progress: &dyn Progress,
-        tolerated: impl Fn(&FetchError) -> bool + Sync,
+        (tolerated, arrived): (impl Fn(&FetchError) -> bool + Sync, &(dyn Fn(usize) + Sync)),
     ) -> Vec<Option<Result<PathBuf, FetchError>>> {
         // What is cached is neither fetched nor counted as fetched.
-        let cached = parallel::each(wanted, self.options.parallel, |wanted| {
-            self.cache.get(&wanted.digest).map_err(FetchError::from).transpose()
+        let all: Vec<_> = wanted.iter().enumerate().collect();
+        let mut results = parallel::each(&all, self.options.parallel, |(at, wanted)| {
+            let cached = self.cache.get(&wanted.digest).map_err(FetchError::from).transpose();
+            if let Some(Ok(_)) = &cached {
+                arrived(*at);
+            }
+            cached
         });
-        let is_missing = |(wanted, cached): (_, &Option<_>)| cached.is_none().then_some(wanted);
-        let missing: Vec<&Wanted> = wanted.iter().zip(&cached).filter_map(is_missing).collect();
+        let mut missing = all;
+        missing.retain(|(at, _)| results.get(*at).is_some_and(Option::is_none));
         if missing.is_empty() {
-            return cached;
+            return results;
         }
-        let total = missing.iter().map(|wanted| wanted.size).sum();
+        // So that none of the workers is left with a large one at the end.
+        missing.sort_by_key(|(_, wanted)| Reverse(wanted.size));
+        let total = missing.iter().map(|(_, wanted)| wanted.size).sum();
         let task = progress.begin("fetching packages", Some(total), Unit::Bytes);
         let stop = AtomicBool::new(false);
-        let fetched = parallel::each(&missing, self.options.parallel, |wanted| {
+        let fetched = parallel::each(&missing, self.options.parallel, |(at, wanted)| {
             if stop.load(Ordering::Relaxed) {
                 return None;
             }
             let result = self.fetch(wanted, task.as_ref());
-            if result.as_ref().is_err_and(|error| !tolerated(error)) {
-                stop.store(true, Ordering::Relaxed);
+            match &result {
+                Ok(_) => arrived(*at),
+                Err(error) if !tolerated(error) => stop.store(true, Ordering::Relaxed),
+                Err(_) => {}
             }
             Some(result)
         });
-        let mut fetched = fetched.into_iter();
-        cached.into_iter().map(|result| result.or_else(|| fetched.next().flatten())).collect()
+        for ((at, _), result) in missing.into_iter().zip(fetched) {
+            if let Some(place) = results.get_mut(at) {
+                *place = result;
+            }
+        }
+        results
     }
 
     /// Tries until it succeeds, an error is final or too many attempts in a row made no headway,

@@ -255,7 +255,7 @@ impl Trusted {
     /// [`RemoteError`]: it is not listed, cannot be fetched, or is malformed.
     pub fn index(&self, fetcher: &Fetcher) -> Result<Index, RemoteError> {
         let places = [self.everywhere(&self.index_file()?)];
-        let paths = fetcher.fetch_anywhere(&places, &Silent)?;
+        let paths = fetcher.fetch_anywhere(&places, &Silent, &|_| ())?;
         let path = paths.first().ok_or_else(|| RemoteError::NotListed(self.suite.clone()))?;
         read_index(&self.suite, path)
     }

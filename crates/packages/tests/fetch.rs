@@ -121,12 +121,12 @@ fn what_one_place_lacks_or_changes_is_asked_of_the_next() {
     ];
     scene.server.remove("three");
     scene.server.fault("two", Fault::Tamper);
-    let paths = scene.fetcher.fetch_anywhere(&places, &Silent).unwrap();
+    let paths = scene.fetcher.fetch_anywhere(&places, &Silent, &|_| ()).unwrap();
     let texts: Vec<_> = paths.iter().map(|path| std::fs::read_to_string(path).unwrap()).collect();
     assert_eq!(texts, ["1", "2", "3"]);
     let nowhere = [vec![put("four", "4"), put("other/four", "4")]];
     ["four", "other/four"].iter().for_each(|path| scene.server.remove(path));
-    let error = scene.fetcher.fetch_anywhere(&nowhere, &Silent).unwrap_err();
+    let error = scene.fetcher.fetch_anywhere(&nowhere, &Silent, &|_| ()).unwrap_err();
     assert!(matches!(&error, FetchError::NotFound { uri } if uri.contains("other")), "{error}");
 }
 

@@ -9,7 +9,7 @@ fn gathered(packages: &[(&str, &[File<'_>])]) -> Result<(Tree, Vec<Gathered>), G
     let dir = tempfile::tempdir().unwrap();
     let inputs: Vec<_> =
         packages.iter().map(|(name, files)| package(dir.path(), name, files)).collect();
-    gather(&inputs, &spool(dir.path()), &Silent)
+    gather(&inputs, at_hand(&inputs), &spool(dir.path()), &Silent)
 }
 
 fn spool(folder: &Path) -> Spool {
@@ -70,7 +70,8 @@ fn a_package_with_another_digest_is_refused() {
     let mut bytes = std::fs::read(&input.deb).unwrap();
     bytes.push(0);
     std::fs::write(&input.deb, bytes).unwrap();
-    let error = gather(&[input], &spool(dir.path()), &Silent).unwrap_err();
+    let inputs = [input];
+    let error = gather(&inputs, at_hand(&inputs), &spool(dir.path()), &Silent).unwrap_err();
     assert!(matches!(error, GatherError::Digest { .. }), "{error}");
 }
 

@@ -45,7 +45,7 @@ pub fn create(
     }
     let Prepared { transaction, downloads, sources, .. } = &prepared;
     let places: Vec<_> = downloads.iter().map(|(places, _)| places.clone()).collect();
-    let paths = sources.fetcher.fetch_anywhere(&places, progress)?;
+    let paths = sources.fetcher.fetch_anywhere(&places, progress, &|_| ())?;
     let mut packages: Vec<_> = places.iter().filter_map(|it| it.first()).zip(paths).collect();
     packages.sort_by(|(one, _), (other, _)| one.uri.cmp(&other.uri));
 

@@ -3,17 +3,21 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::resume_unwind;
 use std::path::PathBuf;
-use std::thread::{Scope, ScopedJoinHandle};
+use std::sync::mpsc;
+use std::thread::{self, Scope, ScopedJoinHandle};
 
 use base::digest::Hasher;
 use base::file;
 use base::progress::Progress;
 use base::{ByteSize, Digest, Failure};
 use compose::shown::ShownError;
-use compose::{Algorithm, Base, Beneath, Compression, Input, Product, Request, Shown, Workshop};
+use compose::{
+    Algorithm, Base, Beneath, Composed, Compression, Input, Product, Request, Shown, Workshop,
+};
 use formats::manifest::{Change, Manifest};
 use generations::stage::NewLayer;
 use generations::store::LayerFiles;
+use packages::fetch::Wanted;
 
 use super::prepare::Prepared;
 use super::{ChangeError, kernels};
@@ -72,8 +76,8 @@ pub(super) fn next(
     let (mut layers, mut images) = (Vec::new(), Vec::new());
     if !prepared.transaction.same_files() {
         clean(host);
-        let (request, workshop) = request(host, before, (prepared, reading), progress)?;
-        let composed = compose::compose(&request, &workshop, progress)?;
+        let request = request(host, before, (prepared, reading))?;
+        let composed = compose(host, prepared, &request, progress)?;
         for finding in &composed.findings {
             progress.note(&format!("note: {finding}"));
         }
@@ -94,22 +98,47 @@ pub(super) fn next(
     Ok(Next { manifest: next, layers, images })
 }
 
-/// What to compose, of packages that are at hand.
+/// Fetches the packages of `request`, and composes its layer of them while they arrive.
+fn compose(
+    host: &Host,
+    prepared: &Prepared,
+    request: &Request,
+    progress: &dyn Progress,
+) -> Result<Composed, Failure> {
+    let places: Vec<_> = prepared.downloads.iter().map(|(places, _)| places.clone()).collect();
+    let workshop = Workshop { folder: workshop(host), mkfs: host.mkfs.clone() };
+    let (arrived, arrivals) = mpsc::channel();
+    let tell = move |at| {
+        let _ = arrived.send(at); // who composes may have failed, which is told below
+    };
+    thread::scope(|scope| {
+        let fetching =
+            scope.spawn(move || prepared.sources.fetcher.fetch_anywhere(&places, progress, &tell));
+        let composed = compose::compose_arriving(request, arrivals, &workshop, progress);
+        fetching.join().unwrap_or_else(|panic| resume_unwind(panic))?;
+        Ok(composed?)
+    })
+}
+
+/// What to compose, of packages that are still to be fetched.
 fn request(
     host: &Host,
     before: &Manifest,
     (prepared, reading): (&Prepared, Reading<'_>),
-    progress: &dyn Progress,
-) -> Result<(Request, Workshop), Failure> {
-    let (places, suites): (Vec<_>, Vec<_>) = prepared.downloads.iter().cloned().unzip();
-    let wanted: Vec<_> = places.iter().filter_map(|it| it.first()).collect();
-    let room: u64 = wanted.iter().map(|wanted| wanted.size).sum();
+) -> Result<Request, Failure> {
+    let first =
+        |(places, suite): &(Vec<Wanted>, String)| Some((places.first()?.clone(), suite.clone()));
+    let wanted: Vec<_> = prepared.downloads.iter().filter_map(first).collect();
+    let room: u64 = wanted.iter().map(|(wanted, _)| wanted.size).sum();
     let grows = u64::try_from(prepared.transaction.installed_bytes).unwrap_or_default();
     demand_room(host, room.saturating_mul(2).saturating_add(grows))?;
-    let paths = prepared.sources.fetcher.fetch_anywhere(&places, progress)?;
     let shown = reading.join().unwrap_or_else(|panic| resume_unwind(panic))?;
-    let inputs = paths.into_iter().zip(wanted).zip(suites);
-    let inputs = inputs.map(|((deb, wanted), suite)| Input { deb, digest: wanted.digest, suite });
+    let cache = prepared.sources.fetcher.cache();
+    let inputs = wanted.into_iter().map(|(wanted, suite)| Input {
+        deb: cache.path(&wanted.digest),
+        digest: wanted.digest,
+        suite,
+    });
     demand_truth(host, before, &shown)?;
     let kept = shown.packages.iter().filter(|it| prepared.kept.contains(it.control().name()));
     let kept: Vec<_> = kept.cloned().collect();
@@ -137,8 +166,7 @@ fn request(
             cluster_bytes: description.cluster_bytes,
         },
     };
-    let workshop = Workshop { folder: workshop(host), mkfs: host.mkfs.clone() };
-    Ok((request.named(), workshop))
+    Ok(request.named())
 }
 
 /// How a host compresses deltas: for speed, here and at each read.
