@@ -9,6 +9,8 @@
 //! /var/cache/preon/archive/                 what was fetched
 //! ```
 
+mod asked;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::ErrorKind;
@@ -26,6 +28,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::Root;
 
+pub(crate) use asked::named;
+pub use asked::{Asked, NotAsked, Silent};
+
 const CONFIGURED: &str = "/etc/preon/repositories";
 const REMEMBERED: &str = "/var/lib/preon/repositories";
 pub(crate) const CACHE: &str = "/var/cache/preon/archive";
@@ -42,15 +47,6 @@ pub struct Configured {
     /// where none is named.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca: Option<PathBuf>,
-}
-
-/// What asking all repositories came to.
-#[derive(Default)]
-pub struct Asked {
-    /// Those that answered, by name.
-    pub found: Vec<(String, Found)>,
-    /// Why the first of the others did not.
-    pub failed: Option<Failure>,
 }
 
 /// What the last refresh found.
@@ -247,15 +243,9 @@ impl Repositories<'_> {
     /// # Errors
     ///
     /// [`RepositoryError`] if none is known.
-    pub fn refresh_all(&self) -> Result<Asked, RepositoryError> {
-        let mut asked = Asked::default();
-        for name in self.some()? {
-            match self.refresh(&name) {
-                Ok(found) => asked.found.push((name, found)),
-                Err(error) => asked.failed = asked.failed.or(Some(error)),
-            }
-        }
-        Ok(asked)
+    pub fn refresh_all(&self) -> Result<Asked<(String, Found)>, RepositoryError> {
+        let all = self.some()?.into_iter().map(|name| (name, ()));
+        Ok(Asked::each(all, |name, ()| Ok((name.to_owned(), self.refresh(name)?))))
     }
 
     /// The newest metadata and index of `name`, which is configured so, fetched and verified now.

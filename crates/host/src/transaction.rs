@@ -8,6 +8,7 @@ mod kernels;
 pub(crate) mod layer;
 pub(crate) mod prepare;
 mod restarts;
+pub(crate) mod silent;
 mod told;
 
 use std::panic::resume_unwind;
@@ -151,7 +152,8 @@ pub(crate) fn run_from(
     let from = base_generation(host)?;
     let manifest = host.store.manifest(from)?;
     let state = state(host, &manifest)?;
-    let prepared = worked_out(host, bundle, (&manifest, state), &asked.wish)?;
+    let sources = Sources::open(host, bundle, progress)?;
+    let prepared = worked_out(host, sources, (&manifest, state), &asked.wish)?;
     if let Some(bundle) = bundle {
         let wanted: Vec<_> = prepared.downloads.iter().filter_map(|it| it.0.first()).collect();
         bundle.demand(host, &wanted)?;
@@ -206,10 +208,11 @@ fn make(
 /// # Errors
 ///
 /// What refreshing and planning fail with.
-pub fn plan(host: &Host, wish: &Wish) -> Result<Transaction, Failure> {
+pub fn plan(host: &Host, wish: &Wish, progress: &dyn Progress) -> Result<Transaction, Failure> {
     let manifest = host.store.manifest(host.running.ok_or(ChangeError::Asleep)?)?;
     let state = state(host, &manifest)?;
-    Ok(worked_out(host, None, (&manifest, state), wish)?.transaction)
+    let sources = Sources::open(host, None, progress)?;
+    Ok(worked_out(host, sources, (&manifest, state), wish)?.transaction)
 }
 
 /// Fetches and verifies what a change needs, and changes nothing: the change itself then needs no network but for the
@@ -221,7 +224,8 @@ pub fn plan(host: &Host, wish: &Wish) -> Result<Transaction, Failure> {
 pub fn fetch(host: &Host, wish: &Wish, progress: &dyn Progress) -> Result<Transaction, Failure> {
     let manifest = host.store.manifest(base_generation(host)?)?;
     let state = state(host, &manifest)?;
-    let prepared = worked_out(host, None, (&manifest, state), wish)?;
+    let sources = Sources::open(host, None, progress)?;
+    let prepared = worked_out(host, sources, (&manifest, state), wish)?;
     let places: Vec<_> = prepared.downloads.iter().map(|(places, _)| places.clone()).collect();
     prepared.sources.fetcher.fetch_anywhere(&places, progress)?;
     Ok(prepared.transaction)
@@ -230,12 +234,12 @@ pub fn fetch(host: &Host, wish: &Wish, progress: &dyn Progress) -> Result<Transa
 /// What the wish means for what is installed on this host, and for the services that run.
 fn worked_out(
     host: &Host,
-    bundle: Option<&Bundle>,
+    sources: Sources,
     (manifest, state): (&Manifest, State),
     wish: &Wish,
 ) -> Result<Prepared, Failure> {
     let held: Vec<_> = held(host, manifest).collect();
-    let mut prepared = prepare(Sources::open(host, bundle)?, (state, &held), wish)?;
+    let mut prepared = prepare(sources, (state, &held), wish)?;
     prepared.transaction.restarts = restarts::of(host, &prepared.transaction.replaced())?;
     Ok(prepared)
 }

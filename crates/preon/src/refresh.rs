@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use base::Failure;
+use base::{Failure, explain};
 use serde_json::json;
 
 use crate::print;
@@ -25,11 +25,16 @@ impl Refresh {
     ///
     /// # Errors
     ///
-    /// If none is known; the first of what refreshing them failed with.
+    /// If none is known; why the first did that failed; of the others there are warnings.
     pub(crate) fn run(&self, root: &Root, out: &mut dyn Write) -> Result<(), Failure> {
-        let Asked { found, failed } = Repositories(root).refresh_all()?;
-        self.tell(&found, out)?;
-        failed.map_or(Ok(()), Err)
+        let Asked { answered, silent } = Repositories(root).refresh_all()?;
+        self.tell(&answered, out)?;
+        let mut silent = silent.into_iter();
+        let first = silent.next();
+        for other in silent {
+            eprint!("{}", explain::warning(&other));
+        }
+        first.map_or(Ok(()), |error| Err(error.into()))
     }
 
     fn tell(&self, all: &[(String, Found)], out: &mut dyn Write) -> Result<(), Failure> {

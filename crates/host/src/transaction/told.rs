@@ -7,6 +7,7 @@ use packages::change::{Direction, Plan, Reason};
 use serde::Serialize;
 
 use crate::loader::PACKAGES;
+use crate::repositories::Silent;
 
 /// What a change does to a host's packages; all lists are sorted by name.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -35,6 +36,8 @@ pub struct Transaction {
     pub restarts: Vec<String>,
     /// What has to start anew before all of it is seen.
     pub reboot: Reboot,
+    /// The repositories that could not be asked: what they have is not in the plan.
+    pub silent: Vec<Silent>,
 }
 
 /// What has to start anew for a change to be seen.
@@ -149,6 +152,7 @@ impl Transaction {
             download_bytes: plan.download_bytes,
             installed_bytes: plan.installed_delta,
             restarts: Vec::new(), // a plan does not know what runs
+            silent: Vec::new(),   // nor who was asked
             reboot: if kernel {
                 Reboot::Full
             } else if same {

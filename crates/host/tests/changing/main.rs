@@ -14,6 +14,7 @@ mod sequences;
 #[path = "../../../packages/tests/archive/server.rs"]
 #[allow(dead_code)]
 mod server;
+mod silent;
 mod tls;
 mod world;
 mod wrong;

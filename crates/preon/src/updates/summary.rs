@@ -36,7 +36,8 @@ pub(crate) fn lines(summary: &Summary) -> Vec<String> {
         _ => None,
     };
     let failure = summary.failure.as_ref().map(|failure| failure.trim_end().to_owned());
-    [Some(available), staged, step, failure].into_iter().flatten().collect()
+    let silent = summary.silent.iter().map(tell::silent);
+    [Some(available), staged, step, failure].into_iter().flatten().chain(silent).collect()
 }
 
 fn packages(count: usize) -> String {
@@ -83,5 +84,9 @@ mod tests {
         let expected = "Updates: 1 package to take (looked 1970-01-01 00:01)\n";
         assert_eq!(found(one).as_deref(), Some(expected));
         assert_eq!(found(r#"{"at": 120}"#), None);
+        let silent = r#"{"at": 60, "silent": [{"name": "extra", "why": "error: gone"}]}"#;
+        let expected = "Updates: nothing newer (looked 1970-01-01 00:01)\n         \
+                        the repository extra could not be asked: error: gone\n";
+        assert_eq!(found(silent).as_deref(), Some(expected));
     }
 }
