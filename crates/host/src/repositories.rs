@@ -9,6 +9,7 @@
 //! /var/cache/preon/archive/                 what was fetched
 //! ```
 
+mod add;
 mod asked;
 
 use std::collections::BTreeSet;
@@ -28,6 +29,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Root;
 
+pub use add::NotAdded;
 pub(crate) use asked::named;
 pub use asked::{Asked, NotAsked, Silent};
 
@@ -183,30 +185,6 @@ impl Repositories<'_> {
         }
     }
 
-    /// Adds a repository, whose trust comes from the metadata `root`. The file that `configured` names as its `ca` is copied
-    /// beside it, and the copy counts.
-    pub fn add(
-        &self,
-        name: &str,
-        configured: &Configured,
-        root: &[u8],
-    ) -> Result<(), RepositoryError> {
-        let path = self.place(name, "toml")?;
-        if path.exists() {
-            return Err(RepositoryError::There(name.to_owned()));
-        }
-        configured.ca.as_deref().map(authorities).transpose()?;
-        self.forget(name)?; // of one that had this name before
-        let mut configured = configured.clone();
-        if let Some(ca) = &mut configured.ca {
-            file::replace(&self.place(name, "ca.pem")?, &file::read(ca)?)?;
-            *ca = Path::new(CONFIGURED).join(format!("{name}.ca.pem"));
-        }
-        file::replace(&self.place(name, "root.json")?, root)?;
-        let text = toml::to_string(&configured).unwrap_or_default(); // two lists of words always can
-        Ok(file::replace(&path, text.as_bytes())?)
-    }
-
     /// Removes a repository with all that is remembered of it.
     pub fn remove(&self, name: &str) -> Result<(), RepositoryError> {
         let path = self.place(name, "toml")?;
@@ -280,13 +258,13 @@ impl Repositories<'_> {
     }
 
     fn remote(&self, name: &str, configured: Configured) -> Result<Remote, RepositoryError> {
-        Ok(Remote {
-            mirrors: configured.uris,
-            suite: configured.suite,
-            root: file::read(&self.place(name, "root.json")?)?,
-            memory: self.memory(name),
-            made: self.made(),
-        })
+        let root = file::read(&self.place(name, "root.json")?)?;
+        Ok(self.remote_of(configured, root, self.memory(name)))
+    }
+
+    fn remote_of(&self, configured: Configured, root: Vec<u8>, memory: PathBuf) -> Remote {
+        let Configured { uris: mirrors, suite, .. } = configured;
+        Remote { mirrors, suite, root, memory, made: self.made() }
     }
 
     fn remember(&self, name: &str, trusted: &Trusted, index: &Index) -> Result<Found, Failure> {

@@ -42,15 +42,17 @@ impl Refresh {
             let row = |(name, found): &(_, _)| json!({ "name": name, "found": found });
             return print::json(out, &all.iter().map(row).collect::<Vec<_>>());
         }
-        let line = |(name, found): &(String, Found)| {
-            let until = print::moment(found.valid_until);
-            format!(
-                "{name}: publication {} with {} packages, valid until {until}, from {}\n",
-                found.version, found.packages, found.mirror
-            )
-        };
-        print::text(out, &all.iter().map(line).collect::<String>())
+        print::text(out, &all.iter().map(|(name, found)| line(name, found)).collect::<String>())
     }
+}
+
+/// What was found in the repository `name`.
+pub(crate) fn line(name: &str, found: &Found) -> String {
+    let until = print::moment(found.valid_until);
+    format!(
+        "{name}: publication {} with {} packages, valid until {until}, from {}\n",
+        found.version, found.packages, found.mirror
+    )
 }
 
 #[cfg(test)]
@@ -68,8 +70,8 @@ mod tests {
     fn a_mirror_that_cannot_be_reached_is_named() {
         let trial = Trial::new();
         let root = trial.file("root.json", "{\"signed\": {\"_type\": \"root\"}}");
-        let add = ["repo", "add", "main", "file:///nonexistent", "--root-metadata", &root];
-        trial.run(&add).unwrap();
+        let add = ["repo", "add", "main", "file:///nonexistent", "--no-check"];
+        trial.run(&[&add[..], &["--root-metadata", &root]].concat()).unwrap();
         let error = trial.run(&["refresh"]).unwrap_err();
         assert!(error.contains("file:///nonexistent"), "{error}");
     }

@@ -1,15 +1,17 @@
 //! A repository that cannot be asked stops nothing that the others have, takes nothing away, and is told.
 
+use std::fs;
 use std::sync::Mutex;
 
 use base::explain;
 use base::progress::{Progress, Silent, Task, Unit};
+use host::repositories::{Configured, Repositories};
 use host::transaction::{self, Asked, How};
 use host::{bundle, download};
 use packages::change::{Selector, Wish};
 use packages::publish::LIFE;
 
-use crate::world::{Package, World, now};
+use crate::world::{Package, SUITE, World, now};
 use crate::{BASE, GIT, LIBBASE, LIBGIT, install, upgrade, world};
 
 const TOOL: Package<'_> = ("tool", "1-1+0preon1", "Depends: libtool\n", &[("usr/bin/tool", "1")]);
@@ -155,4 +157,39 @@ fn a_bundle_of_which_a_repository_is_not_believed_is_refused_as_a_whole() {
     let error = bundle::apply(&world.host(), &file, &asked, &Silent).unwrap_err();
     let error = explain::render(error.as_ref());
     assert!(error.contains("is not signed by the keys that this host knows"), "{error}");
+}
+
+#[test]
+fn a_repository_is_added_once_it_was_believed() {
+    let world = world();
+    let root = fs::read(world.path("keys/1.root.json")).unwrap();
+    let (at, stranger) = (world.root(), World::new(&[BASE]));
+    let (repositories, page) = (Repositories(&at), world.path("page"));
+    fs::write(&page, "<html>").unwrap();
+    repositories.remove("main").unwrap();
+    let add = |uri: String, ca| {
+        let configured = Configured { uris: vec![uri], suite: SUITE.into(), ca };
+        let told = |error: base::Failure| explain::render(error.as_ref());
+        repositories.try_and_add("main", &configured, &root).map_err(told)
+    };
+    let before = world.everything();
+    for (uri, ca, why, hint) in [
+        (stranger.uri(), None, "is not signed by the keys that this host knows", "another mirror"),
+        ("file:///gone".into(), None, "does not give its signed metadata", "--no-check"),
+        (world.uri(), Some(page), "cannot vouch for servers", "hint: "),
+    ] {
+        let error = add(uri, ca).unwrap_err();
+        assert!(error.contains(why) && error.contains(hint), "{why}: {error}");
+    }
+    assert!(world.everything() == before);
+    let remembered = world.on_host("/var/lib/preon/repositories");
+    assert_eq!(fs::read_dir(&remembered).unwrap().count(), 0);
+
+    let found = add(world.uri(), None).unwrap();
+    assert_eq!(repositories.found("main").unwrap(), Some(found));
+    assert!(repositories.index("main").unwrap().stanzas().any(|it| it.name() == "git"));
+    assert!(add(world.uri(), None).unwrap_err().contains("is there already"));
+    // It is remembered what was seen: nothing older is believed from then on.
+    assert!(remembered.join("main/seen/root.json").exists());
+    world.change("install git", install("git")).unwrap();
 }
