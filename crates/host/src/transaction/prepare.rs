@@ -32,6 +32,9 @@ const PROTECTED: [&str; 11] = [
     "util-linux",
 ];
 
+/// The list of packages of what is seen, from `/usr` on.
+pub(super) const STATUS: &str = "lib/preon/dpkg/status";
+
 /// A change that was worked out.
 pub(crate) struct Prepared {
     pub(crate) transaction: Transaction,
@@ -100,7 +103,7 @@ pub fn state(host: &Host, manifest: &Manifest) -> Result<State, Failure> {
 
 /// The list of packages of what is seen.
 pub(crate) fn status(host: &Host) -> Result<String, FileError> {
-    file::read_text(&host.usr.join("lib/preon/dpkg/status"))
+    file::read_text(&host.usr.join(STATUS))
 }
 
 /// What is installed on a host with this manifest and this list of packages.

@@ -16,6 +16,7 @@ mod sequences;
 mod server;
 mod silent;
 mod tls;
+mod waiting;
 mod world;
 mod wrong;
 

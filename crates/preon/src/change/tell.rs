@@ -8,8 +8,13 @@ use host::transaction::{Outcome, Reboot, Transaction};
 
 /// The packages, the sizes, and what comes of it.
 pub(super) fn text(outcome: &Outcome) -> String {
-    let Outcome { transaction, generation, activation } = outcome;
-    let mut text = packages(transaction);
+    let Outcome { transaction, generation, activation, against } = outcome;
+    let mut text = against.map_or_else(String::new, |number| {
+        format!(
+            "planned against generation {number}, which boots next: the change itself has to wait until that runs\n"
+        )
+    });
+    text += &packages(transaction);
     if transaction.is_empty() {
         text += "nothing to do\n";
         return text;
@@ -119,7 +124,8 @@ mod tests {
             ..Transaction::default()
         };
         let told = |transaction: &Transaction, generation, activation| {
-            text(&Outcome { transaction: transaction.clone(), generation, activation })
+            let transaction = transaction.clone();
+            text(&Outcome { transaction, generation, activation, against: None })
         };
         assert_eq!(
             told(&transaction, None, Activation::None),
@@ -158,5 +164,12 @@ mod tests {
             "{fetched}"
         );
         assert_eq!(told(&Transaction::default(), None, Activation::None), "nothing to do\n");
+        let against = text(&Outcome {
+            transaction,
+            generation: None,
+            activation: Activation::None,
+            against: Some(7),
+        });
+        assert!(against.starts_with("planned against generation 7, which boots next: "));
     }
 }
