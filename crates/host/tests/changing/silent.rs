@@ -11,6 +11,7 @@ use host::{bundle, download};
 use packages::change::{Selector, Wish};
 use packages::publish::LIFE;
 
+use crate::bundle::apply_as;
 use crate::world::{Package, SUITE, World, now};
 use crate::{BASE, GIT, LIBBASE, LIBGIT, install, upgrade, world};
 
@@ -152,9 +153,9 @@ fn a_bundle_of_which_a_repository_is_not_believed_is_refused_as_a_whole() {
     let installed = bundle::Installed::on(&host).unwrap();
     bundle::create(&host, &file, ("install git", &install("git"), &installed), &Silent).unwrap();
     let asked = Asked { words: "install git".into(), wish: install("git"), how: How::Tell };
-    bundle::apply(&world.host(), &file, &asked, &Silent).unwrap();
+    apply_as(&world, &file, &asked).unwrap();
     know(&world, &World::new(&[BASE]), "file:///gone");
-    let error = bundle::apply(&world.host(), &file, &asked, &Silent).unwrap_err();
+    let error = apply_as(&world, &file, &asked).unwrap_err();
     let error = explain::render(error.as_ref());
     assert!(error.contains("is not signed by the keys that this host knows"), "{error}");
 }
