@@ -306,6 +306,22 @@ impl Repositories<'_> {
         Ok(remote::read_index(&suite, &path)?)
     }
 
+    /// The packages that the last refresh found in each repository that was refreshed, by its name; for looking only.
+    ///
+    /// # Errors
+    ///
+    /// As [`Repositories::index`].
+    pub fn known_indexes(&self) -> Result<Vec<(String, Index)>, Failure> {
+        let mut indexes = Vec::new();
+        for name in self.names()? {
+            if self.found(&name)?.is_some() {
+                let index = self.index(&name)?;
+                indexes.push((name, index));
+            }
+        }
+        Ok(indexes)
+    }
+
     /// Those of `files` that the last refresh of some repository found: its index, and packages that this names.
     ///
     /// # Errors
