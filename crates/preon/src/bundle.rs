@@ -29,7 +29,7 @@ impl Command {
         match self {
             Self::Create(command) => command.run(host, out),
             Self::Apply(command) => command.run(host, out),
-            Self::Describe(_) => print::json(out, &Installed::on(host)?),
+            Self::Describe(_) => print::json_as_kept(out, &Installed::on(host)?),
         }
     }
 }
@@ -136,7 +136,7 @@ mod tests {
     fn what_a_bundle_was_made_for_is_told_with_what_is_asked_of_it() {
         let says =
             Says { asked: "upgrade".into(), at: 60, suites: vec!["one".into(), "two".into()] };
-        let made = "the bundle says: made 1970-01-01 00:01 for `upgrade`, from one, two";
+        let made = "the bundle says: made 1970-01-01 00:01 UTC for `upgrade`, from one, two";
         assert_eq!(said(&says, "upgrade"), made);
         assert_eq!(said(&says, "install git"), format!("{made}; asked for here: `install git`"));
     }
