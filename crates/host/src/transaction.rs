@@ -31,7 +31,7 @@ use crate::loader::{Loader, PACKAGES};
 
 pub use prepare::state;
 pub(crate) use prepare::{Mirrors, Prepared, Sources, prepare, state_of, status};
-pub use told::{Added, Changed, Held, Reboot, Removed, Transaction};
+pub use told::{Added, Changed, Held, Reboot, Removed, Stays, Transaction};
 
 /// What is asked for.
 #[derive(Clone, Debug)]

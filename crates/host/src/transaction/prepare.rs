@@ -121,6 +121,7 @@ pub(crate) fn prepare(
 ) -> Result<Prepared, Failure> {
     let held: Vec<_> = held.iter().filter(|it| !state.pins.contains_key(&it.name)).collect();
     state.pins.extend(held.iter().map(|it| (it.name.clone(), it.version.clone())));
+    state.of_image.extend(held.iter().map(|it| it.name.clone()));
     let installed = Installed::new(&state, sources.opened.iter().map(|it| &it.index))?;
     let plan = silent::plan(&installed, wish, &sources.silent)?;
     let mut pins = plan.pins.clone();

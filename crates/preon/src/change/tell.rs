@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use base::ByteSize;
 use host::activate::Activation;
-use host::transaction::{Outcome, Reboot, Transaction};
+use host::transaction::{Outcome, Reboot, Stays, Transaction};
 
 /// The packages, the sizes, and what comes of it.
 pub(super) fn text(outcome: &Outcome) -> String {
@@ -84,7 +84,11 @@ fn packages(transaction: &Transaction) -> String {
         line("remove", format!("{} {} ({})", it.name, it.version, it.reason));
     }
     for it in &transaction.held {
-        let why = if it.pinned { "pinned" } else { "something is in the way" };
+        let why = match it.why {
+            Stays::Pinned => "pinned",
+            Stays::Image => "comes with the image",
+            Stays::Obstacle => "something is in the way",
+        };
         line("held", format!("{} {} ({why}; newest: {})", it.name, it.version, it.newest));
     }
     for (name, automatic) in &transaction.marked {
