@@ -244,6 +244,21 @@ mod tests {
     }
 
     #[test]
+    fn a_package_that_only_a_repository_has_is_told_as_of_the_last_refresh() {
+        let trial = Trial::new();
+        trial.publish("git");
+        assert_eq!(
+            trial.run(&["info", "git"]).unwrap(),
+            "Package    git\nVersion    1\nSource     git 1\nSize       3.1 kB, 7 B to fetch\nInstalled  no\n\
+             Repository main, as of the last refresh\nAbout      fast\n"
+        );
+        let json = trial.run(&["info", "git", "--json"]).unwrap();
+        assert!(json.contains("\"installed\": false"), "{json}");
+        let error = trial.run(&["info", "gti"]).unwrap_err();
+        assert!(error.contains("hint: did you mean git?\n"), "{error}");
+    }
+
+    #[test]
     fn a_misspelt_package_is_not_installed_and_the_nearest_is_named() {
         let error = Trial::new().run(&["info", "bahs"]).unwrap_err();
         assert!(error.contains("error: the package bahs is not installed, and no"), "{error}");
