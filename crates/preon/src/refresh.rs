@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::print;
 use host::Root;
-use host::repositories::{Asked, Found, Repositories};
+use host::repositories::{Asked, Found, NotAsked, Repositories};
 
 /// Fetch and verify what the repositories have now
 ///
@@ -27,9 +27,9 @@ impl Refresh {
     ///
     /// If none is known; why the first did that failed; of the others there are warnings.
     pub(crate) fn run(&self, root: &Root, out: &mut dyn Write) -> Result<(), Failure> {
-        let Asked { answered, silent } = Repositories(root).refresh_all()?;
-        self.tell(&answered, out)?;
-        let mut silent = silent.into_iter();
+        let asked = Repositories(root).refresh_all()?;
+        self.tell(&asked, out)?;
+        let mut silent = asked.silent.into_iter();
         let first = silent.next();
         for other in silent {
             eprint!("{}", explain::warning(&other));
@@ -37,12 +37,17 @@ impl Refresh {
         first.map_or(Ok(()), |error| Err(error.into()))
     }
 
-    fn tell(&self, all: &[(String, Found)], out: &mut dyn Write) -> Result<(), Failure> {
+    fn tell(&self, asked: &Asked<(String, Found)>, out: &mut dyn Write) -> Result<(), Failure> {
+        let Asked { answered, silent } = asked;
         if self.json {
-            let row = |(name, found): &(_, _)| json!({ "name": name, "found": found });
-            return print::json(out, &all.iter().map(row).collect::<Vec<_>>());
+            let found = |(name, found): &(_, _)| json!({ "name": name, "found": found });
+            let none =
+                |it: &NotAsked| json!({ "name": it.name, "found": null, "why": it.told().why });
+            let rows = answered.iter().map(found).chain(silent.iter().map(none));
+            return print::json(out, &rows.collect::<Vec<_>>());
         }
-        print::text(out, &all.iter().map(|(name, found)| line(name, found)).collect::<String>())
+        let lines = answered.iter().map(|(name, found)| line(name, found));
+        print::text(out, &lines.collect::<String>())
     }
 }
 
@@ -57,6 +62,7 @@ pub(crate) fn line(name: &str, found: &Found) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::*;
     use crate::trial::Trial;
 
     #[test]
@@ -73,6 +79,12 @@ mod tests {
         let add = ["repo", "add", "main", "file:///nonexistent", "--no-check"];
         trial.run(&[&add[..], &["--root-metadata", &root]].concat()).unwrap();
         let error = trial.run(&["refresh"]).unwrap_err();
+        assert!(error.contains("error: the repository main could not be asked\n"), "{error}");
         assert!(error.contains("file:///nonexistent"), "{error}");
+        let (mut out, root) = (Vec::new(), Root(trial.below("/")));
+        Refresh { json: true }.run(&root, &mut out).unwrap_err();
+        let json: serde_json::Value = serde_json::from_slice(&out).unwrap();
+        assert_eq!((&json[0]["name"], &json[0]["found"]), (&"main".into(), &json!(null)));
+        assert!(json[0]["why"].as_str().unwrap().contains("file:///nonexistent"), "{json}");
     }
 }

@@ -56,7 +56,7 @@ impl Explain for NotAsked {
 
 impl NotAsked {
     /// As programs are told.
-    pub(crate) fn told(&self) -> Silent {
+    pub fn told(&self) -> Silent {
         let why = explain::render(self.why.as_ref()).trim_end().to_owned();
         Silent { name: self.name.clone(), why }
     }
