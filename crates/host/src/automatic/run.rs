@@ -140,6 +140,7 @@ impl<'a> Turn<'a> {
     fn steps(&mut self) -> Result<Step, Failure> {
         if self.config.mode == Mode::Off {
             self.memory.available = None;
+            self.memory.silent.clear();
             return Ok(Step::Nothing { why: "automatic updates are off".into() });
         }
         let plan = self.look()?;

@@ -148,7 +148,10 @@ fn a_repository_that_is_silent_keeps_no_other_ones_updates_away_and_what_waits_s
     assert_eq!(host.step(NOW + 3), "a new generation waits for a restart");
     assert_eq!(host.wanted(), 4);
     assert_eq!(host.world.packages(4), ["*base 3-1+0preon1 delta", "libbase 2-1+0preon1 delta"]);
+    host.configure("mode = \"off\"");
+    assert_eq!(host.turn(NOW + 4).unwrap().silent, []); // nobody looks
     // Where nobody answers the turn fails, as with one repository.
+    host.configure("mode = \"stage\"");
     host.world.mirrors(&["file:///gone".into()]);
     assert!(host.turn(NOW + 4).is_err());
     let memory = Memory::read(&host.world.root()).unwrap();
