@@ -29,7 +29,16 @@ impl<E: Explain> From<E> for Failure {
 ///
 /// Ends with a newline. A cause that only repeats the line above it is left out.
 pub fn render(failure: &dyn Explain) -> String {
-    let mut text = format!("error: {failure}\n");
+    told("error", failure)
+}
+
+/// The same text of what stops nothing: it begins with `warning:`.
+pub fn warning(failure: &dyn Explain) -> String {
+    told("warning", failure)
+}
+
+fn told(kind: &str, failure: &dyn Explain) -> String {
+    let mut text = format!("{kind}: {failure}\n");
     let mut last = failure.to_string();
     let mut cause = failure.source();
     while let Some(error) = cause {

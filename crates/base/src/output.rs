@@ -2,6 +2,19 @@
 
 use std::io::{self, ErrorKind, Write};
 
+/// The most characters that [`plain`] shows.
+const LONGEST: usize = 200;
+
+/// A text of which nobody knows who wrote it, for one line on a terminal: whatever a terminal could obey or that changes
+/// how the rest is read is shown as its number, and a long one is cut.
+pub fn plain(text: &str) -> String {
+    let mut shown: String = text.chars().take(LONGEST).flat_map(char::escape_debug).collect();
+    if text.chars().nth(LONGEST).is_some() {
+        shown.push('…');
+    }
+    shown
+}
+
 /// Writes to `W` until its reader has left; what comes after that goes nowhere.
 #[derive(Debug)]
 pub struct Output<W>(pub W);
@@ -26,6 +39,22 @@ impl<W: Write> Write for Output<W> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn foreign_text_is_shown_and_not_obeyed() {
+        #[rustfmt::skip]
+        let cases = [
+            ("upgrade --security", "upgrade --security".to_owned()),
+            ("ä ✓",                "ä ✓".into()),
+            ("\x1b]0;x\x07",       "\\u{1b}]0;x\\u{7}".into()),
+            ("a\nhint: b\r",       "a\\nhint: b\\r".into()),
+            ("\u{9b}2J\u{202e}x",  "\\u{9b}2J\\u{202e}x".into()), // C1; right to left
+        ];
+        for (text, shown) in cases {
+            assert_eq!(plain(text), shown, "{text:?}");
+        }
+        assert_eq!(plain(&"x".repeat(201)), "x".repeat(200) + "…");
+    }
 
     #[test]
     fn a_reader_that_left_is_no_error_and_a_full_disk_is_one() {

@@ -37,7 +37,8 @@ impl Store {
         let unless = |other: Generation, one| if one == other { Generation::NONE } else { one };
         let good = unless(before.failed, before.good);
         let failed = unless(generation, before.failed);
-        Ok(wanted::write(&path, Wanted { good, failed, ..Wanted::first(generation) })?)
+        let highest = before.highest;
+        Ok(wanted::write(&path, Wanted { good, failed, highest, ..Wanted::first(generation) })?)
     }
 
     /// Writes down that a boot of this choice begins, before anything of it can fail, and that the

@@ -14,6 +14,7 @@ use base::file::{self, FileError};
 use base::{ByteSize, Digest};
 
 use crate::store::{Generation, Store, StoreError};
+use crate::wanted;
 
 /// What was removed, or would be.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -55,7 +56,7 @@ impl Store {
         Ok(Collected { generations, layers, leftovers, freed: ByteSize(freed) })
     }
 
-    /// Removes every generation but these, the wanted one and the good one; then the layers that no
+    /// Removes every generation but these, the wanted one and the good one, whose numbers are not given again; then the layers that no
     /// other generation names, and what interrupted work has left. Say with `keep` which generation
     /// runs, and which ones have layers that are mounted.
     ///
@@ -67,6 +68,11 @@ impl Store {
     /// understood, because then nobody knows which layers it needs.
     pub fn collect(&self, keep: &BTreeSet<Generation>) -> Result<Collected, StoreError> {
         let garbage = self.garbage(keep)?;
+        // Nobody knows any more that they were there: what is said of their numbers must not become true of others.
+        let highest = garbage.generations.last().copied().unwrap_or_default();
+        if highest > self.wanted()?.highest && self.generations()?.last() == Some(&highest) {
+            wanted::update(&self.wanted_path(), |wanted| wanted.highest = highest)?;
+        }
         for generation in &garbage.generations {
             file::remove_folder(&self.generation_folder(*generation))?;
         }

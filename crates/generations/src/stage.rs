@@ -177,11 +177,12 @@ impl Store {
         copy(from, &damaged.path, damaged.digest)
     }
 
-    /// One more than any that there is or that is still spoken of.
+    /// One more than any that was ever given.
     fn next_generation(&self) -> Result<Generation, StoreError> {
         let highest = self.generations()?.last().copied().unwrap_or_default();
         let told = self.wanted().unwrap_or_default(); // nothing is wanted in a new store
-        let told = [told.generation, told.good, told.failed, told.asked, told.stand_in];
+        let told =
+            [told.generation, told.good, told.failed, told.asked, told.stand_in, told.highest];
         let highest = told.into_iter().fold(highest, Generation::max);
         Ok(Generation(highest.0.saturating_add(1)))
     }

@@ -17,8 +17,12 @@
 //! | 56..60 | attempts |
 //! | 60..64 | attempts of the one that stands in |
 //! | 64..96 | SHA-256 of what is before |
+//! | 96..104 | the highest number that was given, as far as nothing else says it |
+//! | 104..136 | SHA-256 of what is before |
 //!
-//! Numbers are little-endian, 0 is no generation; the rest of a slot is zero and not looked at.
+//! Numbers are little-endian, 0 is no generation; the rest of a slot is zero and not looked at. What is after byte 96 came
+//! later: code that does not know it reads the rest, and writes zeros there. So it has a checksum of its own, and the higher
+//! one of both slots counts: that number never falls.
 
 use std::fs::OpenOptions;
 use std::io;
@@ -34,7 +38,9 @@ use crate::store::Generation;
 const SLOT: usize = 4096;
 const MAGIC: &[u8; 8] = b"PREONGN2";
 const CHECKED: usize = 64;
-const USED: usize = CHECKED + 32;
+const COUNTED: usize = CHECKED + 32;
+const NUMBERED: usize = COUNTED + 8;
+const USED: usize = NUMBERED + 32;
 
 /// Which generation is to boot, and how that went. What each number is for: [`crate::choose`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -54,6 +60,9 @@ pub struct Wanted {
     pub stand_in: Generation,
     /// Boots of that one that were begun since then or since one was found to be good.
     pub stand_in_attempts: u32,
+    /// The highest number that was ever given, once its generation was removed; none up to it is given again.
+    /// [`Generation::NONE`] as long as what is there says as much.
+    pub highest: Generation,
 }
 
 impl Wanted {
@@ -162,11 +171,24 @@ struct Current {
 
 fn current(bytes: &[u8]) -> Option<Current> {
     let (first, second) = bytes.split_at_checked(SLOT).unwrap_or((bytes, &[]));
+    let highest = highest(first).max(highest(second));
     let slots = [(true, parse(first)), (false, parse(second))];
     let good = slots.into_iter().filter_map(|(first, slot)| {
-        slot.map(|(sequence, wanted)| Current { sequence, wanted, first })
+        let (sequence, wanted) = slot?;
+        Some(Current { sequence, wanted: Wanted { highest, ..wanted }, first })
     });
     good.max_by_key(|current| current.sequence)
+}
+
+/// The highest number that this slot notes, if that part of it is whole.
+fn highest(slot: &[u8]) -> Generation {
+    let note = || {
+        let (checked, rest) = slot.split_at_checked(NUMBERED)?;
+        let (_, mut noted) = checked.split_at_checked(COUNTED)?;
+        let is_whole = rest.first_chunk::<32>()? == Digest::of(checked).as_bytes();
+        number(&mut noted).filter(|_| is_whole)
+    };
+    note().map_or(Generation::NONE, Generation)
 }
 
 fn slot(sequence: u64, wanted: Wanted) -> [u8; SLOT] {
@@ -176,6 +198,8 @@ fn slot(sequence: u64, wanted: Wanted) -> [u8; SLOT] {
     let mut bytes = MAGIC.to_vec();
     bytes.extend(numbers.iter().flat_map(|number| number.to_le_bytes()));
     bytes.extend(counts.iter().flat_map(|count| count.to_le_bytes()));
+    bytes.extend_from_slice(Digest::of(&bytes).as_bytes());
+    bytes.extend_from_slice(&wanted.highest.0.to_le_bytes());
     bytes.extend_from_slice(Digest::of(&bytes).as_bytes());
     let mut slot = [0; SLOT];
     slot[..USED].copy_from_slice(&bytes);

@@ -18,6 +18,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use base::file::{self, FileError};
+use base::output::plain;
 use base::progress::Progress;
 use base::{ByteSize, Explain, Failure, Lock};
 use formats::manifest::Manifest;
@@ -149,33 +150,71 @@ impl Explain for BundleError {
     }
 }
 
-/// Makes a change with what is in the bundle at `path`, and with nothing else.
-///
-/// # Errors
-///
-/// [`BundleError`], and what [`crate::transaction::run`] fails with; the host is as before then.
-pub fn apply(
-    host: &Host,
-    path: &Path,
-    asked: &Asked,
-    progress: &dyn Progress,
-) -> Result<Outcome, Failure> {
-    let place = Place::new(host)?;
-    unpack(path, &place.folder)?;
-    let contents = file::read(&place.folder.join(CONTENTS))?;
-    let contents: Contents = serde_json::from_slice(&contents)
-        .map_err(|error| BundleError::Damaged { path: path.to_owned(), source: error.into() })?;
-    if contents.format != FORMAT {
-        return Err(BundleError::Strange { path: path.to_owned(), name: CONTENTS.into() }.into());
-    }
-    let mut mirrors = Mirrors::new();
-    for (number, suite) in contents.suites.iter().enumerate() {
-        mirrors.entry(suite.clone()).or_default().push(place.uri(number));
-    }
-    run_from(host, asked, Some(&Bundle { mirrors, asked: contents.asked }), progress)
+/// What a bundle says of itself, to be shown and not to be believed: anybody may have written it. Its texts are
+/// [`plain`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Says {
+    /// What it was made for: `upgrade`.
+    pub asked: String,
+    /// When, seconds since 1970.
+    pub at: u64,
+    /// The suites of its repositories.
+    pub suites: Vec<String>,
 }
 
-/// A bundle that is unpacked.
+/// A bundle that is unpacked, for as long as this lives; nothing of it is believed yet.
+pub struct Unpacked {
+    place: Place,
+    contents: Contents,
+}
+
+impl Unpacked {
+    /// Unpacks the bundle at `path`.
+    ///
+    /// # Errors
+    ///
+    /// [`BundleError`].
+    pub fn of(host: &Host, path: &Path) -> Result<Self, BundleError> {
+        let place = Place::new(host)?;
+        unpack(path, &place.folder)?;
+        let contents = file::read(&place.folder.join(CONTENTS))?;
+        let contents: Contents = serde_json::from_slice(&contents).map_err(|error| {
+            BundleError::Damaged { path: path.to_owned(), source: error.into() }
+        })?;
+        if contents.format != FORMAT {
+            return Err(BundleError::Strange { path: path.to_owned(), name: CONTENTS.into() });
+        }
+        Ok(Self { place, contents })
+    }
+
+    /// What it says of itself.
+    pub fn says(&self) -> Says {
+        let Contents { asked, at, suites, .. } = &self.contents;
+        let suites = suites.iter().map(|suite| plain(suite)).collect();
+        Says { asked: plain(asked), at: *at, suites }
+    }
+
+    /// Makes a change with what is in it, and with nothing else.
+    ///
+    /// # Errors
+    ///
+    /// [`BundleError`], and what [`crate::transaction::run`] fails with; the host is as before then.
+    pub fn apply(
+        &self,
+        host: &Host,
+        asked: &Asked,
+        progress: &dyn Progress,
+    ) -> Result<Outcome, Failure> {
+        let mut mirrors = Mirrors::new();
+        for (number, suite) in self.contents.suites.iter().enumerate() {
+            mirrors.entry(suite.clone()).or_default().push(self.place.uri(number));
+        }
+        let bundle = Bundle { mirrors, asked: self.says().asked };
+        run_from(host, asked, Some(&bundle), progress)
+    }
+}
+
+/// What a change takes from a bundle.
 #[derive(Clone, Debug)]
 pub(crate) struct Bundle {
     pub(crate) mirrors: Mirrors,
@@ -200,7 +239,7 @@ impl Bundle {
 
     /// There is none of the host's repositories in it.
     pub(crate) fn foreign(&self) -> BundleError {
-        BundleError::Foreign(self.mirrors.keys().cloned().collect())
+        BundleError::Foreign(self.mirrors.keys().map(|suite| plain(suite)).collect())
     }
 }
 

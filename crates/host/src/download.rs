@@ -13,8 +13,8 @@ use packages::spelling;
 use serde::Serialize;
 
 use crate::Root;
-use crate::repositories::{Opened, Repositories};
-use crate::transaction::prepare;
+use crate::repositories::{Asked, Opened, Repositories};
+use crate::transaction::{prepare, silent};
 
 /// A package that was fetched.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -45,11 +45,11 @@ pub fn download(
     let repositories = Repositories(root);
     let names = repositories.some()?;
     let fetcher = repositories.fetcher(&names, FetchOptions::default())?;
-    let mut opened = Vec::new();
-    for name in names {
-        opened.push(repositories.open(&name, repositories.configured(&name)?, &fetcher)?);
-    }
-    let stanzas: Vec<_> = asked.iter().map(|it| chosen(it, &opened)).collect::<Result<_, _>>()?;
+    let names = names.into_iter().map(|name| (name, ()));
+    let open = |name: &str, ()| repositories.open(name, repositories.configured(name)?, &fetcher);
+    let Asked { answered: opened, silent } = Asked::each(names, open).some(progress)?;
+    let chosen = |it| chosen(it, &opened).map_err(|error| silent::needed(error, &silent));
+    let stanzas: Vec<_> = asked.iter().map(chosen).collect::<Result<_, _>>()?;
     let wanted = stanzas.iter().map(|stanza| prepare::wanted(*stanza, &opened));
     let wanted: Vec<_> = wanted.collect::<Result<_, _>>()?;
     file::create_dir_all(folder)?;
@@ -70,7 +70,7 @@ pub fn download(
 }
 
 /// The package that is asked for: the newest, where no version is.
-fn chosen<'a>(asked: &Selector, opened: &'a [Opened]) -> Result<Stanza<'a>, Failure> {
+fn chosen<'a>(asked: &Selector, opened: &'a [Opened]) -> Result<Stanza<'a>, ChangeError> {
     let all = || opened.iter().flat_map(|repository| repository.index.stanzas());
     let mut newest: Option<Stanza<'a>> = None;
     let mut there = Vec::new();
@@ -95,8 +95,7 @@ fn chosen<'a>(asked: &Selector, opened: &'a [Opened]) -> Result<Stanza<'a>, Fail
             let nearest = nearest.map(str::to_owned);
             ChangeError::Unknown { name: name.to_string(), nearest }
         }
-    }
-    .into())
+    })
 }
 
 /// `NAME_VERSION_ARCHITECTURE.deb`, as APT calls it: colons would be mistaken for hosts by some programs.

@@ -9,6 +9,9 @@
 //! /var/cache/preon/archive/                 what was fetched
 //! ```
 
+mod add;
+mod asked;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::ErrorKind;
@@ -26,6 +29,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::Root;
 
+pub use add::NotAdded;
+pub(crate) use asked::named;
+pub use asked::{Asked, NotAsked, Silent};
+
 const CONFIGURED: &str = "/etc/preon/repositories";
 const REMEMBERED: &str = "/var/lib/preon/repositories";
 pub(crate) const CACHE: &str = "/var/cache/preon/archive";
@@ -42,15 +49,6 @@ pub struct Configured {
     /// where none is named.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca: Option<PathBuf>,
-}
-
-/// What asking all repositories came to.
-#[derive(Default)]
-pub struct Asked {
-    /// Those that answered, by name.
-    pub found: Vec<(String, Found)>,
-    /// Why the first of the others did not.
-    pub failed: Option<Failure>,
 }
 
 /// What the last refresh found.
@@ -187,30 +185,6 @@ impl Repositories<'_> {
         }
     }
 
-    /// Adds a repository, whose trust comes from the metadata `root`. The file that `configured` names as its `ca` is copied
-    /// beside it, and the copy counts.
-    pub fn add(
-        &self,
-        name: &str,
-        configured: &Configured,
-        root: &[u8],
-    ) -> Result<(), RepositoryError> {
-        let path = self.place(name, "toml")?;
-        if path.exists() {
-            return Err(RepositoryError::There(name.to_owned()));
-        }
-        configured.ca.as_deref().map(authorities).transpose()?;
-        self.forget(name)?; // of one that had this name before
-        let mut configured = configured.clone();
-        if let Some(ca) = &mut configured.ca {
-            file::replace(&self.place(name, "ca.pem")?, &file::read(ca)?)?;
-            *ca = Path::new(CONFIGURED).join(format!("{name}.ca.pem"));
-        }
-        file::replace(&self.place(name, "root.json")?, root)?;
-        let text = toml::to_string(&configured).unwrap_or_default(); // two lists of words always can
-        Ok(file::replace(&path, text.as_bytes())?)
-    }
-
     /// Removes a repository with all that is remembered of it.
     pub fn remove(&self, name: &str) -> Result<(), RepositoryError> {
         let path = self.place(name, "toml")?;
@@ -247,15 +221,9 @@ impl Repositories<'_> {
     /// # Errors
     ///
     /// [`RepositoryError`] if none is known.
-    pub fn refresh_all(&self) -> Result<Asked, RepositoryError> {
-        let mut asked = Asked::default();
-        for name in self.some()? {
-            match self.refresh(&name) {
-                Ok(found) => asked.found.push((name, found)),
-                Err(error) => asked.failed = asked.failed.or(Some(error)),
-            }
-        }
-        Ok(asked)
+    pub fn refresh_all(&self) -> Result<Asked<(String, Found)>, RepositoryError> {
+        let all = self.some()?.into_iter().map(|name| (name, ()));
+        Ok(Asked::each(all, |name, ()| Ok((name.to_owned(), self.refresh(name)?))))
     }
 
     /// The newest metadata and index of `name`, which is configured so, fetched and verified now.
@@ -290,13 +258,13 @@ impl Repositories<'_> {
     }
 
     fn remote(&self, name: &str, configured: Configured) -> Result<Remote, RepositoryError> {
-        Ok(Remote {
-            mirrors: configured.uris,
-            suite: configured.suite,
-            root: file::read(&self.place(name, "root.json")?)?,
-            memory: self.memory(name),
-            made: self.made(),
-        })
+        let root = file::read(&self.place(name, "root.json")?)?;
+        Ok(self.remote_of(configured, root, self.memory(name)))
+    }
+
+    fn remote_of(&self, configured: Configured, root: Vec<u8>, memory: PathBuf) -> Remote {
+        let Configured { uris: mirrors, suite, .. } = configured;
+        Remote { mirrors, suite, root, memory, made: self.made() }
     }
 
     fn remember(&self, name: &str, trusted: &Trusted, index: &Index) -> Result<Found, Failure> {
@@ -336,6 +304,22 @@ impl Repositories<'_> {
         let found = self.found(name)?.ok_or_else(unknown)?;
         let path = self.cache().get(&found.index)?.ok_or_else(unknown)?;
         Ok(remote::read_index(&suite, &path)?)
+    }
+
+    /// The packages that the last refresh found in each repository that was refreshed, by its name; for looking only.
+    ///
+    /// # Errors
+    ///
+    /// As [`Repositories::index`].
+    pub fn known_indexes(&self) -> Result<Vec<(String, Index)>, Failure> {
+        let mut indexes = Vec::new();
+        for name in self.names()? {
+            if self.found(&name)?.is_some() {
+                let index = self.index(&name)?;
+                indexes.push((name, index));
+            }
+        }
+        Ok(indexes)
     }
 
     /// Those of `files` that the last refresh of some repository found: its index, and packages that this names.

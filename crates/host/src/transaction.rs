@@ -8,7 +8,9 @@ mod kernels;
 pub(crate) mod layer;
 pub(crate) mod prepare;
 mod restarts;
+pub(crate) mod silent;
 mod told;
+mod waiting;
 
 use std::panic::resume_unwind;
 use std::thread;
@@ -19,7 +21,7 @@ use base::{Explain, Failure};
 use formats::PackageName;
 use formats::manifest::{Change, Manifest};
 use generations::Generation;
-use packages::change::{State, Wish};
+use packages::change::Wish;
 
 use crate::Host;
 use crate::activate::{self, Activation};
@@ -30,7 +32,7 @@ use layer::Reading;
 
 pub use prepare::state;
 pub(crate) use prepare::{Mirrors, Prepared, Sources, prepare, state_of, status};
-pub use told::{Added, Changed, Held, Reboot, Removed, Transaction};
+pub use told::{Added, Changed, Held, Reboot, Removed, Stays, Transaction};
 
 /// What is asked for.
 #[derive(Clone, Debug)]
@@ -65,6 +67,8 @@ pub struct Outcome {
     pub generation: Option<u64>,
     /// How the new generation is seen.
     pub activation: Activation,
+    /// The generation that the plan was made against, where that is not the one that runs: it boots next.
+    pub against: Option<u64>,
 }
 
 /// A change cannot be made.
@@ -72,13 +76,20 @@ pub struct Outcome {
 pub enum ChangeError {
     /// What boots next is not what runs.
     #[error(
-        "{wanted} boots next, but {running} runs: a change would be made to what nobody has seen yet"
+        "{wanted} boots next, but {running} runs: a change, also one of pins or marks alone, would be made to what nobody \
+         has seen yet"
     )]
     Waiting {
         /// What boots next.
         wanted: Generation,
         /// What runs.
         running: Generation,
+    },
+    /// What boots next has a package that is not at hand.
+    #[error("what boots next has {package}, and nobody knows here what that needs")]
+    Unseen {
+        /// The package.
+        package: PackageName,
     },
     /// The host does not run, so that nobody sees its files.
     #[error("this host does not run: its files cannot be seen")]
@@ -111,9 +122,11 @@ impl Explain for ChangeError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Waiting { running, .. } => Some(format!(
-                "restart the host first, or give up what waits: `preon rollback {}`",
+                "restart the host first, or give up what waits: `preon rollback {}`; `--dry-run` says what the change \
+                 would be",
                 running.0
             )),
+            Self::Unseen { .. } => Some("restart the host first".into()),
             Self::Asleep => {
                 Some("start it; for rescue there are `preon rollback` and `preon verify`".into())
             }
@@ -149,7 +162,7 @@ pub(crate) fn run_from(
     progress: &dyn Progress,
 ) -> Result<Outcome, Failure> {
     let _lock = if asked.how == How::Tell { None } else { Some(host.store.lock()?) };
-    let from = base_generation(host)?;
+    let from = base_generation(host, asked.how)?;
     thread::scope(|scope| {
         // What is shown is read while repositories are asked and packages fetched.
         let reading = (asked.how != How::Tell).then(|| layer::read(scope, host));
@@ -164,9 +177,8 @@ fn change(
     (from, reading): (Generation, Option<Reading<'_>>),
     progress: &dyn Progress,
 ) -> Result<Outcome, Failure> {
-    let manifest = host.store.manifest(from)?;
-    let state = state(host, &manifest)?;
-    let prepared = worked_out(host, bundle, (&manifest, state), &asked.wish)?;
+    let sources = Sources::open(host, bundle, progress)?;
+    let (manifest, prepared) = worked_out(host, from, sources, &asked.wish)?;
     if let Some(bundle) = bundle {
         let wanted: Vec<_> = prepared.downloads.iter().filter_map(|it| it.0.first()).collect();
         bundle.demand(host, &wanted)?;
@@ -174,7 +186,11 @@ fn change(
     let transaction = prepared.transaction.clone();
     let reading = match reading {
         Some(reading) if !transaction.is_empty() => reading,
-        _ => return Ok(Outcome { transaction, generation: None, activation: Activation::None }),
+        _ => {
+            let against = (host.running != Some(from)).then_some(from.0);
+            let activation = Activation::None;
+            return Ok(Outcome { transaction, generation: None, activation, against });
+        }
     };
     let words = Change { from: from.0, at: now(), asked: asked.words.clone() };
     let made = make(host, (&manifest, words), (&prepared, reading), progress);
@@ -190,7 +206,7 @@ fn change(
         }
         _ => Activation::NextBoot,
     };
-    Ok(Outcome { transaction, generation: Some(generation.0), activation })
+    Ok(Outcome { transaction, generation: Some(generation.0), activation, against: None })
 }
 
 /// Makes the next generation, which nobody wants yet.
@@ -222,10 +238,10 @@ fn make(
 /// # Errors
 ///
 /// What refreshing and planning fail with.
-pub fn plan(host: &Host, wish: &Wish) -> Result<Transaction, Failure> {
-    let manifest = host.store.manifest(host.running.ok_or(ChangeError::Asleep)?)?;
-    let state = state(host, &manifest)?;
-    Ok(worked_out(host, None, (&manifest, state), wish)?.transaction)
+pub fn plan(host: &Host, wish: &Wish, progress: &dyn Progress) -> Result<Transaction, Failure> {
+    let running = host.running.ok_or(ChangeError::Asleep)?;
+    let sources = Sources::open(host, None, progress)?;
+    Ok(worked_out(host, running, sources, wish)?.1.transaction)
 }
 
 /// Fetches and verifies what a change needs, and changes nothing: the change itself then needs no network but for the
@@ -235,32 +251,43 @@ pub fn plan(host: &Host, wish: &Wish) -> Result<Transaction, Failure> {
 ///
 /// What refreshing, planning and fetching fail with.
 pub fn fetch(host: &Host, wish: &Wish, progress: &dyn Progress) -> Result<Transaction, Failure> {
-    let manifest = host.store.manifest(base_generation(host)?)?;
-    let state = state(host, &manifest)?;
-    let prepared = worked_out(host, None, (&manifest, state), wish)?;
+    let base = base_generation(host, How::Apply)?;
+    let sources = Sources::open(host, None, progress)?;
+    let (_, prepared) = worked_out(host, base, sources, wish)?;
     let places: Vec<_> = prepared.downloads.iter().map(|(places, _)| places.clone()).collect();
     prepared.sources.fetcher.fetch_anywhere(&places, progress, &|_| ())?;
     Ok(prepared.transaction)
 }
 
-/// What the wish means for what is installed on this host, and for the services that run.
+/// What the wish means for what is installed in the generation `base`, and for the services that run. With its manifest.
 fn worked_out(
     host: &Host,
-    bundle: Option<&Bundle>,
-    (manifest, state): (&Manifest, State),
+    base: Generation,
+    sources: Sources,
     wish: &Wish,
-) -> Result<Prepared, Failure> {
-    let held: Vec<_> = held(host, manifest).collect();
-    let mut prepared = prepare(Sources::open(host, bundle)?, (state, &held), wish)?;
-    prepared.transaction.restarts = restarts::of(host, &prepared.transaction.replaced())?;
-    Ok(prepared)
+) -> Result<(Manifest, Prepared), Failure> {
+    let manifest = host.store.manifest(base)?;
+    let runs = host.running == Some(base);
+    let state = match runs {
+        true => state(host, &manifest)?,
+        false => waiting::state(host, &manifest, &sources.opened)?,
+    };
+    let held: Vec<_> = held(host, &manifest).collect();
+    let mut prepared = prepare(sources, (state, &held), wish)?;
+    if runs {
+        // Whatever runs now starts anew before another generation is seen.
+        prepared.transaction.restarts = restarts::of(host, &prepared.transaction.replaced())?;
+    }
+    Ok((manifest, prepared))
 }
 
-/// The generation that a change is made to: what runs, which must be what boots next, too.
-fn base_generation(host: &Host) -> Result<Generation, Failure> {
+/// The generation that a change is made to: what runs, which must be what boots next, too. Where it is only to be told, it
+/// is what boots next.
+fn base_generation(host: &Host, how: How) -> Result<Generation, Failure> {
     let wanted = host.store.wanted()?.generation;
     match host.running {
         None => Err(ChangeError::Asleep.into()),
+        Some(_) if how == How::Tell => Ok(wanted),
         Some(running) if running != wanted => Err(ChangeError::Waiting { wanted, running }.into()),
         Some(running) => Ok(running),
     }

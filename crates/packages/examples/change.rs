@@ -39,6 +39,7 @@ fn run(file: &str, request: &Request) -> Result<(), base::Failure> {
         installed: Index::parse("installed", text)?,
         automatic: BTreeSet::new(),
         pins: BTreeMap::new(),
+        of_image: BTreeSet::new(),
         protected: BTreeSet::new(),
     };
     let start = Instant::now();

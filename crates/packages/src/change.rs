@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use formats::{PackageName, Version};
 
 pub use error::ChangeError;
-pub use plan::{Added, Changed, Chosen, Direction, Held, Plan, Reason, Removed};
+pub use plan::{Added, Changed, Chosen, Direction, Held, Plan, Reason, Removed, Stays};
 pub use state::{State, StateError};
 
 use crate::changelog::Cve;
@@ -202,6 +202,7 @@ impl<'a> Host<'a> {
     }
 
     fn unpin(&self, name: &PackageName) -> Result<Plan<'a>, ChangeError> {
+        self.check_image(name)?;
         let mut pins = self.state.pins.clone();
         if pins.remove(name).is_none() && self.universe.get(name.as_str()).is_none() {
             return Err(self.unknown(name.as_str()));

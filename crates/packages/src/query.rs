@@ -193,6 +193,7 @@ mod tests {
             installed: index(INSTALLED),
             automatic: automatic.iter().map(|name| name.parse().unwrap()).collect(),
             pins: BTreeMap::new(),
+            of_image: BTreeSet::new(),
             protected: BTreeSet::from(["init".parse().unwrap()]),
         }
     }

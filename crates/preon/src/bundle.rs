@@ -4,9 +4,9 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use base::Failure;
-use base::progress::Lines;
+use base::progress::{Lines, Progress};
 use host::Host;
-use host::bundle::{self, Installed};
+use host::bundle::{self, Installed, Says, Unpacked};
 use packages::change::{Selector, Wish};
 
 use crate::change::How;
@@ -29,7 +29,7 @@ impl Command {
         match self {
             Self::Create(command) => command.run(host, out),
             Self::Apply(command) => command.run(host, out),
-            Self::Describe(_) => print::json(out, &Installed::on(host)?),
+            Self::Describe(_) => print::json_as_kept(out, &Installed::on(host)?),
         }
     }
 }
@@ -75,7 +75,8 @@ pub(crate) struct Create {
 
 /// Upgrade from a bundle, without any mirror
 ///
-/// What is in it is verified as if it came from a mirror. Ask for what it was made for.
+/// What is in it is verified as if it came from a mirror. Ask for what it was made for, which is shown first: that is what
+/// the bundle says, and nobody has verified it.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Apply {
     /// The bundle
@@ -110,13 +111,35 @@ impl Apply {
         let (words, wish) = self.what.wish();
         let asked = self.how.asked(words, wish);
         let progress = Lines::new(std::io::stderr());
-        self.how.tell(&bundle::apply(host, &self.bundle, &asked, &progress)?, out)
+        let bundle = Unpacked::of(host, &self.bundle)?;
+        progress.note(&said(&bundle.says(), &asked.words));
+        self.how.tell(&bundle.apply(host, &asked, &progress)?, out)
     }
+}
+
+/// What the bundle says of itself, and what is asked of it where that is something else.
+fn said(says: &Says, asked: &str) -> String {
+    let Says { asked: said, at, suites } = says;
+    let (at, suites) = (print::moment(*at), suites.join(", "));
+    let other = if said == asked { String::new() } else { format!("; asked for here: `{asked}`") };
+    format!("the bundle says: made {at} for `{said}`, from {suites}{other}")
 }
 
 #[cfg(test)]
 mod tests {
+    use host::bundle::Says;
+
+    use super::said;
     use crate::trial::Trial;
+
+    #[test]
+    fn what_a_bundle_was_made_for_is_told_with_what_is_asked_of_it() {
+        let says =
+            Says { asked: "upgrade".into(), at: 60, suites: vec!["one".into(), "two".into()] };
+        let made = "the bundle says: made 1970-01-01 00:01 UTC for `upgrade`, from one, two";
+        assert_eq!(said(&says, "upgrade"), made);
+        assert_eq!(said(&says, "install git"), format!("{made}; asked for here: `install git`"));
+    }
 
     #[test]
     fn a_host_describes_itself_and_what_is_no_description_or_bundle_is_refused() {

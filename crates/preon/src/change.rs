@@ -14,7 +14,7 @@ use packages::change::{Selector, Wish};
 /// What all changes have in common.
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub(crate) struct How {
-    /// Only say what would happen
+    /// Only say what would happen; while another generation waits for a boot, to that one
     #[arg(long)]
     dry_run: bool,
     /// Let the new generation wait for the next boot, even if it could be seen at once

@@ -3,6 +3,7 @@
 use std::io::Write;
 
 use base::{Explain, Failure};
+use formats::manifest::Package;
 use host::Host;
 use host::repositories::Repositories;
 use host::transaction;
@@ -10,6 +11,7 @@ use packages::change::{self, State};
 use packages::index::{Index, Stanza};
 use serde_json::json;
 
+use crate::files::Owner;
 use crate::print;
 
 /// Say what a package needs, who meets that, and why the package is there
@@ -22,10 +24,11 @@ pub(crate) struct Depends {
     json: bool,
 }
 
-/// Say which packages have or provide a name
+/// Say which packages have or provide a name, or which installed ones hold a file
 #[derive(Debug, clap::Args)]
 pub(crate) struct Provides {
-    /// The name: `mail-transport-agent`
+    /// The name: `mail-transport-agent`; or the path of a file: it begins with a slash then
+    #[arg(value_name = "NAME|PATH")]
     name: String,
     /// Print JSON
     #[arg(long)]
@@ -54,14 +57,8 @@ impl Explain for Findings {
 /// What is installed, and what repositories had when they were refreshed last.
 fn known(host: &Host) -> Result<(State, Vec<Index>), Failure> {
     let state = transaction::state(host, &host.manifest(None)?)?;
-    let repositories = Repositories(&host.root);
-    let mut indexes = Vec::new();
-    for name in repositories.names()? {
-        if repositories.found(&name)?.is_some() {
-            indexes.push(repositories.index(&name)?);
-        }
-    }
-    Ok((state, indexes))
+    let indexes = Repositories(&host.root).known_indexes()?;
+    Ok((state, indexes.into_iter().map(|(_, index)| index).collect()))
 }
 
 fn told(stanza: Stanza<'_>) -> String {
@@ -116,8 +113,11 @@ impl Provides {
     ///
     /// # Errors
     ///
-    /// If nobody has or provides the name.
+    /// If nobody has or provides the name, or holds the file.
     pub(crate) fn run(&self, host: &Host, out: &mut dyn Write) -> Result<(), Failure> {
+        if self.name.starts_with('/') {
+            return self.holders(host, out);
+        }
         let (state, indexes) = known(host)?;
         let providers = change::Host::new(&state, &indexes)?.provides(&self.name)?;
         if self.json {
@@ -134,6 +134,22 @@ impl Provides {
         };
         let rows: Vec<[String; 4]> = providers.iter().map(row).collect();
         print::table(out, ["PACKAGE", "VERSION", "PROVIDES", "INSTALLED"], &rows)
+    }
+
+    fn holders(&self, host: &Host, out: &mut dyn Write) -> Result<(), Failure> {
+        let owner = Owner::of(host, &self.name)?;
+        let manifest = host.manifest(None)?;
+        let installed = manifest.packages.iter();
+        let held =
+            installed.filter(|it| owner.packages.iter().any(|name| name == it.name.as_str()));
+        if self.json {
+            let row = |it: &Package| json!({ "package": it.name, "version": it.version, "provides": self.name, "installed": true });
+            return print::json(out, &held.map(row).collect::<Vec<_>>());
+        }
+        let rows: Vec<_> = held.map(|it| [it.name.to_string(), it.version.to_string()]).collect();
+        print::table(out, ["PACKAGE", "VERSION"], &rows)?;
+        // A repository's `Contents` is not among what hosts fetch.
+        print::text(out, "\nonly installed packages were looked at\n")
     }
 }
 
@@ -181,6 +197,21 @@ mod tests {
         assert!(text.contains("bash     5.2-1+0preon1  5.2-1+0preon1  yes"), "{text}");
         let error = trial.run(&["provides", "bahs"]).unwrap_err();
         assert!(error.contains("hint: did you mean "), "{error}");
+    }
+
+    #[test]
+    fn a_file_is_held_by_installed_packages_and_it_is_said_that_no_others_were_looked_at() {
+        let trial = Trial::new();
+        assert_eq!(
+            trial.run(&["provides", "/bin/bash"]).unwrap(),
+            "PACKAGE  VERSION\nbash     5.2-1+0preon1\n\nonly installed packages were looked at\n"
+        );
+        let json = trial.run(&["provides", "/usr/bin/bash", "--json"]).unwrap();
+        let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+        assert_eq!((json[0]["package"].as_str(), json[1].as_str()), (Some("bash"), None));
+        let error = trial.run(&["provides", "/usr/bin/git"]).unwrap_err();
+        assert!(error.contains("no package holds /usr/bin/git"), "{error}");
+        assert!(error.contains("hint: only installed packages were looked at"), "{error}");
     }
 
     #[test]

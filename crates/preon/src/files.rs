@@ -28,14 +28,47 @@ struct NoOwner(String);
 
 impl base::Explain for NoOwner {
     fn hint(&self) -> Option<String> {
-        Some("what compose works out, and what the host wrote itself, is of no package".into())
+        Some(
+            "only installed packages were looked at; what compose works out, and what the host wrote itself, is of none"
+                .into(),
+        )
     }
 }
 
+/// Who holds a file, of what is installed.
 #[derive(Serialize)]
-struct Owner<'a> {
+pub(crate) struct Owner<'a> {
     path: &'a str,
-    packages: Vec<String>,
+    pub(crate) packages: Vec<String>,
+}
+
+impl<'a> Owner<'a> {
+    /// Who holds the file at `path`.
+    ///
+    /// # Errors
+    ///
+    /// If nobody does.
+    pub(crate) fn of(host: &Host, path: &'a str) -> Result<Self, Failure> {
+        let sought = merged(path);
+        let mut packages = Vec::new();
+        for (package, list) in lists(host)? {
+            if file::read_text(&list)?.lines().any(|line| line == sought) {
+                packages.push(package);
+            }
+        }
+        if packages.is_empty() {
+            return Err(NoOwner(path.to_owned()).into());
+        }
+        Ok(Self { path, packages })
+    }
+}
+
+/// Where a file of the host's root is that is below `/usr` in truth: `/bin` is a link to `/usr/bin`.
+fn merged(path: &str) -> String {
+    let path = path.trim_end_matches('/');
+    let is_link = |first: &str| ["bin", "sbin", "lib", "lib64"].contains(&first);
+    let first = path.split('/').nth(1).unwrap_or_default();
+    if is_link(first) { format!("/usr{path}") } else { path.to_owned() }
 }
 
 impl Files {
@@ -64,19 +97,11 @@ impl Files {
     }
 
     fn owner(&self, host: &Host, out: &mut dyn Write) -> Result<(), Failure> {
-        let mut packages = Vec::new();
-        for (package, path) in lists(host)? {
-            if file::read_text(&path)?.lines().any(|line| line == self.name) {
-                packages.push(package);
-            }
-        }
-        if packages.is_empty() {
-            return Err(NoOwner(self.name.clone()).into());
-        }
+        let owner = Owner::of(host, &self.name)?;
         if self.json {
-            return print::json(out, &Owner { path: &self.name, packages });
+            return print::json(out, &owner);
         }
-        print::text(out, &packages.iter().map(|name| format!("{name}\n")).collect::<String>())
+        print::text(out, &owner.packages.iter().map(|name| format!("{name}\n")).collect::<String>())
     }
 }
 
@@ -112,7 +137,8 @@ mod tests {
     fn a_path_names_its_packages() {
         let trial = Trial::new();
         assert_eq!(trial.run(&["files", "/usr/bin/bash"]).unwrap(), "bash\n");
-        assert_eq!(trial.run(&["files", "/usr"]).unwrap(), "bash\nlibc6\n");
+        assert_eq!(trial.run(&["files", "/bin/bash"]).unwrap(), "bash\n"); // a link to /usr/bin
+        assert_eq!(trial.run(&["files", "/usr/"]).unwrap(), "bash\nlibc6\n");
         let error = trial.run(&["files", "/usr/bin/none"]).unwrap_err();
         assert!(error.contains("no package holds /usr/bin/none"), "{error}");
     }

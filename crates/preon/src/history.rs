@@ -97,9 +97,9 @@ mod tests {
         trial.stage_second();
         assert_eq!(
             trial.run(&["history"]).unwrap(),
-            "GENERATION  WHEN              BUILD   PACKAGES  SIZE                          CHANGE\n\
-             1           -                 build1  2         16.4 kB  running, boots next  the image\n\
-             2           1970-01-01 00:01  build2  1         16.4 kB                       remove libc6\n"
+            "GENERATION  WHEN                  BUILD   PACKAGES  SIZE                          CHANGE\n\
+             1           -                     build1  2         16.4 kB  running, boots next  the image\n\
+             2           1970-01-01 00:01 UTC  build2  1         16.4 kB                       remove libc6\n"
         );
     }
 }

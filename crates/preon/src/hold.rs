@@ -175,21 +175,21 @@ mod tests {
         let trial = trial(r#"["shutdown","apt","it installs","block",0,7]"#);
         let add =
             ["hold", "add", "backup", "--reason", "it runs", "--until", "2100-01-01T00:00:00Z"];
-        assert_eq!(trial.run(&add).unwrap(), "backup holds until 2100-01-01 00:00\n");
+        assert_eq!(trial.run(&add).unwrap(), "backup holds until 2100-01-01 00:00 UTC\n");
         let add = ["hold", "add", "job", "--reason", "a long job", "--runtime"];
         assert!(trial.run(&add).unwrap().contains("`preon hold remove job`"));
         assert_eq!(
             trial.run(&["hold", "list"]).unwrap(),
-            "HOLD    FROM     UNTIL             REASON\n\
-             backup  /etc     2100-01-01 00:00  it runs\n\
-             job     /run     -                 a long job\n\
-             apt     systemd  -                 it installs\n"
+            "HOLD    FROM     UNTIL                 REASON\n\
+             backup  /etc     2100-01-01 00:00 UTC  it runs\n\
+             job     /run     -                     a long job\n\
+             apt     systemd  -                     it installs\n"
         );
         let json = trial.run(&["hold", "list", "--json"]).unwrap();
         let json: serde_json::Value = serde_json::from_str(&json).unwrap();
         assert_eq!(
             (&json[0]["until"], &json[2]["source"]),
-            (&4_102_444_800_u64.into(), &"inhibitor".into())
+            (&"2100-01-01T00:00:00Z".into(), &"inhibitor".into())
         );
         trial.run(&["hold", "remove", "job"]).unwrap();
         assert!(!trial.run(&["hold", "list"]).unwrap().contains("job"));

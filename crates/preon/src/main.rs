@@ -19,6 +19,7 @@ mod hold;
 mod info;
 mod list;
 mod man;
+mod names;
 mod plan;
 mod print;
 mod refresh;
@@ -116,6 +117,7 @@ enum Command {
     Hold(hold::Command),
     Completion(completion::Completion),
     Man(man::Man),
+    Names(names::Names),
 }
 
 impl Preon {
@@ -159,6 +161,7 @@ impl Preon {
             Command::Hold(command) => command.run(&root, out),
             Command::Completion(command) => command.run(out),
             Command::Man(command) => command.run(out),
+            Command::Names(command) => command.run(&root, out),
         }
     }
 }

@@ -2,12 +2,12 @@
 
 use std::io::Write;
 
-use base::Failure;
+use base::{Failure, explain};
 use serde_json::json;
 
 use crate::print;
 use host::Root;
-use host::repositories::{Asked, Found, Repositories};
+use host::repositories::{Asked, Found, NotAsked, Repositories};
 
 /// Fetch and verify what the repositories have now
 ///
@@ -25,31 +25,44 @@ impl Refresh {
     ///
     /// # Errors
     ///
-    /// If none is known; the first of what refreshing them failed with.
+    /// If none is known; why the first did that failed; of the others there are warnings.
     pub(crate) fn run(&self, root: &Root, out: &mut dyn Write) -> Result<(), Failure> {
-        let Asked { found, failed } = Repositories(root).refresh_all()?;
-        self.tell(&found, out)?;
-        failed.map_or(Ok(()), Err)
+        let asked = Repositories(root).refresh_all()?;
+        self.tell(&asked, out)?;
+        let mut silent = asked.silent.into_iter();
+        let first = silent.next();
+        for other in silent {
+            eprint!("{}", explain::warning(&other));
+        }
+        first.map_or(Ok(()), |error| Err(error.into()))
     }
 
-    fn tell(&self, all: &[(String, Found)], out: &mut dyn Write) -> Result<(), Failure> {
+    fn tell(&self, asked: &Asked<(String, Found)>, out: &mut dyn Write) -> Result<(), Failure> {
+        let Asked { answered, silent } = asked;
         if self.json {
-            let row = |(name, found): &(_, _)| json!({ "name": name, "found": found });
-            return print::json(out, &all.iter().map(row).collect::<Vec<_>>());
+            let found = |(name, found): &(_, _)| json!({ "name": name, "found": found });
+            let none =
+                |it: &NotAsked| json!({ "name": it.name, "found": null, "why": it.told().why });
+            let rows = answered.iter().map(found).chain(silent.iter().map(none));
+            return print::json(out, &rows.collect::<Vec<_>>());
         }
-        let line = |(name, found): &(String, Found)| {
-            let until = print::moment(found.valid_until);
-            format!(
-                "{name}: publication {} with {} packages, valid until {until}, from {}\n",
-                found.version, found.packages, found.mirror
-            )
-        };
-        print::text(out, &all.iter().map(line).collect::<String>())
+        let lines = answered.iter().map(|(name, found)| line(name, found));
+        print::text(out, &lines.collect::<String>())
     }
+}
+
+/// What was found in the repository `name`.
+pub(crate) fn line(name: &str, found: &Found) -> String {
+    let until = print::moment(found.valid_until);
+    format!(
+        "{name}: publication {} with {} packages, valid until {until}, from {}\n",
+        found.version, found.packages, found.mirror
+    )
 }
 
 #[cfg(test)]
 mod tests {
+    use super::*;
     use crate::trial::Trial;
 
     #[test]
@@ -63,9 +76,15 @@ mod tests {
     fn a_mirror_that_cannot_be_reached_is_named() {
         let trial = Trial::new();
         let root = trial.file("root.json", "{\"signed\": {\"_type\": \"root\"}}");
-        let add = ["repo", "add", "main", "file:///nonexistent", "--root-metadata", &root];
-        trial.run(&add).unwrap();
+        let add = ["repo", "add", "main", "file:///nonexistent", "--no-check"];
+        trial.run(&[&add[..], &["--root-metadata", &root]].concat()).unwrap();
         let error = trial.run(&["refresh"]).unwrap_err();
+        assert!(error.contains("error: the repository main could not be asked\n"), "{error}");
         assert!(error.contains("file:///nonexistent"), "{error}");
+        let (mut out, root) = (Vec::new(), Root(trial.below("/")));
+        Refresh { json: true }.run(&root, &mut out).unwrap_err();
+        let json: serde_json::Value = serde_json::from_slice(&out).unwrap();
+        assert_eq!((&json[0]["name"], &json[0]["found"]), (&"main".into(), &json!(null)));
+        assert!(json[0]["why"].as_str().unwrap().contains("file:///nonexistent"), "{json}");
     }
 }

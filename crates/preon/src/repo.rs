@@ -4,10 +4,10 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use base::Failure;
-use base::file::{self, FileError};
+use base::file;
 use serde_json::json;
 
-use crate::print;
+use crate::{print, refresh};
 use host::Root;
 use host::repositories::{Configured, Repositories};
 
@@ -43,6 +43,8 @@ pub(crate) struct List {
 }
 
 /// Add a repository: a folder with `dists` and `targets`, on one server or several
+///
+/// What it has is fetched and verified first; where that fails, nothing is added.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Add {
     /// What to call it: letters, digits and hyphens
@@ -59,6 +61,9 @@ pub(crate) struct Add {
     /// The suite
     #[arg(long, default_value = "preon-trixie")]
     suite: String,
+    /// Add it without a look at it, for a host that cannot reach it yet
+    #[arg(long)]
+    no_check: bool,
 }
 
 /// Remove a repository; what is installed from it stays
@@ -118,10 +123,13 @@ impl Add {
         }
         let Self { uris, suite, ca, .. } = self;
         let configured = Configured { uris: uris.clone(), suite: suite.clone(), ca: ca.clone() };
-        repositories.add(&self.name, &configured, &root)?;
-        writeln!(out, "{}: run `preon refresh` to see what it has", self.name)
-            .map_err(FileError::at("write to", "standard output"))?;
-        Ok(())
+        if self.no_check {
+            repositories.add(&self.name, &configured, &root)?;
+            let text = format!("{}: run `preon refresh` to see what it has\n", self.name);
+            return print::text(out, &text);
+        }
+        let found = repositories.try_and_add(&self.name, &configured, &root)?;
+        print::text(out, &refresh::line(&self.name, &found))
     }
 }
 
@@ -134,7 +142,8 @@ mod tests {
         let trial = Trial::new();
         let root = trial.file("root.json", "{\"signed\": {\"_type\": \"root\"}}");
         let ca = trial.file("page", "<html>");
-        let add = ["repo", "add", "main", "https://one", "https://two", "--root-metadata", &root];
+        let add = ["repo", "add", "main", "https://one", "https://two", "--no-check"];
+        let add = [&add[..], &["--root-metadata", &root]].concat();
         let error = trial.run(&[&add[..], &["--ca", &ca]].concat()).unwrap_err();
         assert!(error.contains("cannot vouch for servers") && error.contains("hint: "), "{error}");
         trial.run(&add).unwrap();
@@ -149,6 +158,25 @@ mod tests {
         assert!(!trial.run(&["repo", "list"]).unwrap().contains("main"));
         let error = trial.run(&["repo", "remove", "main"]).unwrap_err();
         assert!(error.contains("there is no repository main"), "{error}");
+    }
+
+    #[test]
+    fn a_repository_that_cannot_be_asked_is_not_added_unless_that_is_wanted() {
+        let trial = Trial::new();
+        let root = trial.file("root.json", "{\"signed\": {\"_type\": \"root\"}}");
+        let add = ["repo", "add", "main", "file:///nonexistent", "--root-metadata", &root];
+        let error = trial.run(&add).unwrap_err();
+        assert!(error.contains("error: the repository main is not added"), "{error}");
+        assert!(
+            error.contains("caused by: file:///nonexistent: ") && error.contains("hint: "),
+            "{error}"
+        );
+        let files =
+            |folder: &str| std::fs::read_dir(trial.below(folder)).map_or(0, Iterator::count);
+        let places = ["/etc/preon/repositories", "/var/lib/preon/repositories"];
+        assert_eq!(places.map(files), [0, 0]);
+        let told = trial.run(&[&add[..], &["--no-check"]].concat()).unwrap();
+        assert_eq!(told, "main: run `preon refresh` to see what it has\n");
     }
 
     #[test]

@@ -202,14 +202,17 @@ mod tests {
                 "staged": {"generation": 2, "plan": "x", "tried": false},
                 "available": {"added": [{}], "changed": [{"closes": ["CVE-1"]}, {"closes": []}], "removed": []}}"#,
         );
-        let expected = "Updates      3 packages to take, 1 of them close known flaws (looked 1970-01-01 00:01)\n             \
+        let expected = "Updates      3 packages to take, 1 of them close known flaws (looked 1970-01-01 00:01 UTC)\n             \
                         generation 2 is staged: a restart runs it\n             \
-                        it waits until 1970-01-01 00:02: no maintenance window is open\n";
+                        it waits until 1970-01-01 00:02 UTC: no maintenance window is open\n";
         assert!(told(&[]).contains(expected), "{}", told(&[]));
         let json: serde_json::Value = serde_json::from_str(&told(&["--json"])).unwrap();
         let updates = &json["updates"];
         assert_eq!((&updates["available"], &updates["closing"]), (&3.into(), &1.into()));
-        assert_eq!((&updates["staged"], &updates["step"]["until"]), (&2.into(), &120.into()));
+        assert_eq!(
+            (&updates["staged"], &updates["step"]["until"]),
+            (&2.into(), &"1970-01-01T00:02:00Z".into())
+        );
         // It runs; then somebody else lets another one boot.
         trial.runs(2);
         assert!(!told(&[]).contains("staged"), "{}", told(&[]));

@@ -9,6 +9,8 @@ use clap::Parser;
 use formats::manifest::{Change, FORMAT, Kernel, Layer, Manifest, Package};
 use generations::store::LayerFiles;
 use generations::{Generation, Store, running};
+use packages::cache::Cache;
+use serde_json::json;
 
 use crate::Preon;
 
@@ -56,6 +58,27 @@ impl Trial {
         let path = self.below(name);
         fs::write(&path, text).unwrap();
         path.to_str().unwrap().to_owned()
+    }
+
+    /// Lets the host know the repository `main`, in which the last refresh has found version 1 of this package.
+    pub(crate) fn publish(&self, name: &str) {
+        let text = format!(
+            "Package: {name}\nVersion: 1\nArchitecture: amd64\nInstalled-Size: 3\nFilename: pool/x.deb\nSize: 7\n\
+             SHA256: {}\nDescription: fast\n\n",
+            "0".repeat(64)
+        );
+        let index = zstd::encode_all(text.as_bytes(), 0).unwrap();
+        let digest = Digest::of(&index);
+        let cached = Cache::new(self.below("/var/cache/preon/archive")).path(&digest);
+        let found = json!({ "mirror": "https://one", "version": 1, "valid_until": 60, "packages": 1, "index": digest });
+        let (toml, found) = ("uris = []\nsuite = \"preon\"\n", found.to_string());
+        for (path, bytes) in [
+            (cached, &index[..]),
+            (self.below("/etc/preon/repositories/main.toml"), toml.as_bytes()),
+            (self.below("/var/lib/preon/repositories/main.json"), found.as_bytes()),
+        ] {
+            base::file::replace(&path, bytes).unwrap();
+        }
     }
 
     /// Makes a program of the host from the text of a shell script.

@@ -105,8 +105,8 @@ impl Status {
         let holds = Holds(root).list(print::now())?;
         let slots = config.coordinator.as_ref().map(|it| Slots::ask(root, it));
         if self.json {
-            let told =
-                json!({ "mode": config.mode, "last": memory, "holds": holds, "slots": slots });
+            let last = (memory.at > 0).then_some(&memory); // else there was none
+            let told = json!({ "mode": config.mode, "last": last, "holds": holds, "slots": slots });
             return print::json(out, &told);
         }
         let mut lines = tell::lines(&config, &memory);

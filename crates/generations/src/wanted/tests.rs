@@ -1,5 +1,7 @@
 use super::*;
 
+const HIGHEST: Generation = Generation(9000);
+
 /// All its numbers are different, so that none can stand for another.
 fn wanted(generation: u64, attempts: u32) -> Wanted {
     Wanted {
@@ -10,6 +12,7 @@ fn wanted(generation: u64, attempts: u32) -> Wanted {
         asked: Generation(generation + 3000),
         stand_in: Generation(generation + 4000),
         stand_in_attempts: attempts + 5000,
+        highest: HIGHEST, // which no write lowers
     }
 }
 
@@ -70,6 +73,10 @@ fn a_truncated_file_says_something_that_was_written_or_nothing() {
     let good = bytes_after(&[wanted(1, 0), wanted(2, 0), wanted(3, 0)]);
     for length in 0..good.len() {
         let value = says(&good[..length]);
+        // The number that came later may be cut off alone.
+        let cut = (COUNTED..USED).contains(&length);
+        let value =
+            value.map(|it| Wanted { highest: if cut { HIGHEST } else { it.highest }, ..it });
         let whole = [None, Some(wanted(2, 0)), Some(wanted(3, 0))].contains(&value);
         assert!(whole, "{length} bytes: {value:?}");
     }
@@ -102,8 +109,27 @@ fn a_file_of_the_first_format_is_not_understood() {
     let mut slot = slot(1, wanted(4, 0));
     slot[..8].copy_from_slice(b"PREONGEN");
     let digest = Digest::of(&slot[..CHECKED]);
-    slot[CHECKED..USED].copy_from_slice(digest.as_bytes());
+    slot[CHECKED..COUNTED].copy_from_slice(digest.as_bytes());
     assert_eq!(says(&slot), None);
+}
+
+#[test]
+fn the_highest_number_survives_each_torn_write_and_a_write_of_code_that_does_not_know_it() {
+    let noted = |highest| Wanted { highest: Generation(highest), ..wanted(4, 0) };
+    let before = bytes_after(&[noted(0), noted(12)]);
+    let Next::Slot { offset, slot: new } = next(&before, noted(13)) else { panic!("a slot") };
+    for written in 0..=SLOT {
+        let mut torn = before.clone();
+        let start = offset as usize;
+        torn[start..start + written].copy_from_slice(&new[..written]);
+        let highest = says(&torn).unwrap().highest.0;
+        assert!(highest == 12 && written < USED || highest == 13, "{written} bytes: {highest}");
+    }
+    let mut older = before.clone();
+    let start = offset as usize;
+    older[start..start + COUNTED].copy_from_slice(&slot(9, wanted(5, 1))[..COUNTED]);
+    older[start + COUNTED..start + USED].fill(0);
+    assert_eq!(says(&older), Some(Wanted { highest: Generation(12), ..wanted(5, 1) }));
 }
 
 #[test]
@@ -113,5 +139,6 @@ fn numbers_are_where_the_table_says() {
     assert_eq!(&slot[..8], b"PREONGN2");
     assert_eq!([8, 16, 24, 32, 40, 48].map(number), [7, 1, 1001, 2001, 3001, 4001]);
     assert_eq!(slot[56..64], [2, 0, 0, 0, 0x8a, 0x13, 0, 0]); // 2 and 5002
+    assert_eq!(number(96), 9000);
     assert!(slot[USED..].iter().all(|byte| *byte == 0));
 }

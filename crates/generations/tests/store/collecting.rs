@@ -48,6 +48,27 @@ fn generations_that_nobody_keeps_go_with_the_layers_that_only_they_had() {
 }
 
 #[test]
+fn the_number_of_a_generation_that_is_gone_is_never_given_again() {
+    let trial = Trial::with_generations(4);
+    trial.store.want(Generation(2)).unwrap();
+    trial.store.bless(Generation(2)).unwrap();
+    trial.store.collect(&keep(&[3])).unwrap();
+    trial.store.collect(&keep(&[])).unwrap(); // a lower one, later
+    assert_eq!(numbers(&trial), [2]);
+    let gone = trial.store.want(Generation(4)).unwrap_err();
+    assert!(matches!(gone, StoreError::NoSuchGeneration { .. }), "{gone}");
+    // What is wanted, tried and blessed since makes no difference.
+    trial.store.want(Generation(2)).unwrap();
+    assert_eq!(trial.boot(), 2);
+    trial.store.bless(Generation(2)).unwrap();
+    assert_eq!(trial.stage(&["base"], KERNEL), Generation(5));
+    trial.store.want(Generation(5)).unwrap();
+    trial.store.want(Generation(2)).unwrap();
+    trial.store.collect(&keep(&[])).unwrap();
+    assert_eq!(trial.stage(&["base"], KERNEL), Generation(6));
+}
+
+#[test]
 fn what_interrupted_work_left_goes_and_what_is_not_ours_stays() {
     let trial = Trial::with_generations(1);
     for path in [

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::decide::Step;
 use crate::Root;
+use crate::repositories::Silent;
 
 /// Where it is.
 const PATH: &str = "/var/lib/preon/updates.json";
@@ -23,6 +24,8 @@ pub struct Memory {
     pub failure: Option<String>,
     /// What the repositories offer beside what runs: a transaction, as `preon upgrade --dry-run --json` prints it.
     pub available: Option<serde_json::Value>,
+    /// The repositories that could not be asked: what they offer is not known.
+    pub silent: Vec<Silent>,
     /// What the repositories have, whatever it means for this host.
     pub publication: Option<Seen>,
     /// Since when there has been something that the host has not taken.

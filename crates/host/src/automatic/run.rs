@@ -116,6 +116,9 @@ impl<'a> Turn<'a> {
     /// Writes down what became of it.
     fn finish(mut self, done: Result<(), Failure>) -> Result<Memory, Failure> {
         self.memory.at = self.now;
+        if done.is_err() {
+            self.memory.silent.clear(); // the failure tells
+        }
         self.memory.failure = done.as_ref().err().map(|it| explain::render(it.as_ref()));
         if done.is_err() {
             self.memory.step = None;
@@ -137,6 +140,7 @@ impl<'a> Turn<'a> {
     fn steps(&mut self) -> Result<Step, Failure> {
         if self.config.mode == Mode::Off {
             self.memory.available = None;
+            self.memory.silent.clear();
             return Ok(Step::Nothing { why: "automatic updates are off".into() });
         }
         let plan = self.look()?;
@@ -158,7 +162,8 @@ impl<'a> Turn<'a> {
     /// Asks the repositories, and takes note of what they offer.
     fn look(&mut self) -> Result<Transaction, Failure> {
         let wish = self.wish();
-        let plan = transaction::plan(self.host, &wish)?;
+        let plan = transaction::plan(self.host, &wish, self.progress)?;
+        self.memory.silent.clone_from(&plan.silent);
         self.memory.see(self.now, publication(&self.host.root)?);
         self.memory.available =
             if plan.is_empty() { None } else { serde_json::to_value(&plan).ok() };
@@ -184,8 +189,9 @@ impl<'a> Turn<'a> {
         let name = name_of(plan);
         let tried = |staged: &Staged| staged.tried && staged.plan == name;
         let is_newest = matches!(waiting, Waiting::Ours { newest: true, .. });
+        let is_ours = matches!(waiting, Waiting::Ours { .. });
         let mut holds = Holds(&self.host.root).list(self.now)?;
-        if self.config.mode == Mode::Apply && matches!(waiting, Waiting::Ours { .. }) {
+        if self.config.mode == Mode::Apply && is_ours {
             holds.extend(inhibitors(&self.host.root).unwrap_or_else(|error| {
                 let reason = explain::render(&error).trim_end().replace('\n', "; ");
                 vec![Hold {
@@ -200,7 +206,8 @@ impl<'a> Turn<'a> {
             machine: machine(&self.host.root)?,
             publication: seen.map(|seen| seen.name.clone()).unwrap_or_default(),
             offered: Offered { seen: since, waiting: self.memory.waiting_since.unwrap_or(since) },
-            available: !plan.is_empty(),
+            // What waits may be from a repository that cannot be asked now: it is still offered.
+            available: !plan.is_empty() || (is_ours && !plan.silent.is_empty()),
             refused: !is_newest && self.memory.staged.as_ref().is_some_and(tried),
             waiting,
             holds,
@@ -229,7 +236,8 @@ impl<'a> Turn<'a> {
         Ok(Waiting::Ours {
             generation: wanted.0,
             since: change.at,
-            newest: staged.is_some_and(|staged| staged.plan == name_of(plan)),
+            // While a repository is silent nobody knows what is the newest: what waits stays.
+            newest: staged.is_some_and(|it| it.plan == name_of(plan) || !plan.silent.is_empty()),
             other_kernel: next.kernel.uki != now.kernel.uki,
         })
     }

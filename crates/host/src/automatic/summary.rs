@@ -8,6 +8,7 @@ use super::config::{Config, Mode};
 use super::decide::Step;
 use super::memory::Memory;
 use crate::Host;
+use crate::repositories::Silent;
 
 /// What was found last, and what is to come. Moments are seconds since 1970.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -24,6 +25,8 @@ pub struct Summary {
     pub step: Option<Step>,
     /// Why the host looks no more, or why that failed last.
     pub failure: Option<String>,
+    /// The repositories that could not be asked.
+    pub silent: Vec<Silent>,
 }
 
 impl Summary {
@@ -54,6 +57,7 @@ impl Summary {
             staged: staged.filter(|staged| waits && *staged == wanted),
             step: memory.step,
             failure: memory.failure,
+            silent: memory.silent,
         }))
     }
 
@@ -61,9 +65,10 @@ impl Summary {
         Self { failure: Some(why), ..Self::default() }
     }
 
-    /// Whether somebody who logs in should know: there is something newer, or nobody looks.
+    /// Whether somebody who logs in should know: there is something newer, or nobody looks everywhere.
     pub fn is_news(&self) -> bool {
-        self.available > 0 || self.staged.is_some() || self.failure.is_some()
+        let fails = self.failure.is_some() || !self.silent.is_empty();
+        self.available > 0 || self.staged.is_some() || fails
     }
 }
 

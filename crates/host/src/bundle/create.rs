@@ -38,7 +38,7 @@ pub fn create(
     progress: &dyn Progress,
 ) -> Result<Made, Failure> {
     let Installed { manifest, status } = installed;
-    let sources = Sources::open(host, None)?;
+    let sources = Sources::open(host, None, progress)?;
     let prepared = prepare(sources, (state_of(manifest, status)?, &[]), wish)?;
     if prepared.transaction.is_empty() {
         return Err(BundleError::Nothing.into());

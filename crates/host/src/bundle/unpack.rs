@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use base::ByteSize;
 use base::file::{self, FileError};
+use base::output::plain;
 use tar::{Entry, EntryType};
 
 use super::BundleError;
@@ -32,7 +33,7 @@ pub(super) fn unpack(path: &Path, to: &Path) -> Result<(), BundleError> {
         let mut entry = entry.map_err(damaged)?;
         let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
         let place = place(&entry, &name).filter(|_| count < MOST);
-        let strange = || BundleError::Strange { path: path.to_owned(), name: name.clone() };
+        let strange = || BundleError::Strange { path: path.to_owned(), name: plain(&name) };
         let target = to.join(place.ok_or_else(strange)?);
         let size = entry.size();
         if size > room {

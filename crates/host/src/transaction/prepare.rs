@@ -5,16 +5,17 @@ use std::sync::Arc;
 
 use base::Failure;
 use base::file::{self, FileError};
+use base::progress::Progress;
 use formats::manifest::{Manifest, Package};
 use formats::{PackageName, Version};
 use packages::change::{Chosen, Host as Installed, State, Wish};
 use packages::fetch::{Fetcher, Wanted};
 use packages::index::Stanza;
 
-use super::{ChangeError, Transaction};
+use super::{ChangeError, Transaction, silent};
 use crate::Host;
 use crate::bundle::Bundle;
-use crate::repositories::{Opened, Repositories};
+use crate::repositories::{Asked, NotAsked, Opened, Repositories};
 
 /// What a host cannot be without beside the kernel that starts, whoever asks; what these need stays with them.
 const PROTECTED: [&str; 11] = [
@@ -30,6 +31,9 @@ const PROTECTED: [&str; 11] = [
     "udev",
     "util-linux",
 ];
+
+/// The list of packages of what is seen, from `/usr` on.
+pub(super) const STATUS: &str = "lib/preon/dpkg/status";
 
 /// A change that was worked out.
 pub(crate) struct Prepared {
@@ -50,29 +54,41 @@ pub(crate) type Mirrors = BTreeMap<String, Vec<String>>;
 pub(crate) struct Sources {
     pub(crate) fetcher: Arc<Fetcher>,
     pub(crate) opened: Vec<Opened>,
+    /// The others.
+    pub(crate) silent: Vec<NotAsked>,
 }
 
 impl Sources {
-    /// Asks all repositories; with a `bundle`, those of its suites, there.
-    pub(crate) fn open(host: &Host, bundle: Option<&Bundle>) -> Result<Self, Failure> {
+    /// Asks all repositories, of which one at least has to answer; with a `bundle`, those of its suites, there, and all of
+    /// them have to.
+    pub(crate) fn open(
+        host: &Host,
+        bundle: Option<&Bundle>,
+        progress: &dyn Progress,
+    ) -> Result<Self, Failure> {
         let repositories = Repositories(&host.root);
         let names = repositories.some()?;
         // A bundle is a folder here: no server is asked for it.
         let asked = if bundle.is_some() { &[] } else { &names[..] };
         let fetcher = repositories.fetcher(asked, host.fetch.clone())?;
-        let mut opened = Vec::new();
+        let mut known = Vec::new();
         for name in names {
             let mut configured = repositories.configured(&name)?;
             if let Some(bundle) = bundle {
                 let Some(uris) = bundle.mirrors.get(&configured.suite) else { continue };
                 configured.uris.clone_from(uris);
             }
-            opened.push(repositories.open(&name, configured, &fetcher)?);
+            known.push((name, configured));
         }
-        match bundle {
-            Some(bundle) if opened.is_empty() => Err(bundle.foreign().into()),
-            _ => Ok(Self { fetcher, opened }),
+        if let (Some(bundle), true) = (bundle, known.is_empty()) {
+            return Err(bundle.foreign().into());
         }
+        let asked = Asked::each(known, |name, it| repositories.open(name, it, &fetcher));
+        if bundle.is_some() {
+            return Ok(Self { fetcher, opened: asked.all()?, silent: Vec::new() });
+        }
+        let Asked { answered, silent } = asked.some(progress)?;
+        Ok(Self { fetcher, opened: answered, silent })
     }
 }
 
@@ -87,7 +103,7 @@ pub fn state(host: &Host, manifest: &Manifest) -> Result<State, Failure> {
 
 /// The list of packages of what is seen.
 pub(crate) fn status(host: &Host) -> Result<String, FileError> {
-    file::read_text(&host.usr.join("lib/preon/dpkg/status"))
+    file::read_text(&host.usr.join(STATUS))
 }
 
 /// What is installed on a host with this manifest and this list of packages.
@@ -105,7 +121,9 @@ pub(crate) fn prepare(
 ) -> Result<Prepared, Failure> {
     let held: Vec<_> = held.iter().filter(|it| !state.pins.contains_key(&it.name)).collect();
     state.pins.extend(held.iter().map(|it| (it.name.clone(), it.version.clone())));
-    let plan = Installed::new(&state, sources.opened.iter().map(|it| &it.index))?.plan(wish)?;
+    state.of_image.extend(held.iter().map(|it| it.name.clone()));
+    let installed = Installed::new(&state, sources.opened.iter().map(|it| &it.index))?;
+    let plan = silent::plan(&installed, wish, &sources.silent)?;
     let mut pins = plan.pins.clone();
     held.iter().for_each(|package| drop(pins.remove(&package.name)));
     let (mut downloads, mut kept) = (Vec::new(), BTreeSet::new());
@@ -118,7 +136,8 @@ pub(crate) fn prepare(
             }
         }
     }
-    let transaction = Transaction::of(&plan);
+    let mut transaction = Transaction::of(&plan);
+    transaction.silent = sources.silent.iter().map(NotAsked::told).collect();
     let automatic = plan.automatic.clone();
     drop(plan);
     Ok(Prepared { transaction, downloads, kept, automatic, pins, sources })

@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use formats::PackageName;
-use packages::change::{Direction, Plan, Reason};
+use packages::change::{self, Direction, Plan, Reason};
 use serde::Serialize;
 
 use crate::loader::PACKAGES;
+use crate::repositories::Silent;
 
 /// What a change does to a host's packages; all lists are sorted by name.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -35,6 +36,8 @@ pub struct Transaction {
     pub restarts: Vec<String>,
     /// What has to start anew before all of it is seen.
     pub reboot: Reboot,
+    /// The repositories that could not be asked: what they have is not in the plan.
+    pub silent: Vec<Silent>,
 }
 
 /// What has to start anew for a change to be seen.
@@ -98,8 +101,20 @@ pub struct Held {
     pub version: String,
     /// The newest.
     pub newest: String,
-    /// Whether it is pinned.
-    pub pinned: bool,
+    /// Why.
+    pub why: Stays,
+}
+
+/// Why a package stays older than it could be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Stays {
+    /// Somebody has pinned it.
+    Pinned,
+    /// It comes with the image that starts the host: nobody else can give it another kernel.
+    Image,
+    /// Something is in the way, which asking to upgrade it by name explains.
+    Obstacle,
 }
 
 impl Transaction {
@@ -129,7 +144,11 @@ impl Transaction {
             name: it.package.name().to_owned(),
             version: it.package.version_text().to_owned(),
             newest: it.newest.version_text().to_owned(),
-            pinned: it.pinned,
+            why: match it.why {
+                change::Stays::Pinned => Stays::Pinned,
+                change::Stays::Image => Stays::Image,
+                change::Stays::Obstacle => Stays::Obstacle,
+            },
         });
         let changed: Vec<_> = changed.collect();
         let same = plan.changed.is_empty() && plan.removed.is_empty();
@@ -149,6 +168,7 @@ impl Transaction {
             download_bytes: plan.download_bytes,
             installed_bytes: plan.installed_delta,
             restarts: Vec::new(), // a plan does not know what runs
+            silent: Vec::new(),   // nor who was asked
             reboot: if kernel {
                 Reboot::Full
             } else if same {

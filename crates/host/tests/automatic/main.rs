@@ -128,6 +128,37 @@ impl Alone {
 }
 
 #[test]
+fn a_repository_that_is_silent_keeps_no_other_ones_updates_away_and_what_waits_stays() {
+    let host = Alone::new("mode = \"stage\"\nwhat = \"all\"");
+    let extra = World::new(&[LIBBASE_2]);
+    let know = |uri: &str| host.world.know("extra", &extra.path("keys/1.root.json"), uri);
+    know("file:///gone");
+    host.world.publish(&[BASE_2]);
+    let memory = host.turn(NOW).unwrap();
+    assert_eq!((host.wanted(), memory.silent[0].name.as_str()), (2, "extra"));
+    assert_eq!(host.world.packages(2), ["*base 2-1+0preon1 delta", "libbase 1-1+0preon1 base"]);
+    // What waits is from both: it neither goes nor is made anew without one of them.
+    know(&extra.uri());
+    assert_eq!(host.turn(NOW + 1).unwrap().silent, []);
+    assert_eq!(host.wanted(), 3);
+    know("file:///gone");
+    assert_eq!(host.step(NOW + 2), "a new generation waits for a restart");
+    host.boots_well();
+    host.world.publish(&[BASE_3]);
+    assert_eq!(host.step(NOW + 3), "a new generation waits for a restart");
+    assert_eq!(host.wanted(), 4);
+    assert_eq!(host.world.packages(4), ["*base 3-1+0preon1 delta", "libbase 2-1+0preon1 delta"]);
+    host.configure("mode = \"off\"");
+    assert_eq!(host.turn(NOW + 4).unwrap().silent, []); // nobody looks
+    // Where nobody answers the turn fails, as with one repository.
+    host.configure("mode = \"stage\"");
+    host.world.mirrors(&["file:///gone".into()]);
+    assert!(host.turn(NOW + 4).is_err());
+    let memory = Memory::read(&host.world.root()).unwrap();
+    assert!(memory.failure.is_some() && memory.silent.is_empty());
+}
+
+#[test]
 fn an_update_is_staged_restarted_into_and_over_when_it_is_good() {
     let host = Alone::new("mode = \"apply\"");
     host.boots_well();

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use base::explain;
 use base::progress::Silent;
 use generations::Generation;
-use host::bundle::{self, Installed};
+use host::bundle::{self, Installed, Unpacked};
 use host::transaction::{Asked, How, Outcome};
 use packages::change::Wish;
 
@@ -25,7 +25,16 @@ fn create(world: &World, name: &str, words: &str, wish: &Wish) -> PathBuf {
 fn apply(world: &World, path: &Path, wish: Wish) -> Result<Outcome, String> {
     let asked = Asked { words: "upgrade".into(), wish, how: How::Apply };
     let told = |failure: base::Failure| explain::render(failure.as_ref());
-    bundle::apply(&world.host(), path, &asked, &Silent).map_err(told)
+    apply_as(world, path, &asked).map_err(told)
+}
+
+pub(crate) fn apply_as(
+    world: &World,
+    path: &Path,
+    asked: &Asked,
+) -> Result<Outcome, base::Failure> {
+    let host = world.host();
+    Unpacked::of(&host, path)?.apply(&host, asked, &Silent)
 }
 
 /// Takes the network away, and what was fetched before.
@@ -92,6 +101,35 @@ fn a_bundle_is_made_for_another_host_than_the_one_that_makes_it() {
 }
 
 #[test]
+fn what_a_bundle_says_of_itself_is_shown_and_nothing_in_it_is_obeyed() {
+    let world = world();
+    world.publish(&[BASE_2]);
+    let path = create(&world, "bundle.tar", "upgrade\x1b[2J\nhint: x", &upgrade(false));
+    cut_off(&world);
+    let says = Unpacked::of(&world.host(), &path).unwrap().says();
+    assert_eq!(says.asked, "upgrade\\u{1b}[2J\\nhint: x");
+    assert_eq!(says.suites, ["preon-trixie"]);
+    let error = apply(&world, &path, install("git")).unwrap_err();
+    assert!(error.contains("lacks git_") && !error.contains('\x1b'), "{error}");
+
+    let mut tar = tar::Builder::new(Vec::new());
+    let contents = br#"{"format": 1, "asked": "upgrade", "at": 1, "suites": ["a\u001bc"]}"#;
+    let mut header = tar::Header::new_ustar();
+    header.set_size(contents.len() as u64);
+    tar.append_data(&mut header, "bundle.json", &contents[..]).unwrap();
+    let mut header = tar::Header::new_ustar();
+    header.set_size(0);
+    let mut strange = tar::Builder::new(Vec::new());
+    strange.append_data(&mut header, "x\x1bc", &b""[..]).unwrap();
+    for (bytes, why) in [
+        (tar.into_inner().unwrap(), "it is of a\\u{1b}c"),
+        (strange.into_inner().unwrap(), "an entry that no bundle has: x\\u{1b}c"),
+    ] {
+        refused(&world, &bytes, why);
+    }
+}
+
+#[test]
 fn a_bundle_of_an_older_date_or_of_a_stranger_is_refused() {
     let world = world();
     world.publish(&[BASE_2]);
@@ -135,7 +173,7 @@ fn a_flipped_bit_in_a_bundle_is_found_or_matters_to_nobody() {
         bytes[*at] ^= 1;
         fs::write(&path, &bytes).unwrap();
         let asked = Asked { words: String::new(), wish: upgrade(false), how: How::Stage };
-        match bundle::apply(&world.host(), &path, &asked, &Silent) {
+        match apply_as(&world, &path, &asked) {
             Err(_) => found += 1,
             Ok(outcome) => {
                 let generation = outcome.generation.unwrap();

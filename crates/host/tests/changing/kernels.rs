@@ -8,7 +8,8 @@ use formats::manifest::Manifest;
 use generations::{Booted, Generation, Why};
 use host::health::Verdict;
 use host::housekeeping::Asked;
-use host::transaction::Reboot;
+use host::transaction::{Reboot, Stays};
+use packages::change::Wish;
 
 use crate::pc::{Cut, FIRST, Fate, Pc, image};
 use crate::world::Package;
@@ -164,7 +165,17 @@ fn a_host_that_another_loader_started_keeps_its_kernel() {
     fs::remove_file(pc.world.on_host(generations::ESP)).unwrap();
     let transaction = pc.world.would(upgrade(false));
     assert!(transaction.changed.is_empty());
-    assert_eq!(transaction.held[0].name, FIRST);
+    assert_eq!((transaction.held[0].name.as_str(), transaction.held[0].why), (FIRST, Stays::Image));
+    let name = || FIRST.parse().unwrap();
+    for (words, wish) in [
+        ("upgrade", Wish::Upgrade { names: vec![name()], security: false }),
+        ("pin", Wish::Pin { name: name(), version: None }),
+        ("unpin", Wish::Unpin(name())),
+    ] {
+        let error = pc.world.change(words, wish).unwrap_err();
+        assert!(error.contains("comes with the image that starts this host"), "{words}: {error}");
+        assert!(!error.contains("pinned") && error.contains("hint: start"), "{words}: {error}");
+    }
     let error = pc.world.change("install", install(FULL)).unwrap_err();
     assert!(error.contains("was not started by the boot loader of its image"), "{error}");
 }

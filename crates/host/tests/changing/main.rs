@@ -14,14 +14,16 @@ mod sequences;
 #[path = "../../../packages/tests/archive/server.rs"]
 #[allow(dead_code)]
 mod server;
+mod silent;
 mod tls;
+mod waiting;
 mod world;
 mod wrong;
 
 use std::fs;
 
 use host::activate::Activation;
-use host::transaction::Reboot;
+use host::transaction::{Reboot, Stays};
 use packages::change::{Selector, Wish};
 use world::{Package, World};
 
@@ -127,7 +129,7 @@ fn a_pin_holds_a_version_and_costs_no_layer() {
     let outcome = world.change("upgrade", upgrade(false)).unwrap();
     assert_eq!(outcome.generation, None);
     let held = &outcome.transaction.held[0];
-    assert_eq!((held.name.as_str(), held.pinned), ("base", true));
+    assert_eq!((held.name.as_str(), held.why), ("base", Stays::Pinned));
     world.change("unpin base", Wish::Unpin("base".parse().unwrap())).unwrap();
     world.boot();
     world.change("upgrade", upgrade(false)).unwrap();

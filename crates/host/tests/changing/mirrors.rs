@@ -84,8 +84,11 @@ fn a_repository_that_cannot_be_asked_keeps_no_other_from_being_refreshed() {
     let gone = Configured { uris: vec!["file:///gone".into()], suite: "gone".into(), ca: None };
     repositories.add("first-and-gone", &gone, &root).unwrap();
     let asked = repositories.refresh_all().unwrap();
-    assert_eq!(asked.found.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["main"]);
-    assert!(asked.failed.unwrap().to_string().contains("file:///gone"));
+    let names = asked.answered.iter().map(|(name, _)| name.as_str());
+    assert_eq!(names.collect::<Vec<_>>(), ["main"]);
+    assert_eq!(asked.silent.len(), 1);
+    let told = base::explain::render(&asked.silent[0]);
+    assert!(told.contains("first-and-gone") && told.contains("file:///gone"), "{told}");
 }
 
 #[test]
@@ -232,9 +235,11 @@ fn who_vouches_for_one_repository_vouches_for_no_other() {
     let (one, two) = (ours.serve("localhost", &repository), theirs.serve("localhost", &repository));
     know(&world, "main", &[one.uri()], &ours.pem());
     know(&world, "more", &[two.uri()], &ours.pem());
-    refused(&world, "invalid peer certificate");
+    let silent = world.would(install("git")).silent;
+    assert!(silent[0].name == "more" && silent[0].why.contains("invalid peer certificate"));
     know(&world, "more", &[two.uri()], &theirs.pem());
     fs::remove_file(theirs.pem()).unwrap(); // the host has its own copy
+    assert_eq!(world.would(install("git")).silent, []);
     installed(&world);
 }
 

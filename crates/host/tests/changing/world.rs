@@ -111,6 +111,15 @@ impl World {
         base::file::replace(&path, text.as_bytes()).unwrap();
     }
 
+    /// Lets the host know the repository `name` there, of which it knows nothing yet but its root.
+    pub fn know(&self, name: &str, root: &Path, uri: &str) {
+        let (host, uris) = (self.root(), vec![uri.to_owned()]);
+        let repositories = Repositories(&host);
+        let _ = repositories.remove(name);
+        let configured = Configured { uris, suite: SUITE.into(), ca: None };
+        repositories.add(name, &configured, &fs::read(root).unwrap()).unwrap();
+    }
+
     fn keep(&self, package: Package<'_>) -> Input {
         let bytes = deb(package);
         let digest = Digest::of(&bytes);

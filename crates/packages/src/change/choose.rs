@@ -88,6 +88,7 @@ impl<'a> Host<'a> {
         if self.universe.get(name.as_str()).is_none() {
             return Err(self.unknown(name.as_str()));
         }
+        self.check_image(name)?;
         let candidate = match version {
             Some(version) => self.version(name, version)?,
             None => self.installed(name.as_str())?,
@@ -132,7 +133,10 @@ impl<'a> Host<'a> {
             if allowed.is_empty() {
                 allowed.extend(self.universe.installed(name.as_str()));
             }
-            let why = format!("{name} is pinned to {pin}");
+            let why = match self.state.of_image.contains(name) {
+                true => format!("{name} {pin} comes with the image"),
+                false => format!("{name} is pinned to {pin}"),
+            };
             limits.rules.insert(self.universe.stanza(first).name(), Rule { allowed, why });
         }
         Demand { asked: Vec::new(), names: Vec::new(), limits }
@@ -164,13 +168,24 @@ impl<'a> Host<'a> {
     ) -> Result<(), ChangeError> {
         let version = self.universe.stanza(candidate).version()?;
         match self.state.pins.get(name) {
-            Some(pin) if pin.borrowed() != version => Err(ChangeError::Pinned {
-                name: name.clone(),
-                pinned: pin.clone(),
-                version: version.as_str().to_owned(),
-            }),
+            Some(pin) if pin.borrowed() != version => {
+                self.check_image(name)?;
+                Err(ChangeError::Pinned {
+                    name: name.clone(),
+                    pinned: pin.clone(),
+                    version: version.as_str().to_owned(),
+                })
+            }
             _ => Ok(()),
         }
+    }
+
+    /// Refuses what cannot be for a package that comes with the image.
+    pub(super) fn check_image(&self, name: &PackageName) -> Result<(), ChangeError> {
+        if self.state.of_image.contains(name) {
+            return Err(ChangeError::OfImage { name: name.clone() });
+        }
+        Ok(())
     }
 
     /// The package that somebody means by `name`: the one of this name, or the only one that
@@ -214,7 +229,7 @@ impl<'a> Host<'a> {
     pub(super) fn explain(&self, error: SolveError) -> ChangeError {
         ChangeError::of_search(
             error,
-            |name| self.state.pins.contains_key(name),
+            |name| self.state.pins.contains_key(name) && !self.state.of_image.contains(name),
             |name| self.universe.installed(name).is_some(),
         )
     }

@@ -64,6 +64,12 @@ pub enum ChangeError {
         /// What it would become.
         version: String,
     },
+    /// Whoever starts the host says which one it is.
+    #[error("{name} comes with the image that starts this host, and stays at its version")]
+    OfImage {
+        /// The package.
+        name: PackageName,
+    },
     /// The version is not older.
     #[error("{version} of {name} is newer than {installed}, which is installed")]
     NotOlder {
@@ -158,6 +164,7 @@ impl Explain for ChangeError {
             }
             Self::NoVersion { there, .. } => Some(format!("there is {}", there.join(", "))),
             Self::Pinned { name, .. } => Some(format!("unpin {name} first")),
+            Self::OfImage { .. } => Some("start the host from a newer image".into()),
             Self::NotOlder { name, version, .. } => Some(format!("install {name}={version}")),
             Self::TwoVersions { .. } => Some("ask for one: only one can be there".into()),
             Self::NoOlder { .. } => None,

@@ -99,9 +99,19 @@ pub struct Held<'a> {
     pub package: Stanza<'a>,
     /// The newest version.
     pub newest: Stanza<'a>,
-    /// Whether that is because of its own pin; otherwise something else is in the way, which asking to
-    /// upgrade it by name explains.
-    pub pinned: bool,
+    /// Why.
+    pub why: Stays,
+}
+
+/// Why an upgrade leaves a package as it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stays {
+    /// Somebody has pinned it.
+    Pinned,
+    /// It comes with the image that starts the host.
+    Image,
+    /// Something else is in the way, which asking to upgrade it by name explains.
+    Obstacle,
 }
 
 /// A package that is installed afterwards.

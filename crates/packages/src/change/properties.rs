@@ -67,6 +67,7 @@ fn nothing_installed() -> State {
         installed: index(""),
         automatic: BTreeSet::new(),
         pins: BTreeMap::new(),
+        of_image: BTreeSet::new(),
         protected: BTreeSet::new(),
     }
 }

@@ -19,6 +19,8 @@ pub struct State {
     pub automatic: BTreeSet<PackageName>,
     /// The packages that stay at one version.
     pub pins: BTreeMap<PackageName, Version>,
+    /// Those of them that nobody has pinned: they come with the image that starts the host.
+    pub of_image: BTreeSet<PackageName>,
     /// What is never removed: packages by their names or by what they provide.
     pub protected: BTreeSet<PackageName>,
 }
@@ -87,6 +89,7 @@ impl State {
             installed: Index::parse(SUITE, text)?,
             automatic: automatic.map(|package| package.name.clone()).collect(),
             pins: manifest.pins.clone(),
+            of_image: BTreeSet::new(),
             protected,
         })
     }

@@ -33,7 +33,8 @@ fn state(lines: &str, pins: &str) -> State {
     let automatic = automatic.collect();
     let pins = pins.split_whitespace().map(|pin| pin.split_once('=').unwrap());
     let pins = pins.map(|(name, version)| (name.parse().unwrap(), version.parse().unwrap()));
-    State { pins: pins.collect(), automatic, protected: set("init kernel"), installed }
+    let (pins, of_image) = (pins.collect(), BTreeSet::new());
+    State { pins, of_image, automatic, protected: set("init kernel"), installed }
 }
 
 /// The state that a plan leads to.
@@ -47,6 +48,7 @@ pub(super) fn after(plan: &Plan<'_>, protected: &BTreeSet<PackageName>) -> State
         installed: Index::parse("installed", text).unwrap(),
         automatic: plan.automatic.clone(),
         pins: plan.pins.clone(),
+        of_image: BTreeSet::new(),
         protected: protected.clone(),
     }
 }

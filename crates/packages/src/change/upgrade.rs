@@ -3,7 +3,7 @@
 use formats::PackageName;
 
 use super::choose::Demand;
-use super::plan::Held;
+use super::plan::{Held, Stays};
 use super::{ChangeError, Host, Plan, closes};
 use crate::resolve::{Candidate, SolveError};
 
@@ -34,7 +34,9 @@ impl<'a> Host<'a> {
             if pin.is_none_or(|pin| newer.version().is_ok_and(|it| it == pin.borrowed())) {
                 wanted.push(newest);
             } else if names.is_empty() {
-                held.push(Held { package, newest: newer, pinned: true });
+                let of_image = self.state.of_image.contains(package.name());
+                let why = if of_image { Stays::Image } else { Stays::Pinned };
+                held.push(Held { package, newest: newer, why });
             } else {
                 self.check_pin(&package.package_name()?, newest)?;
             }
@@ -65,7 +67,7 @@ impl<'a> Host<'a> {
             let newest = self.universe.get(package.name())?;
             let is_held = newest.version_text() != package.version_text()
                 && !self.state.pins.contains_key(package.name());
-            is_held.then_some(Held { package, newest, pinned: false })
+            is_held.then_some(Held { package, newest, why: Stays::Obstacle })
         });
         held.collect()
     }

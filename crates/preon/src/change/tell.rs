@@ -4,12 +4,17 @@ use std::fmt::Write as _;
 
 use base::ByteSize;
 use host::activate::Activation;
-use host::transaction::{Outcome, Reboot, Transaction};
+use host::transaction::{Outcome, Reboot, Stays, Transaction};
 
 /// The packages, the sizes, and what comes of it.
 pub(super) fn text(outcome: &Outcome) -> String {
-    let Outcome { transaction, generation, activation } = outcome;
-    let mut text = packages(transaction);
+    let Outcome { transaction, generation, activation, against } = outcome;
+    let mut text = against.map_or_else(String::new, |number| {
+        format!(
+            "planned against generation {number}, which boots next: the change itself has to wait until that runs\n"
+        )
+    });
+    text += &packages(transaction);
     if transaction.is_empty() {
         text += "nothing to do\n";
         return text;
@@ -79,7 +84,11 @@ fn packages(transaction: &Transaction) -> String {
         line("remove", format!("{} {} ({})", it.name, it.version, it.reason));
     }
     for it in &transaction.held {
-        let why = if it.pinned { "pinned" } else { "something is in the way" };
+        let why = match it.why {
+            Stays::Pinned => "pinned",
+            Stays::Image => "comes with the image",
+            Stays::Obstacle => "something is in the way",
+        };
         line("held", format!("{} {} ({why}; newest: {})", it.name, it.version, it.newest));
     }
     for (name, automatic) in &transaction.marked {
@@ -119,7 +128,8 @@ mod tests {
             ..Transaction::default()
         };
         let told = |transaction: &Transaction, generation, activation| {
-            text(&Outcome { transaction: transaction.clone(), generation, activation })
+            let transaction = transaction.clone();
+            text(&Outcome { transaction, generation, activation, against: None })
         };
         assert_eq!(
             told(&transaction, None, Activation::None),
@@ -158,5 +168,12 @@ mod tests {
             "{fetched}"
         );
         assert_eq!(told(&Transaction::default(), None, Activation::None), "nothing to do\n");
+        let against = text(&Outcome {
+            transaction,
+            generation: None,
+            activation: Activation::None,
+            against: Some(7),
+        });
+        assert!(against.starts_with("planned against generation 7, which boots next: "));
     }
 }

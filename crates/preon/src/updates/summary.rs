@@ -36,7 +36,8 @@ pub(crate) fn lines(summary: &Summary) -> Vec<String> {
         _ => None,
     };
     let failure = summary.failure.as_ref().map(|failure| failure.trim_end().to_owned());
-    [Some(available), staged, step, failure].into_iter().flatten().collect()
+    let silent = summary.silent.iter().map(tell::silent);
+    [Some(available), staged, step, failure].into_iter().flatten().chain(silent).collect()
 }
 
 fn packages(count: usize) -> String {
@@ -80,8 +81,12 @@ mod tests {
         };
         file::replace(&trial.below("/etc/preon/updates.toml"), b"mode = \"notify\"").unwrap();
         let one = r#"{"at": 60, "available": {"changed": [{"closes": []}]}}"#;
-        let expected = "Updates: 1 package to take (looked 1970-01-01 00:01)\n";
+        let expected = "Updates: 1 package to take (looked 1970-01-01 00:01 UTC)\n";
         assert_eq!(found(one).as_deref(), Some(expected));
         assert_eq!(found(r#"{"at": 120}"#), None);
+        let silent = r#"{"at": 60, "silent": [{"name": "extra", "why": "error: gone"}]}"#;
+        let expected = "Updates: nothing newer (looked 1970-01-01 00:01 UTC)\n         \
+                        the repository extra could not be asked: error: gone\n";
+        assert_eq!(found(silent).as_deref(), Some(expected));
     }
 }

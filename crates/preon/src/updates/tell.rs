@@ -1,6 +1,7 @@
 //! What people are told of automatic updates.
 
 use host::automatic::{Config, Memory, Reboot, Step};
+use host::repositories::Silent;
 
 use crate::print;
 
@@ -24,6 +25,9 @@ pub(super) fn lines(config: &Config, memory: &Memory) -> Vec<(&'static str, Stri
         Some(failure) => lines.push(("Failed", failure.clone())),
         None => lines.push(("Step", step(memory.step.as_ref(), Tense::Did))),
     }
+    for silent in &memory.silent {
+        lines.push(("Not asked", self::silent(silent)));
+    }
     if let Some(restart) = &memory.restart {
         let kept = restart.kept.as_deref().unwrap_or("nobody knows yet how it went");
         let asked = print::moment(restart.at);
@@ -33,6 +37,11 @@ pub(super) fn lines(config: &Config, memory: &Memory) -> Vec<(&'static str, Stri
         ));
     }
     lines
+}
+
+/// A repository of which nobody knows what it offers, and why.
+pub(super) fn silent(silent: &Silent) -> String {
+    format!("the repository {} could not be asked: {}", silent.name, silent.why)
 }
 
 /// What the repositories offer.
