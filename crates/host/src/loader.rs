@@ -5,6 +5,8 @@
 //! the new kernel's generation does not fit, and an older one boots (`generations::choose`). What `loader.conf` says is
 //! one write of one sector. Whatever is interrupted before it, the kernel of before starts.
 
+mod disk;
+mod error;
 mod image;
 
 use std::collections::BTreeSet;
@@ -13,12 +15,14 @@ use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use base::file::{self, FileError};
-use base::{ByteSize, Digest, Explain};
+use base::{ByteSize, Digest};
 use formats::loader::{self, EntryName};
 use formats::manifest::{Kernel, Manifest};
 
 use crate::Root;
+use disk::Mounted;
 
+pub use error::{LoaderError, Told};
 pub(crate) use image::{Image, PACKAGES};
 
 /// Where the partition is mounted when somebody looks.
@@ -28,51 +32,6 @@ pub const TRIES: u32 = 3;
 /// What a kernel's file is called that must not start yet.
 const STAGED: &str = "new";
 
-/// Why the boot loader's partition cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum LoaderError {
-    /// It is not mounted.
-    #[error("the boot loader's partition cannot be seen at {}", folder.display())]
-    Unseen {
-        /// The folder that should be there.
-        folder: PathBuf,
-    },
-    /// The kernel of a generation is not there.
-    #[error("the kernel {entry} is not on the boot loader's partition any more")]
-    Missing {
-        /// What the loader would call it.
-        entry: String,
-    },
-    /// Another kernel finds no place.
-    #[error("the kernel takes {needed}, but the boot loader's partition has only {free} free")]
-    NoRoom {
-        /// What it takes.
-        needed: ByteSize,
-        /// What there is.
-        free: ByteSize,
-    },
-    /// Another one has started the host.
-    #[error("this host was not started by the boot loader of its image")]
-    Foreign,
-    /// A file of it.
-    #[error(transparent)]
-    File(#[from] FileError),
-}
-
-impl Explain for LoaderError {
-    fn hint(&self) -> Option<String> {
-        match self {
-            Self::Unseen { .. } => Some("`systemctl status efi.mount` says why".into()),
-            Self::Foreign => Some("its kernel comes with what starts it".into()),
-            Self::Missing { .. } => Some("let another generation boot: `preon rollback N`".into()),
-            Self::NoRoom { .. } => Some(
-                "`preon gc --keep 0` removes the kernels of generations that nobody needs".into(),
-            ),
-            Self::File(error) => error.hint(),
-        }
-    }
-}
-
 /// The boot loader's partition.
 #[derive(Debug)]
 pub struct Loader {
@@ -80,6 +39,8 @@ pub struct Loader {
     folder: PathBuf,
     /// The file with its configuration.
     config: PathBuf,
+    /// Where we have mounted it ourselves.
+    _mounted: Option<Mounted>,
 }
 
 impl Loader {
@@ -98,11 +59,29 @@ impl Loader {
             return Ok(None);
         }
         let partition = root.below(PARTITION);
-        let folder = partition.join(loader::FOLDER);
-        if !folder.is_dir() {
-            return Err(LoaderError::Unseen { folder });
+        let unseen = || LoaderError::Unseen { folder: partition.join(loader::FOLDER) };
+        Self::at(&partition, None).ok_or_else(unseen).map(Some)
+    }
+
+    /// The partition of a host that does not run, whose files somebody has mounted below `root`: `/efi` there, or on the
+    /// disk of its data filesystem; `None` where it is at neither place.
+    ///
+    /// # Errors
+    ///
+    /// [`LoaderError::Mount`], [`LoaderError::File`].
+    pub(crate) fn of_sleeping(root: &Root) -> Result<Option<Self>, LoaderError> {
+        if let Some(loader) = Self::at(&root.below(PARTITION), None) {
+            return Ok(Some(loader));
         }
-        Ok(Some(Self { folder, config: partition.join(loader::CONFIG) }))
+        let Some(mounted) = disk::mount_beside(root)? else { return Ok(None) };
+        Ok(Self::at(&mounted.folder.clone(), Some(mounted)))
+    }
+
+    /// The partition whose files are seen at `partition`, if it has any of a loader.
+    fn at(partition: &Path, mounted: Option<Mounted>) -> Option<Self> {
+        let folder = partition.join(loader::FOLDER);
+        let config = partition.join(loader::CONFIG);
+        folder.is_dir().then_some(Self { folder, config, _mounted: mounted })
     }
 
     /// Puts a kernel's image on the partition, where nothing starts it before [`Loader::starts`].

@@ -8,6 +8,7 @@ use formats::manifest::Manifest;
 use generations::{Booted, Generation, Why};
 use host::health::Verdict;
 use host::housekeeping::Asked;
+use host::loader::Told;
 use host::transaction::Reboot;
 
 use crate::pc::{Cut, FIRST, Fate, Pc, image};
@@ -167,6 +168,49 @@ fn a_host_that_another_loader_started_keeps_its_kernel() {
     assert_eq!(transaction.held[0].name, FIRST);
     let error = pc.world.change("install", install(FULL)).unwrap_err();
     assert!(error.contains("was not started by the boot loader of its image"), "{error}");
+}
+
+/// As another system sees it that has its disk: no word of a loader, nothing that runs.
+fn falls_asleep(pc: &Pc) {
+    for file in [generations::ESP, generations::RUNNING] {
+        fs::remove_file(pc.world.on_host(file)).unwrap();
+    }
+}
+
+#[test]
+fn a_host_is_rescued_from_another_system_together_with_its_kernel() {
+    let pc = upgraded(Fate::Good);
+    comes_up(&pc);
+    pc.settle();
+    falls_asleep(&pc);
+    assert!(matches!(pc.world.host().boots_next(ONE).unwrap(), Told::Yes));
+    base::file::replace(&pc.world.on_host(generations::ESP), b"").unwrap();
+    assert_eq!(comes_up(&pc), ("6.12-preon".into(), ONE));
+    // One that never started has its three starts, and gives way.
+    let pc = upgraded(Fate::Panics);
+    pc.world.host().boots_next(ONE).unwrap();
+    falls_asleep(&pc);
+    pc.world.host().boots_next(TWO).unwrap();
+    base::file::replace(&pc.world.on_host(generations::ESP), b"").unwrap();
+    assert_eq!([pc.start(), pc.start(), pc.start()], [false; 3]);
+    assert_eq!(comes_up(&pc), ("6.12-preon".into(), ONE));
+    // A kernel that is gone is no rescue.
+    falls_asleep(&pc);
+    fs::remove_file(pc.folder().join(manifest(&pc, ONE).kernel.entry_id())).unwrap();
+    let error = pc.world.host().boots_next(ONE).unwrap_err().to_string();
+    assert!(error.contains("is not on the boot loader's partition any more"), "{error}");
+}
+
+#[test]
+fn who_rescues_a_host_without_its_loaders_partition_is_told_which_kernel_to_start() {
+    let pc = upgraded(Fate::Good);
+    falls_asleep(&pc);
+    fs::rename(pc.world.on_host("/efi/EFI"), pc.world.on_host("/efi/away")).unwrap();
+    let Told::No { kernel, why: None } = pc.world.host().boots_next(ONE).unwrap() else {
+        panic!("nobody was told");
+    };
+    assert_eq!(*kernel, manifest(&pc, ONE).kernel);
+    assert_eq!(wanted(&pc), ONE);
 }
 
 #[test]
