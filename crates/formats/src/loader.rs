@@ -205,6 +205,54 @@ pub fn compare_versions(one: &str, other: &str) -> Ordering {
     }
 }
 
+/// Whether a pattern of the loader's configuration matches an entry's id: `*`, `?`, sets such as `[a-f0]`, and `\` before
+/// what stands for itself (not in sets).
+///
+/// Source: systemd-boot 257, which has this much of fnmatch(3).
+pub fn matches(pattern: &str, id: &str) -> bool {
+    let (pattern, id): (Vec<_>, Vec<_>) = (pattern.chars().collect(), id.chars().collect());
+    let (mut place, mut at) = (0, 0);
+    // What follows the last `*`, and where it was looked for: no earlier one needs to be longer.
+    let mut star = None;
+    while let Some(&letter) = id.get(at) {
+        if pattern.get(place) == Some(&'*') {
+            place += 1;
+            star = Some((place, at));
+        } else if let Some(length) = matches_one(&pattern[place..], letter) {
+            (place, at) = (place + length, at + 1);
+        } else if let Some((after, from)) = star {
+            (place, at) = (after, from + 1);
+            star = Some((after, at));
+        } else {
+            return false;
+        }
+    }
+    pattern[place..].iter().all(|letter| *letter == '*')
+}
+
+/// How long what stands for the letter is at the start of a pattern; `None` where something else is there.
+fn matches_one(pattern: &[char], letter: char) -> Option<usize> {
+    let (is_it, length) = match pattern {
+        ['?', ..] => (true, 1),
+        ['\\', rest @ ..] => (rest.first() == Some(&letter), 2),
+        ['[', first, rest @ ..] => {
+            let end = rest.iter().position(|it| *it == ']')?;
+            let mut set = &pattern[1..end + 2];
+            let mut found = *first == letter;
+            while let [low, others @ ..] = set {
+                (set, found) = match others {
+                    ['-', high, rest @ ..] => (rest, found || (*low..=*high).contains(&letter)),
+                    _ => (others, found || *low == letter),
+                };
+            }
+            (found, end + 3)
+        }
+        [other, ..] => (*other == letter, 1),
+        [] => (false, 0),
+    };
+    is_it.then_some(length)
+}
+
 fn as_default(line: &str) -> Option<&str> {
     let (key, value) = line.trim().split_once([' ', '\t'])?;
     (key == "default").then_some(value.trim())
@@ -277,6 +325,39 @@ mod tests {
             ["preon-6.12.118-preon-hardened.efi", "preon-6-0123456789ag.efi", "a-012345678901.efi"]
         {
             assert_eq!(digits(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn a_pattern_matches_what_the_loader_would_start_by_it() {
+        #[rustfmt::skip]
+        let cases = [
+            ("a.efi",        "a.efi",       true),
+            ("a.efi",        "a.ef",        false),
+            ("a.ef",         "a.efi",       false),
+            ("",             "",            true),
+            ("*",            "",            true),
+            ("a*",           "a",           true),
+            ("a*b*c",        "abbcxbc",     true),
+            ("a*b*c",        "abbcxb",      false),
+            ("*-x-*.efi",    "6-y-x-1.efi", true),
+            ("x-??.efi",     "x-12.efi",    true),
+            ("x-??.efi",     "x-123.efi",   false),
+            ("x-??",         "x-1",         false),
+            ("*_x_??",       "a_x_x_12",    true),
+            ("[ab]1",        "b1",          true),
+            ("[ab]1",        "c1",          false),
+            ("[a-c0-9]*",    "b7",          true),
+            ("[a-c0-9]*",    "d7",          false),
+            ("[]a]",         "]",           true),
+            ("[-a]",         "-",           true),
+            ("[a",           "a",           false), // no set
+            ("\\*",          "*",           true),
+            ("\\*",          "a",           false),
+            ("\\",           "\\",          false),
+        ];
+        for (pattern, id, expected) in cases {
+            assert_eq!(matches(pattern, id), expected, "{pattern} {id}");
         }
     }
 

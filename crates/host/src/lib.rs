@@ -30,7 +30,7 @@ use generations::{Booted, Generation, Store, StoreError, running};
 use packages::fetch::FetchOptions;
 use packages::spelling;
 
-use crate::loader::{Loader, LoaderError, Told};
+use crate::loader::{Loader, LoaderError, Told, Variables};
 
 /// The root folder of a host: `/` on the host itself, another one for rescue.
 #[derive(Clone, Debug)]
@@ -142,7 +142,8 @@ impl Host {
     ///
     /// # Errors
     ///
-    /// If there is no such generation, or its kernel is not on the boot partition any more: nothing has changed then.
+    /// If there is no such generation, its kernel is not on the boot partition any more, or an EFI variable lets another
+    /// kernel start ([`LoaderError::Overruled`]): nothing has changed then.
     pub fn boots_next(&self, generation: Generation) -> Result<Told, Failure> {
         let manifest = self.store.manifest(generation)?;
         if self.running.is_none() {
@@ -157,6 +158,7 @@ impl Host {
         if let Some(loader) = &loader {
             loader.demand(&manifest)?;
         }
+        self.demand_start(&manifest)?;
         self.store.want(generation)?;
         match loader {
             Some(loader) => loader.starts(&manifest, true)?,
@@ -166,6 +168,34 @@ impl Host {
             None => {}
         }
         Ok(Told::Yes)
+    }
+
+    /// Refuses a generation whose kernel would not start, because an EFI variable lets another one start each time.
+    ///
+    /// # Errors
+    ///
+    /// [`LoaderError::Overruled`], or if nobody can tell.
+    pub(crate) fn demand_start(&self, manifest: &Manifest) -> Result<(), LoaderError> {
+        match self.overruled()? {
+            Some(entry) if manifest.kernels().all(|kernel| kernel.entry_id() != entry) => {
+                Err(LoaderError::Overruled { entry })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// What the loader calls the image that an EFI variable lets start each time, whatever `loader.conf` says; `None` where
+    /// that decides.
+    ///
+    /// # Errors
+    ///
+    /// [`LoaderError`].
+    pub fn overruled(&self) -> Result<Option<String>, LoaderError> {
+        let variables = Variables::of(&self.root)?;
+        if variables.always.is_none() {
+            return Ok(None); // nor is the loader's partition mounted for that
+        }
+        Loader::of(&self.root)?.map_or(Ok(None), |loader| loader.decided(&variables))
     }
 
     /// The same of a host that does not run. What its loader would start now is not known here, so it is told in any case.

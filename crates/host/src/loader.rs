@@ -8,6 +8,7 @@
 mod disk;
 mod error;
 mod image;
+mod variables;
 
 use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
@@ -24,6 +25,7 @@ use disk::Mounted;
 
 pub use error::{LoaderError, Told};
 pub(crate) use image::{Image, PACKAGES};
+pub use variables::Variables;
 
 /// Where the partition is mounted when somebody looks.
 const PARTITION: &str = "/efi";
@@ -285,17 +287,41 @@ impl Loader {
         let rivals = self.names()?.into_iter();
         let rivals =
             rivals.filter(|it| !it.is_bad() && loader::flavour(&it.id) == loader::flavour(&ours));
-        // Others that cannot be read, or are no images, the loader leaves out, too.
-        let versions = rivals.filter_map(|name| {
+        Ok(self.newest(rivals, &ours).is_some_and(|newest| newest == ours))
+    }
+
+    /// What the loader puts first of these images. Those that cannot be read, or are no images, it leaves out; but not
+    /// `ours`, which is not whole yet.
+    fn newest(&self, images: impl Iterator<Item = EntryName>, ours: &str) -> Option<String> {
+        let versions = images.filter_map(|name| {
             let bytes = file::read(&self.folder.join(name.to_string())).unwrap_or_default();
             let version = image::version(&bytes);
-            Some((version.or_else(|| (name.id == ours).then(String::new))?, name.id))
+            Some((
+                !name.is_bad(),
+                version.or_else(|| (name.id == ours).then(String::new))?,
+                name.id,
+            ))
         });
-        let newest = versions.max_by(|(one, id), (other, other_id)| {
+        let newest = versions.max_by(|(well, one, id), (other_well, other, other_id)| {
             let by_name = || loader::compare_versions(id, other_id);
-            loader::compare_versions(one, other).then_with(by_name)
+            well.cmp(other_well)
+                .then_with(|| loader::compare_versions(one, other))
+                .then_with(by_name)
         });
-        Ok(newest.is_some_and(|(_, newest)| newest == ours))
+        newest.map(|(_, _, id)| id)
+    }
+
+    /// The image that EFI variables let start each time, whatever `loader.conf` says; `None` where that decides.
+    ///
+    /// # Errors
+    ///
+    /// [`LoaderError::File`].
+    pub fn decided(&self, variables: &Variables) -> Result<Option<String>, LoaderError> {
+        let Some(pattern) = &variables.always else { return Ok(None) };
+        // Of an image's entries, whichever it is.
+        let pattern = pattern.split('@').next().unwrap_or_default();
+        let names = self.names()?.into_iter().filter(|it| loader::matches(pattern, &it.id));
+        Ok(self.newest(names, ""))
     }
 
     fn staged(&self, id: &str) -> PathBuf {

@@ -194,6 +194,7 @@ fn make(
     let (next, defaults) = (next?, defaults.unwrap_or_else(|panic| resume_unwind(panic))?);
     kernels::place(host, &next.images)?;
     let add = || -> Result<Generation, Failure> {
+        host.demand_start(&next.manifest)?;
         let kept = etc::keep_over(host, defaults, (from, &words))?;
         Ok(host.store.add(&next.manifest, &next.layers).inspect_err(|_| kept.undo())?)
     };
@@ -236,6 +237,10 @@ fn worked_out(
 ) -> Result<Prepared, Failure> {
     let held: Vec<_> = held(host, manifest).collect();
     let mut prepared = prepare(Sources::open(host, bundle)?, (state, &held), wish)?;
+    for it in &mut prepared.transaction.held {
+        let asked = |name: &PackageName| name.as_str() == it.name;
+        it.kernel = held.iter().any(|held| asked(&held.name)) && !manifest.pins.keys().any(asked);
+    }
     prepared.transaction.restarts = restarts::of(host, &prepared.transaction.replaced())?;
     Ok(prepared)
 }
@@ -250,15 +255,16 @@ fn base_generation(host: &Host) -> Result<Generation, Failure> {
     }
 }
 
-/// The packages of a manifest that give it its kernel and stay as they are, because nobody but who starts this host can
-/// give it another one.
+/// The packages of a manifest that give it its kernel and stay as they are: another loader starts this host, which alone
+/// can give it another kernel, or an EFI variable has this one start each time.
 pub(crate) fn held<'a>(
     host: &Host,
     manifest: &'a Manifest,
 ) -> impl Iterator<Item = &'a formats::manifest::Package> {
-    let is_ours = Loader::is_ours(&host.root);
+    // Where nobody can tell what starts, a new kernel might not.
+    let may_change = Loader::is_ours(&host.root) && matches!(host.overruled(), Ok(None));
     let kernel = |name: &str| name.starts_with("preon-kernel-") || name.starts_with(PACKAGES);
-    manifest.packages.iter().filter(move |package| !is_ours && kernel(package.name.as_str()))
+    manifest.packages.iter().filter(move |package| !may_change && kernel(package.name.as_str()))
 }
 
 /// Seconds since 1970.

@@ -95,6 +95,17 @@ impl Trial {
         self.store().stage(&manifest, &[self.layer()]).unwrap()
     }
 
+    /// A unified kernel image, as far as a loader reads it before it starts it.
+    pub(crate) fn image() -> Vec<u8> {
+        testkit::efi::image("6.12-preon", "1").into_bytes()
+    }
+
+    /// Sets a variable of the boot loader.
+    pub(crate) fn set_variable(&self, name: &str, text: &str) {
+        let path = self.below(&testkit::efi::variable_path(name));
+        base::file::replace(&path, &testkit::efi::variable(text)).unwrap();
+    }
+
     /// Says that generation `number` runs.
     pub(crate) fn runs(&self, number: u64) {
         let path = self.below(generations::RUNNING);

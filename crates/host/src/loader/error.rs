@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use base::file::FileError;
 use base::{ByteSize, Explain};
 use formats::manifest::{Kernel, Manifest};
+use sys::efi::VariableError;
 use sys::mount::MountError;
 
 /// Why the boot loader's partition cannot be used.
@@ -33,6 +34,17 @@ pub enum LoaderError {
     /// Another one has started the host.
     #[error("this host was not started by the boot loader of its image")]
     Foreign,
+    /// An EFI variable lets a kernel start that a generation does not fit.
+    #[error(
+        "the EFI variable LoaderEntryDefault lets {entry} start each time, which the generation does not fit"
+    )]
+    Overruled {
+        /// What the loader calls that kernel's image.
+        entry: String,
+    },
+    /// An EFI variable cannot be read.
+    #[error(transparent)]
+    Variable(#[from] VariableError),
     /// It was found on the disk of a host that does not run, and the kernel refuses it.
     #[error(transparent)]
     Mount(#[from] MountError),
@@ -50,6 +62,10 @@ impl Explain for LoaderError {
             Self::NoRoom { .. } => Some(
                 "`preon gc --keep 0` removes the kernels of generations that nobody needs".into(),
             ),
+            Self::Overruled { .. } => {
+                Some("let loader.conf decide again: `bootctl set-default \"\"`".into())
+            }
+            Self::Variable(error) => error.hint(),
             Self::Mount(error) => error.hint(),
             Self::File(error) => error.hint(),
         }

@@ -100,6 +100,8 @@ pub struct Held {
     pub newest: String,
     /// Whether it is pinned.
     pub pinned: bool,
+    /// Whether it is the kernel, and something else than `loader.conf` says which one starts.
+    pub kernel: bool,
 }
 
 impl Transaction {
@@ -130,6 +132,7 @@ impl Transaction {
             version: it.package.version_text().to_owned(),
             newest: it.newest.version_text().to_owned(),
             pinned: it.pinned,
+            kernel: false, // a plan does not know what starts
         });
         let changed: Vec<_> = changed.collect();
         let same = plan.changed.is_empty() && plan.removed.is_empty();

@@ -170,6 +170,72 @@ fn a_host_that_another_loader_started_keeps_its_kernel() {
     assert!(error.contains("was not started by the boot loader of its image"), "{error}");
 }
 
+#[test]
+fn who_has_set_an_efi_variable_keeps_the_kernel_and_gets_all_else() {
+    let pc = Pc::new();
+    let old = manifest(&pc, ONE).kernel.entry_id();
+    pc.set_variable("LoaderEntryDefault", Some(&old));
+    pc.publish_kernel(Fate::Good);
+    pc.world.publish(&[("other", "2-1+0preon1", "", &[("usr/lib/other", "2")])]);
+    pc.upgrade(Cut::Nothing);
+    let two = manifest(&pc, TWO);
+    assert_eq!(two.kernel, manifest(&pc, ONE).kernel);
+    assert!(two.pins.is_empty());
+    pc.check();
+    assert_eq!((pc.kernel().release.as_str(), pc.running()), ("6.12-preon", TWO));
+    let transaction = pc.world.would(upgrade(false));
+    assert!(transaction.is_empty());
+    assert_eq!((transaction.held[0].name.as_str(), transaction.held[0].kernel), (FIRST, true));
+    // What it named is gone, or it is taken back: loader.conf decides.
+    for value in [Some("other.efi"), None] {
+        pc.set_variable("LoaderEntryDefault", value);
+        assert!(pc.world.would(upgrade(false)).held.is_empty());
+    }
+    pc.upgrade(Cut::Nothing);
+    pc.check();
+    assert_eq!((pc.kernel().release.as_str(), pc.running()), ("6.13-preon", Generation(3)));
+}
+
+#[test]
+fn a_generation_is_not_wanted_while_an_efi_variable_lets_another_kernel_start() {
+    let pc = upgraded(Fate::Good);
+    pc.check();
+    let [old, new] = [ONE, TWO].map(|generation| manifest(&pc, generation).kernel.entry_id());
+    for value in [new.clone(), new.replace("6.13", "*"), format!("{new}@previous")] {
+        pc.set_variable("LoaderEntryDefault", Some(&value));
+        let (config, files) = (pc.config(), pc.files());
+        let error = pc.world.host().boots_next(ONE).unwrap_err();
+        let text = base::explain::render(error.as_ref());
+        assert!(text.contains(&format!("lets {new} start each time")), "{text}");
+        assert!(
+            text.contains("hint: let loader.conf decide again: `bootctl set-default \"\"`"),
+            "{text}"
+        );
+        assert_eq!((wanted(&pc), pc.config(), pc.files()), (TWO, config, files));
+    }
+    // One that the generation fits is no hindrance.
+    pc.set_variable("LoaderEntryDefault", Some(&old));
+    pc.world.host().boots_next(ONE).unwrap();
+    assert_eq!(comes_up(&pc), ("6.12-preon".into(), ONE));
+}
+
+#[test]
+fn a_kernel_that_is_asked_for_once_starts_once_and_keeps_nothing_from_changing() {
+    let pc = upgraded(Fate::Good);
+    let old = manifest(&pc, ONE).kernel.entry_id();
+    pc.set_variable("LoaderEntryOneShot", Some(&old));
+    assert_eq!(comes_up(&pc), ("6.12-preon".into(), ONE));
+    assert_eq!((pc.settle(), wanted(&pc)), (Verdict::Blessed(ONE), TWO));
+    assert_eq!(comes_up(&pc), ("6.13-preon".into(), TWO));
+    pc.settle();
+    pc.set_variable("LoaderEntryOneShot", Some(&old));
+    pc.publish_kernel(Fate::Good);
+    pc.upgrade(Cut::Nothing);
+    assert_eq!(comes_up(&pc).0, "6.12-preon");
+    pc.check();
+    assert_eq!((pc.kernel().release.as_str(), pc.running()), ("6.14-preon", Generation(3)));
+}
+
 /// As another system sees it that has its disk: no word of a loader, nothing that runs.
 fn falls_asleep(pc: &Pc) {
     for file in [generations::ESP, generations::RUNNING] {

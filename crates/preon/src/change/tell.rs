@@ -79,7 +79,11 @@ fn packages(transaction: &Transaction) -> String {
         line("remove", format!("{} {} ({})", it.name, it.version, it.reason));
     }
     for it in &transaction.held {
-        let why = if it.pinned { "pinned" } else { "something is in the way" };
+        let why = match (it.kernel, it.pinned) {
+            (true, _) => "`preon status` says what starts the kernel",
+            (false, true) => "pinned",
+            (false, false) => "something is in the way",
+        };
         line("held", format!("{} {} ({why}; newest: {})", it.name, it.version, it.newest));
     }
     for (name, automatic) in &transaction.marked {
