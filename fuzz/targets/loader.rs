@@ -15,8 +15,8 @@ fuzz_target!(|text: &str| {
     assert_eq!(loader::compare_versions(one, other), loader::compare_versions(other, one).reverse());
     assert!(loader::matches("*", one) && (one.contains(['*', '?', '[', '\\']) || loader::matches(one, one)));
     let _ = loader::matches(one, other);
-    let config = loader::with_default(text, "preon-*-x-*.efi");
-    assert_eq!(loader::default_entry(&config), Some("preon-*-x-*.efi"));
-    assert_eq!(loader::with_default(&config, "preon-*-x-*.efi"), config);
+    let config = loader::with_default(text, "preon-*_x_*.efi");
+    assert_eq!(loader::default_entry(&config), Some("preon-*_x_*.efi"));
+    assert_eq!(loader::with_default(&config, "preon-*_x_*.efi"), config);
     assert_eq!(config.len() % 512, 0);
 });

@@ -24,7 +24,7 @@ use crate::Root;
 use disk::Mounted;
 
 pub use error::{LoaderError, Told};
-pub(crate) use image::{Image, PACKAGES};
+pub(crate) use image::Image;
 pub use variables::Variables;
 
 /// Where the partition is mounted when somebody looks.
@@ -161,10 +161,15 @@ impl Loader {
         for name in self.names()? {
             let is_other = loader::digits(&name.id).is_some() && !ours.contains(&name.id);
             if is_other && name.tries.is_some() && !name.is_bad() {
-                self.rename(&name.to_string(), &format!("{}.{STAGED}", name.id))?;
+                self.set_aside(&name)?;
             }
         }
         Ok(())
+    }
+
+    /// Makes an image wait: the loader does not see it.
+    fn set_aside(&self, name: &EntryName) -> Result<(), LoaderError> {
+        self.rename(&name.to_string(), &format!("{}.{STAGED}", name.id))
     }
 
     /// Writes down that a boot with this kernel was good.
@@ -224,7 +229,7 @@ impl Loader {
     }
 
     /// Writes into `loader.conf` what starts: a kernel that is good by its name; one on trial by a pattern that matches
-    /// others, too, so that the loader has something to turn to.
+    /// the one before, too, so that the loader has something to turn to.
     fn choose(&self, manifest: &Manifest) -> Result<(), LoaderError> {
         let config = self.read_config()?;
         let kernel = of_flavour(&config, manifest);
@@ -232,7 +237,7 @@ impl Loader {
         let entry = match self.find(&id)? {
             Some(name) if name.is_bad() => kernel.entry_pattern(),
             Some(name) if name.tries.is_some() => {
-                if self.is_newest(kernel)? || self.comes_first(kernel, &config)? {
+                if self.gives_way_to_the_one_before(kernel, &config)? || self.is_newest(kernel)? {
                     kernel.entry_pattern()
                 } else {
                     // There is nothing to turn to.
@@ -250,25 +255,31 @@ impl Loader {
         if entry.contains('*') { Ok(()) } else { self.restore_set_back() }
     }
 
-    /// Makes the loader try this kernel before the newer one that starts now by its name, and that one after it: it is
-    /// set back, and all others wait. Until `loader.conf` has the pattern, it starts all the same. `false` where that one
-    /// is not there.
-    fn comes_first(&self, kernel: &Kernel, config: &str) -> Result<bool, LoaderError> {
+    /// Makes the loader try this kernel first, and the one that starts now by its name after it, whatever else is there:
+    /// what it would put before that one waits. If that one is newer, it is set back, and all others wait. Until
+    /// `loader.conf` has the pattern, it starts all the same. `false` where it is not there.
+    fn gives_way_to_the_one_before(
+        &self,
+        kernel: &Kernel,
+        config: &str,
+    ) -> Result<bool, LoaderError> {
         let (ours, now) = (kernel.entry_id(), loader::default_entry(config).unwrap_or_default());
-        let Some(fallback) = self.find(now)?.filter(|it| it.tries.is_none() && it.id != ours)
-        else {
+        let pattern = kernel.entry_pattern();
+        let matched = |it: &EntryName| it.id != ours && loader::matches(&pattern, &it.id);
+        let Some(before) = self.find(now)?.filter(|it| it.tries.is_none() && matched(it)) else {
             return Ok(false);
         };
-        for name in self.names()? {
-            let is_rival = loader::flavour(&name.id) == loader::flavour(&ours)
-                && loader::digits(&name.id).is_some();
-            if is_rival && name.id != ours && name.id != fallback.id {
-                self.rename(&name.to_string(), &format!("{}.{STAGED}", name.id))?;
-            }
-        }
+        let rivals = self.names()?.into_iter().filter(|it| matched(it) && it.id != before.id);
+        let comes_first = |it: &EntryName| {
+            let both = [&before, it].into_iter().cloned();
+            self.newest(both, "").is_some_and(|newest| newest == it.id)
+        };
+        let (newer, others): (Vec<_>, Vec<_>) = rivals.partition(comes_first);
+        newer.iter().try_for_each(|it| self.set_aside(it))?;
         if !self.is_newest(kernel)? {
-            let set_back = EntryName::set_back(&fallback.id).to_string();
-            self.rename(&fallback.to_string(), &set_back)?;
+            others.iter().try_for_each(|it| self.set_aside(it))?;
+            let set_back = EntryName::set_back(&before.id).to_string();
+            self.rename(&before.to_string(), &set_back)?;
         }
         Ok(true)
     }
@@ -283,10 +294,9 @@ impl Loader {
 
     /// Whether the loader takes this kernel's image, if it has it not given up, of all that its pattern matches.
     fn is_newest(&self, kernel: &Kernel) -> Result<bool, LoaderError> {
-        let ours = kernel.entry_id();
+        let (ours, pattern) = (kernel.entry_id(), kernel.entry_pattern());
         let rivals = self.names()?.into_iter();
-        let rivals =
-            rivals.filter(|it| !it.is_bad() && loader::flavour(&it.id) == loader::flavour(&ours));
+        let rivals = rivals.filter(|it| !it.is_bad() && loader::matches(&pattern, &it.id));
         Ok(self.newest(rivals, &ours).is_some_and(|newest| newest == ours))
     }
 
@@ -376,7 +386,7 @@ impl Loader {
 /// The kernel of a generation that the loader is to start: of the same flavour as the one that starts now.
 fn of_flavour<'a>(config: &str, manifest: &'a Manifest) -> &'a Kernel {
     let flavour = loader::flavour(loader::default_entry(config).unwrap_or_default());
-    let same = |kernel: &&Kernel| loader::flavour(&kernel.entry_id()) == flavour;
+    let same = |kernel: &&Kernel| Some(kernel.flavour()) == flavour;
     manifest.kernels().find(same).unwrap_or(&manifest.kernel)
 }
 

@@ -17,6 +17,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use base::progress::Progress;
 use base::{Explain, Failure};
 use formats::PackageName;
+use formats::loader::PACKAGES;
 use formats::manifest::{Change, Manifest};
 use generations::Generation;
 use packages::change::{State, Wish};
@@ -25,7 +26,7 @@ use crate::Host;
 use crate::activate::{self, Activation};
 use crate::bundle::Bundle;
 use crate::etc::{self, Defaults};
-use crate::loader::{Loader, PACKAGES};
+use crate::loader::Loader;
 
 pub use prepare::state;
 pub(crate) use prepare::{Mirrors, Prepared, Sources, prepare, state_of, status};

@@ -3,10 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use formats::PackageName;
+use formats::loader::PACKAGES;
 use packages::change::{Direction, Plan, Reason};
 use serde::Serialize;
-
-use crate::loader::PACKAGES;
 
 /// What a change does to a host's packages; all lists are sorted by name.
 #[derive(Clone, Debug, Default, Serialize)]

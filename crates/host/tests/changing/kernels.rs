@@ -130,7 +130,7 @@ fn what_an_interruption_left_undone_is_done_at_the_next_boot_or_goes() {
     assert_eq!(comes_up(&pc), ("6.13-preon".into(), TWO));
     pc.settle();
     // Before the generation is there: nobody needs it.
-    let half = pc.folder().join("preon-6.14-preon-0123456789ab.efi.new");
+    let half = pc.folder().join("preon-6.14_hardened_0123456789ab.efi.new");
     fs::write(&half, "half").unwrap();
     fs::write(pc.folder().join("other.efi"), "another system's").unwrap();
     assert_eq!(gc(&pc, 1), [half]);
