@@ -145,6 +145,15 @@ impl Trial {
         }
     }
 
+    /// What a command prints that fails.
+    pub(crate) fn run_failing(&self, words: &[&str]) -> String {
+        let root = self.root.path().to_str().unwrap();
+        let line = ["preon", "--root", root].into_iter().chain(words.iter().copied());
+        let mut out = Vec::new();
+        assert!(Preon::try_parse_from(line).unwrap().run(&mut out).is_err());
+        String::from_utf8(out).unwrap()
+    }
+
     pub(crate) fn run_at(&self, root: impl AsRef<Path>, words: &[&str]) -> Result<String, String> {
         let root = root.as_ref().to_str().unwrap();
         let line = ["preon", "--root", root].into_iter().chain(words.iter().copied());
