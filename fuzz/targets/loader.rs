@@ -12,8 +12,14 @@ fuzz_target!(|text: &str| {
     }
     let _ = loader::packaged_release(text);
     let (one, other) = text.split_once(' ').unwrap_or_default();
-    assert_eq!(loader::compare_versions(one, other), loader::compare_versions(other, one).reverse());
-    assert!(loader::matches("*", one) && (one.contains(['*', '?', '[', '\\']) || loader::matches(one, one)));
+    assert_eq!(
+        loader::compare_versions(one, other),
+        loader::compare_versions(other, one).reverse()
+    );
+    assert!(
+        loader::matches("*", one)
+            && (one.contains(['*', '?', '[', '\\']) || loader::matches(one, one))
+    );
     let _ = loader::matches(one, other);
     let config = loader::with_default(text, "preon-*_x_*.efi");
     assert_eq!(loader::default_entry(&config), Some("preon-*_x_*.efi"));

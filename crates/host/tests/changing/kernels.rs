@@ -219,6 +219,20 @@ fn a_generation_is_not_wanted_while_an_efi_variable_lets_another_kernel_start() 
     assert_eq!(comes_up(&pc), ("6.12-preon".into(), ONE));
 }
 
+/// Each restart would end there: what is up stays up.
+#[test]
+fn a_kernel_that_an_efi_variable_lets_start_in_any_case_gives_way_to_nothing() {
+    let pc = upgraded(Fate::Unwell);
+    pc.set_variable("LoaderEntryDefault", Some(&manifest(&pc, TWO).kernel.entry_id()));
+    for _ in 0..2 * generations::choose::ATTEMPTS {
+        assert_eq!(comes_up(&pc), ("6.13-preon".into(), TWO));
+        assert_eq!(pc.settle(), Verdict::Stays(TWO));
+    }
+    pc.set_variable("LoaderEntryDefault", None);
+    pc.check();
+    assert_eq!((pc.kernel().release.as_str(), pc.running()), ("6.12-preon", ONE));
+}
+
 #[test]
 fn a_kernel_that_is_asked_for_once_starts_once_and_keeps_nothing_from_changing() {
     let pc = upgraded(Fate::Good);
