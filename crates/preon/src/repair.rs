@@ -123,6 +123,12 @@ mod tests {
         let named = json["manifests"][0].as_str().unwrap();
         assert!(named.contains("generations/1/manifest.json"), "{named}");
         assert_eq!(json["missing"].as_array().unwrap().len(), 0);
+        // As the hint says.
+        assert!(error.contains("hint: let another generation boot, and remove these"), "{error}");
+        trial.run(&["rollback", "2"]).unwrap();
+        trial.runs(2);
+        trial.run(&["gc", "--keep", "0"]).unwrap();
+        assert_eq!(trial.run(&["repair"]).unwrap(), "every layer is whole\n");
     }
 
     #[test]
