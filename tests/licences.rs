@@ -25,6 +25,12 @@ fn every_licence_that_a_copyright_file_refers_to_is_there() {
         }));
     }
     assert!(wanted.contains("GPL-2"), "{wanted:?}");
+    // What is in the initrd is no file of the image; its licences are.
+    let initrd = fs::read_to_string(usr.path().join("share/doc/preon-uki-hardened/copyright"));
+    let initrd = initrd.unwrap();
+    for source in ["e2fsprogs", "glibc", "systemd"] {
+        assert!(initrd.contains(&format!("\n======== {source} ========\n")), "{source}");
+    }
     let absent = |name: &&String| !usr.path().join("share/common-licenses").join(name).exists();
     let absent: Vec<_> = wanted.iter().filter(absent).collect();
     assert_eq!(absent, SLIPS);

@@ -12,9 +12,17 @@ fuzz_target!(|text: &str| {
     }
     let _ = loader::packaged_release(text);
     let (one, other) = text.split_once(' ').unwrap_or_default();
-    assert_eq!(loader::compare_versions(one, other), loader::compare_versions(other, one).reverse());
-    let config = loader::with_default(text, "preon-*-x-*.efi");
-    assert_eq!(loader::default_entry(&config), Some("preon-*-x-*.efi"));
-    assert_eq!(loader::with_default(&config, "preon-*-x-*.efi"), config);
+    assert_eq!(
+        loader::compare_versions(one, other),
+        loader::compare_versions(other, one).reverse()
+    );
+    assert!(
+        loader::matches("*", one)
+            && (one.contains(['*', '?', '[', '\\']) || loader::matches(one, one))
+    );
+    let _ = loader::matches(one, other);
+    let config = loader::with_default(text, "preon-*_x_*.efi");
+    assert_eq!(loader::default_entry(&config), Some("preon-*_x_*.efi"));
+    assert_eq!(loader::with_default(&config, "preon-*_x_*.efi"), config);
     assert_eq!(config.len() % 512, 0);
 });

@@ -55,6 +55,8 @@ pub struct Manifest {
 pub struct Kernel {
     /// What `uname -r` prints.
     pub release: String,
+    /// The package that brings its unified kernel image.
+    pub package: String,
     /// The digest of the unified kernel image.
     pub uki: String,
 }
@@ -62,7 +64,9 @@ pub struct Kernel {
 impl Kernel {
     /// What the boot loader calls it.
     pub fn entry_id(&self) -> String {
-        format!("preon-{}-{}.efi", self.release, &self.uki[..12])
+        let version = self.release.split('-').next().unwrap();
+        let flavour = self.package.strip_prefix("preon-uki-").unwrap();
+        format!("preon-{version}_{flavour}_{}.efi", &self.uki[..12])
     }
 }
 

@@ -104,6 +104,13 @@ impl Bill {
         &self.packages
     }
 
+    /// The source packages of which parts are in packages, each version once.
+    fn used(&self) -> Vec<Used> {
+        let all = self.packages.iter().flat_map(Package::used);
+        let all = all.map(|used| ((used.name.clone(), used.version.clone()), used));
+        all.collect::<BTreeMap<_, _>>().into_values().collect()
+    }
+
     /// The image, its version and its build.
     pub fn product(&self) -> &Product {
         &self.product
@@ -138,7 +145,29 @@ impl Bill {
     }
 }
 
+/// A source package of which parts are in a package of the bill, beside what that was built from itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Used {
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// The release of Debian that the package is of in which it is, if it is of one.
+    release: Option<String>,
+}
+
 impl Package {
+    /// The source packages of which parts are in it, as its control file names them.
+    fn used(&self) -> Vec<Used> {
+        let release = Some(purl::release(&self.part.suite)).filter(|it| *it != OWN);
+        let used = |(name, version): (&str, &str)| Used {
+            name: name.to_owned(),
+            version: version.to_owned(),
+            release: release.map(str::to_owned),
+        };
+        self.part.control.built_using().into_iter().map(used).collect()
+    }
+
     /// Takes from the package that has its documentation what it has not itself.
     fn follow(&mut self, all: &BTreeMap<PackageName, Self>) {
         let name = self.followed().and_then(|name| name.parse().ok());

@@ -125,13 +125,26 @@ pub(crate) fn at_hand(inputs: &[Input]) -> Arrivals {
     arrivals
 }
 
-/// Puts the files of `inputs` into one tree, their contents into `spool`, while they arrive. The packages come back
-/// sorted by name; the order of `inputs` and of their arrival does not matter.
+/// Puts the files of `inputs` into one tree, their contents into `spool`. The packages come back
+/// sorted by name; the order of `inputs` does not matter.
 ///
 /// # Errors
 ///
 /// [`GatherError`]; all conflicts between packages are reported at once.
 pub fn gather(
+    inputs: &[Input],
+    spool: &Spool,
+    progress: &dyn Progress,
+) -> Result<(Tree, Vec<Gathered>), GatherError> {
+    gather_arriving(inputs, at_hand(inputs), spool, progress)
+}
+
+/// As [`gather`], while the packages arrive, in any order.
+///
+/// # Errors
+///
+/// [`GatherError`], also if `arrivals` ends before all are there.
+pub(crate) fn gather_arriving(
     inputs: &[Input],
     arrivals: Arrivals,
     spool: &Spool,

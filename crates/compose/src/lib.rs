@@ -233,7 +233,8 @@ fn whole(
     spool: &Spool,
     progress: &dyn Progress,
 ) -> Result<Whole, ComposeError> {
-    let (mut tree, mut gathered) = gather::gather(&request.packages, arrivals, spool, progress)?;
+    let (mut tree, mut gathered) =
+        gather::gather_arriving(&request.packages, arrivals, spool, progress)?;
     gather::add_shown((&mut tree, &mut gathered), &request.shown)?;
     if let Some(Base::Shown(beneath, _)) = &request.base {
         shown::keep_written(&mut tree, &mut gathered, beneath).map_err(IndexError::from)?;

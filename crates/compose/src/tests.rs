@@ -170,6 +170,33 @@ fn over_a_base_only_what_differs_is_in_the_layer() {
     assert_eq!(layers, ["base", "base", "above"]);
 }
 
+/// As where an image has the kernel of another profile than the one beneath: it has one, not two.
+#[test]
+fn what_the_base_has_and_the_image_has_not_is_neither_listed_nor_seen() {
+    let dir = tempfile::tempdir().unwrap();
+    let base = request(dir.path());
+    let mut above = Request {
+        name: "above".into(),
+        base: Some(Base::Composed(Box::new(base.clone()))),
+        ..base
+    };
+    above.packages[1] = package(dir.path(), "b-strict", &[("usr/bin/b-strict", "-> a")]);
+    let composed = make(&above, dir.path()).unwrap();
+    let names: Vec<_> = composed.packages.iter().map(|it| it.name.as_str()).collect();
+    assert_eq!(names, ["a", "b-strict"]);
+    let files = files(&composed.erofs);
+    let status = &files["lib/preon/dpkg/status"];
+    assert!(status.contains("Package: b-strict\n") && !status.contains("Package: b\n"), "{status}");
+    let mut archive = tar::Archive::new(std::fs::File::open(&composed.erofs).unwrap());
+    let hidden = archive.entries().unwrap().map(Result::unwrap);
+    let hidden = hidden.filter(|it| it.header().entry_type().is_character_special());
+    let hidden: Vec<_> =
+        hidden.map(|it| String::from_utf8_lossy(&it.path_bytes()).into_owned()).collect();
+    for name in ["bin/b", "lib/preon/dpkg/info/b.list"] {
+        assert!(hidden.iter().any(|it| it == name), "{name} is seen: {hidden:?}");
+    }
+}
+
 #[test]
 fn whatever_changes_the_bytes_changes_the_digest_of_the_inputs() {
     let dir = tempfile::tempdir().unwrap();

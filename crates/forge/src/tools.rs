@@ -171,6 +171,11 @@ impl ToolRoot {
         self.versions.get(package)
     }
 
+    /// The packages in it.
+    pub(crate) fn packages(&self) -> impl Iterator<Item = &PackageName> {
+        self.versions.keys()
+    }
+
     /// Where it lies.
     pub(crate) fn folder(&self) -> &Path {
         &self.folder

@@ -4,13 +4,18 @@
 //! There is one for each kernel, initrd and command line, so images whose command lines are the same share one. The
 //! package's version rises with that of the kernel and that of the product, which the initrd belongs to.
 
+mod using;
+
+use std::collections::BTreeSet;
+
+use base::digest::Hasher;
 use base::file::{self, FileError};
 use base::{Digest, Explain, Failure};
 use formats::manifest;
 use formats::uki::{self, UkiError};
 use formats::version::BadVersion;
 use formats::{PackageName, Version, loader};
-use packages::control::{BadControl, Control};
+use packages::control::{BUILT_USING, BadControl, Control};
 use packages::deb::{Entry, Kind, Writer};
 
 use crate::audit;
@@ -24,6 +29,7 @@ use crate::programs::{self, Program};
 use crate::recipe::ImageDefinition;
 use crate::tools::ToolRoot;
 use crate::workshop::KernelShop;
+use using::Using;
 
 /// How hard zstd tries with a package, whose parts are compressed already.
 const COMPRESSION_LEVEL: i32 = 3;
@@ -47,6 +53,19 @@ impl Explain for BuildError {}
 pub(crate) struct Uki {
     pub(crate) kernel: manifest::Kernel,
     pub(crate) bytes: Vec<u8>,
+    /// What of Debian is in it beside the kernel.
+    pub(crate) using: Using,
+}
+
+impl Uki {
+    /// What its package follows from.
+    pub(crate) fn key(&self) -> Digest {
+        let mut hasher = Hasher::default();
+        hasher.field(b"unified kernel image 2").field(self.kernel.uki.as_bytes());
+        hasher.field(self.kernel.package.as_str().as_bytes());
+        hasher.field(self.using.copyright("").as_bytes()); // it names all sources
+        hasher.finish()
+    }
 }
 
 /// The package that brings the kernel of this flavour for the image `name`: shared by all whose command lines have
@@ -102,10 +121,11 @@ pub(crate) fn assemble(
     .map_err(BuildError::from)?;
     let version = built.version.without_preon().to_string();
     let uki = Digest::of(&bytes);
-    Ok(Uki { kernel: manifest::Kernel { release, version, package, uki }, bytes })
+    let using = Using::of_roots(context)?;
+    Ok(Uki { kernel: manifest::Kernel { release, version, package, uki }, bytes, using })
 }
 
-/// The package of a unified kernel image: the image alone.
+/// The package of a unified kernel image: the image, and the copyright files of what is in it.
 ///
 /// # Errors
 ///
@@ -117,7 +137,8 @@ pub(crate) fn package(
     let built = kernel::kernel(&KernelShop::new(context), flavour)?;
     let version = version(&built.version)?;
     let control = control(uki, &built, &version).map_err(BuildError::from)?;
-    Ok(pack(uki, &control).map_err(BuildError::Pack)?)
+    let copyright = uki.using.copyright(&kernel::package::name(flavour));
+    Ok(pack(uki, &control, &copyright).map_err(BuildError::Pack)?)
 }
 
 /// The version of the package. What is ours in it sorts before Debian's `+deb13u1`, which comes with a later kernel.
@@ -139,7 +160,7 @@ fn os_release(release: &str, version: &Version) -> String {
 fn control(uki: &Uki, built: &Built, version: &Version) -> Result<Control, BadControl> {
     let Built { flavour, version: kernel_version, .. } = built;
     let kernel = &uki.kernel;
-    Control::parse(&format!(
+    let mut control = Control::parse(&format!(
         "Package: {}\nSource: linux ({})\nVersion: {version}\nArchitecture: amd64\nMaintainer: Preon OS\n\
          Installed-Size: {}\nDepends: {} (= {kernel_version})\nProvides: preon-uki\nSection: kernel\n\
          Description: What starts Linux for container hosts, {flavour}\n",
@@ -147,20 +168,30 @@ fn control(uki: &Uki, built: &Built, version: &Version) -> Result<Control, BadCo
         kernel.version,
         uki.bytes.len().div_ceil(1024),
         kernel::package::name(*flavour),
-    ))
+    ))?;
+    control.set(BUILT_USING, &uki.using.field());
+    Ok(control)
 }
 
-fn pack(uki: &Uki, control: &Control) -> std::io::Result<Vec<u8>> {
+fn pack(uki: &Uki, control: &Control, copyright: &str) -> std::io::Result<Vec<u8>> {
     let mut writer = Writer::new(COMPRESSION_LEVEL, 0)?;
-    let path = loader::packaged(&uki.kernel.release);
-    let folders = path.match_indices('/').map(|(end, _)| (&path[..end], Kind::Directory, 0o755));
-    let image: &[u8] = &uki.bytes;
-    for (path, kind, mode) in folders.chain([(&*path, Kind::File, 0o644)]) {
-        let content = if kind == Kind::File { image } else { &[] };
-        let size = content.len() as u64;
-        let path = path.to_owned();
-        let entry = Entry { path, kind, mode, uid: 0, gid: 0, mtime: 0, xattrs: Vec::new(), size };
-        writer.add(&entry, &mut &*content)?;
+    let image = loader::packaged(&uki.kernel.release);
+    let papers = format!("usr/share/doc/{}/copyright", uki.kernel.package);
+    let files: [(&str, &[u8]); 2] = [(&image, &uki.bytes), (&papers, copyright.as_bytes())];
+    let mut folders = BTreeSet::new();
+    for (path, content) in files {
+        let above = path.match_indices('/').map(|(end, _)| (&path[..end], Kind::Directory));
+        for (path, kind) in above.chain([(path, Kind::File)]) {
+            let is_file = kind == Kind::File;
+            if !is_file && !folders.insert(path) {
+                continue;
+            }
+            let content = if is_file { content } else { &[] };
+            let (path, mode) = (path.to_owned(), if is_file { 0o644 } else { 0o755 });
+            let (xattrs, size) = (Vec::new(), content.len() as u64);
+            let entry = Entry { path, kind, mode, uid: 0, gid: 0, mtime: 0, xattrs, size };
+            writer.add(&entry, &mut &*content)?;
+        }
     }
     writer.finish(control)
 }

@@ -14,6 +14,9 @@ pub const FOLDER: &str = "EFI/Linux";
 /// The loader's configuration on the boot partition.
 pub const CONFIG: &str = "loader/loader.conf";
 
+/// How the names of packages begin that bring a unified kernel image.
+pub const PACKAGES: &str = "preon-uki-";
+
 /// How long we make `loader.conf`: one sector, which a disk writes as a whole or not at all.
 const SECTOR: usize = 512;
 const PREFIX: &str = "preon-";
@@ -98,27 +101,32 @@ fn number(text: &str) -> Option<u32> {
 }
 
 impl Kernel {
-    /// What the boot loader calls its unified kernel image: `preon-RELEASE-DIGITS.efi`, with the first twelve digits of
-    /// its digest, for one release may come with several images.
+    /// What the boot loader calls its unified kernel image: `preon-VERSION_FLAVOUR_DIGITS.efi`, with the first twelve
+    /// digits of its digest. The flavour is that of the package: two may have kernels of one release that differ in their
+    /// command lines.
     pub fn entry_id(&self) -> String {
-        format!("{PREFIX}{}-{}{SUFFIX}", self.release, self.uki.short())
+        let version = self.release.split('-').next().unwrap_or_default();
+        format!("{PREFIX}{version}_{}_{}{SUFFIX}", self.flavour(), self.uki.short())
     }
 
-    /// A pattern that matches its image and those of the same kernel in other releases, as fnmatch(3) has it. The loader
-    /// takes the newest of those that it has not given up.
+    /// A pattern that matches its image and those of the same package in other versions, as fnmatch(3) has it. The loader
+    /// takes the newest of those that it has not given up. No name of a package has a `_`, so it matches no other's.
     ///
     /// Source: systemd-boot 257 sorts what it has given up last, and takes the first that matches `default`.
     pub fn entry_pattern(&self) -> String {
-        let flavour = self.release.split_once('-').map_or("", |(_, flavour)| flavour);
-        format!("{PREFIX}*-{flavour}-*{SUFFIX}")
+        format!("{PREFIX}*_{}_*{SUFFIX}", self.flavour())
+    }
+
+    /// What tells its package from those of other kernels: `hardened`, `hardened-strict`.
+    pub fn flavour(&self) -> &str {
+        self.package.as_str().strip_prefix(PACKAGES).unwrap_or(self.package.as_str())
     }
 }
 
-/// What follows the version in the release of the kernel that an id or a pattern is for: `preon-hardened`. `None` when
-/// it has another form.
+/// The flavour of the kernel that an id or a pattern is for; `None` when it has another form.
 pub fn flavour(entry: &str) -> Option<&str> {
-    let (release, _) = entry.strip_prefix(PREFIX)?.strip_suffix(SUFFIX)?.rsplit_once('-')?;
-    Some(release.split_once('-')?.1)
+    let (rest, _) = entry.strip_prefix(PREFIX)?.strip_suffix(SUFFIX)?.rsplit_once('_')?;
+    Some(rest.rsplit_once('_')?.1)
 }
 
 /// Where a package has the unified kernel image of a kernel of this release: not in the layer, because the boot
@@ -135,7 +143,7 @@ pub fn packaged_release(path: &str) -> Option<&str> {
 
 /// The digits of an image's digest in what the loader calls it; `None` when it has another form.
 pub fn digits(id: &str) -> Option<&str> {
-    let (_, digits) = id.strip_prefix(PREFIX)?.strip_suffix(SUFFIX)?.rsplit_once('-')?;
+    let (_, digits) = id.strip_prefix(PREFIX)?.strip_suffix(SUFFIX)?.rsplit_once('_')?;
     (digits.len() == 12 && digits.bytes().all(|byte| byte.is_ascii_hexdigit())).then_some(digits)
 }
 
@@ -205,6 +213,54 @@ pub fn compare_versions(one: &str, other: &str) -> Ordering {
     }
 }
 
+/// Whether a pattern of the loader's configuration matches an entry's id: `*`, `?`, sets such as `[a-f0]`, and `\` before
+/// what stands for itself (not in sets).
+///
+/// Source: systemd-boot 257, which has this much of fnmatch(3).
+pub fn matches(pattern: &str, id: &str) -> bool {
+    let (pattern, id): (Vec<_>, Vec<_>) = (pattern.chars().collect(), id.chars().collect());
+    let (mut place, mut at) = (0, 0);
+    // What follows the last `*`, and where it was looked for: no earlier one needs to be longer.
+    let mut star = None;
+    while let Some(&letter) = id.get(at) {
+        if pattern.get(place) == Some(&'*') {
+            place += 1;
+            star = Some((place, at));
+        } else if let Some(length) = matches_one(&pattern[place..], letter) {
+            (place, at) = (place + length, at + 1);
+        } else if let Some((after, from)) = star {
+            (place, at) = (after, from + 1);
+            star = Some((after, at));
+        } else {
+            return false;
+        }
+    }
+    pattern[place..].iter().all(|letter| *letter == '*')
+}
+
+/// How long what stands for the letter is at the start of a pattern; `None` where something else is there.
+fn matches_one(pattern: &[char], letter: char) -> Option<usize> {
+    let (is_it, length) = match pattern {
+        ['?', ..] => (true, 1),
+        ['\\', rest @ ..] => (rest.first() == Some(&letter), 2),
+        ['[', first, rest @ ..] => {
+            let end = rest.iter().position(|it| *it == ']')?;
+            let mut set = &pattern[1..end + 2];
+            let mut found = *first == letter;
+            while let [low, others @ ..] = set {
+                (set, found) = match others {
+                    ['-', high, rest @ ..] => (rest, found || (*low..=*high).contains(&letter)),
+                    _ => (others, found || *low == letter),
+                };
+            }
+            (found, end + 3)
+        }
+        [other, ..] => (*other == letter, 1),
+        [] => (false, 0),
+    };
+    is_it.then_some(length)
+}
+
 fn as_default(line: &str) -> Option<&str> {
     let (key, value) = line.trim().split_once([' ', '\t'])?;
     (key == "default").then_some(value.trim())
@@ -250,23 +306,23 @@ mod tests {
     }
 
     #[test]
-    fn an_image_is_known_by_its_release_and_digest() {
-        let release = "6.12.118-preon-hardened".into();
-        let kernel = Kernel {
-            release,
+    fn an_image_is_known_by_its_version_package_and_digest() {
+        let kernel = |package: &str, release: &str| Kernel {
+            release: release.into(),
             version: "6.12.118-1".into(),
-            package: "preon-uki-hardened".parse().unwrap(),
+            package: package.parse().unwrap(),
             uki: Digest::of(b"uki"),
         };
-        let short = kernel.uki.short();
-        let id = format!("preon-6.12.118-preon-hardened-{short}.efi");
-        assert_eq!(kernel.entry_id(), id);
+        let hardened = kernel("preon-uki-hardened", "6.12.118-preon-hardened");
+        let short = hardened.uki.short();
+        let id = format!("preon-6.12.118_hardened_{short}.efi");
+        assert_eq!(hardened.entry_id(), id);
         assert_eq!(digits(&id), Some(short.as_str()));
-        assert_eq!(kernel.entry_pattern(), "preon-*-preon-hardened-*.efi");
-        for entry in [id, kernel.entry_pattern()] {
-            assert_eq!(flavour(&entry), Some("preon-hardened"));
+        assert_eq!(hardened.entry_pattern(), "preon-*_hardened_*.efi");
+        for entry in [id, hardened.entry_pattern()] {
+            assert_eq!(flavour(&entry), Some("hardened"));
         }
-        assert_eq!([flavour("preon.efi"), flavour("preon-6-x"), flavour("")], [None; 3]);
+        assert_eq!([flavour("preon.efi"), flavour("preon-6_x.efi"), flavour("")], [None; 3]);
         assert_eq!(packaged_release(&packaged("6.1-x")), Some("6.1-x"));
         for other in
             ["usr/lib/modules//vmlinuz.efi", "usr/lib/modules/6/kernel/vmlinuz.efi", "vmlinuz.efi"]
@@ -274,9 +330,57 @@ mod tests {
             assert_eq!(packaged_release(other), None, "{other}");
         }
         for other in
-            ["preon-6.12.118-preon-hardened.efi", "preon-6-0123456789ag.efi", "a-012345678901.efi"]
+            ["preon-6.12.118_hardened.efi", "preon-6_x_0123456789ag.efi", "a-1_x_012345678901.efi"]
         {
             assert_eq!(digits(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn the_pattern_of_one_package_matches_no_image_of_another() {
+        let packages = ["hardened", "hardened-strict", "strict", "full", "full-hardened", "hard"];
+        let kernels = packages.map(|flavour| Kernel {
+            release: "6.12.118-preon-hardened".into(),
+            version: "6.12.118-1".into(),
+            package: format!("preon-uki-{flavour}").parse().unwrap(),
+            uki: Digest::of(flavour.as_bytes()),
+        });
+        for (one, other) in kernels.iter().flat_map(|one| kernels.iter().map(move |it| (one, it))) {
+            let (pattern, id) = (one.entry_pattern(), other.entry_id());
+            assert_eq!(matches(&pattern, &id), one.package == other.package, "{pattern} {id}");
+        }
+    }
+
+    #[test]
+    fn a_pattern_matches_what_the_loader_would_start_by_it() {
+        #[rustfmt::skip]
+        let cases = [
+            ("a.efi",        "a.efi",       true),
+            ("a.efi",        "a.ef",        false),
+            ("a.ef",         "a.efi",       false),
+            ("",             "",            true),
+            ("*",            "",            true),
+            ("a*",           "a",           true),
+            ("a*b*c",        "abbcxbc",     true),
+            ("a*b*c",        "abbcxb",      false),
+            ("*-x-*.efi",    "6-y-x-1.efi", true),
+            ("x-??.efi",     "x-12.efi",    true),
+            ("x-??.efi",     "x-123.efi",   false),
+            ("x-??",         "x-1",         false),
+            ("*_x_??",       "a_x_x_12",    true),
+            ("[ab]1",        "b1",          true),
+            ("[ab]1",        "c1",          false),
+            ("[a-c0-9]*",    "b7",          true),
+            ("[a-c0-9]*",    "d7",          false),
+            ("[]a]",         "]",           true),
+            ("[-a]",         "-",           true),
+            ("[a",           "a",           false), // no set
+            ("\\*",          "*",           true),
+            ("\\*",          "a",           false),
+            ("\\",           "\\",          false),
+        ];
+        for (pattern, id, expected) in cases {
+            assert_eq!(matches(pattern, id), expected, "{pattern} {id}");
         }
     }
 

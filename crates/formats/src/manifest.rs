@@ -41,7 +41,8 @@ pub struct Manifest {
     /// How a host made it of another generation; nothing says so in the first one of an image.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub change: Option<Change>,
-    /// The tools that shaped the layers' bytes, and their versions.
+    /// The tools that shaped the layers' bytes, and their versions: `image-root` those of an image's layers,
+    /// `mkfs.erofs of LAYER` the package of what has made a layer on its host.
     pub tools: BTreeMap<String, String>,
 }
 

@@ -76,6 +76,15 @@ pub struct Damaged {
     pub digest: Digest,
 }
 
+/// What is wrong with a store.
+#[derive(Debug, Default)]
+pub struct Damage {
+    /// Files of layers.
+    pub files: Vec<Damaged>,
+    /// Why manifests cannot be read, each with its path.
+    pub manifests: Vec<StoreError>,
+}
+
 /// One file that a layer consists of, as its manifest has it.
 struct Expected<'a> {
     layer: &'a str,
@@ -139,16 +148,23 @@ impl Store {
             })
     }
 
-    /// Every file of any generation's layers that is missing or holds other bytes than it should: reads every byte.
+    /// Every file of any generation's layers that is missing or holds other bytes than it should: reads every byte. A
+    /// generation whose manifest cannot be read keeps nobody from looking at the others; what its layers are nobody knows.
     ///
     /// # Errors
     ///
-    /// [`StoreError`] if a generation's manifest cannot be read.
-    pub fn damaged(&self) -> Result<Vec<Damaged>, StoreError> {
+    /// [`StoreError::File`] if the generations cannot be listed.
+    pub fn damage(&self) -> Result<Damage, StoreError> {
         let mut seen = BTreeSet::new();
-        let mut damaged = Vec::new();
+        let mut damage = Damage::default();
         for generation in self.generations()? {
-            let manifest = self.manifest(generation)?;
+            let manifest = match self.manifest(generation) {
+                Ok(manifest) => manifest,
+                Err(error) => {
+                    damage.manifests.push(error);
+                    continue;
+                }
+            };
             let layers = manifest.layers.iter();
             for file in layers.flat_map(|layer| expected(layer, self.layer_files(layer))) {
                 if !seen.insert(file.path.clone())
@@ -157,10 +173,10 @@ impl Store {
                     continue;
                 }
                 let Expected { layer, path, bytes, digest } = file;
-                damaged.push(Damaged { layer: layer.to_owned(), path, bytes, digest });
+                damage.files.push(Damaged { layer: layer.to_owned(), path, bytes, digest });
             }
         }
-        Ok(damaged)
+        Ok(damage)
     }
 }
 

@@ -30,7 +30,7 @@ use generations::{Booted, Generation, Store, StoreError, running};
 use packages::fetch::FetchOptions;
 use packages::spelling;
 
-use crate::loader::Loader;
+use crate::loader::{Loader, LoaderError, Told, Variables};
 
 /// The root folder of a host: `/` on the host itself, another one for rescue.
 #[derive(Clone, Debug)]
@@ -142,22 +142,78 @@ impl Host {
     ///
     /// # Errors
     ///
-    /// If there is no such generation, or its kernel is not on the boot partition any more: nothing has changed then.
-    pub fn boots_next(&self, generation: Generation) -> Result<(), Failure> {
+    /// If there is no such generation, its kernel is not on the boot partition any more, or an EFI variable lets another
+    /// kernel start ([`LoaderError::Overruled`]): nothing has changed then.
+    pub fn boots_next(&self, generation: Generation) -> Result<Told, Failure> {
         let manifest = self.store.manifest(generation)?;
+        if self.running.is_none() {
+            return self.wakes_with(generation, &manifest);
+        }
         let wanted = self.store.wanted().and_then(|wanted| self.store.manifest(wanted.generation));
         if wanted.is_ok_and(|wanted| wanted.kernels().eq(manifest.kernels())) {
-            return Ok(self.store.want(generation)?); // whatever starts now is right for both
+            self.store.want(generation)?; // whatever starts now is right for both
+            return Ok(Told::Yes);
         }
         let loader = Loader::of(&self.root)?;
         if let Some(loader) = &loader {
             loader.demand(&manifest)?;
         }
+        self.demand_start(&manifest)?;
         self.store.want(generation)?;
-        if let Some(loader) = loader {
-            loader.starts(&manifest, true)?;
+        match loader {
+            Some(loader) => loader.starts(&manifest, true)?,
+            None if self.kernel().is_ok_and(|kernel| !kernel.fits(&manifest)) => {
+                return Ok(Told::no(manifest, Some(LoaderError::Foreign)));
+            }
+            None => {}
         }
-        Ok(())
+        Ok(Told::Yes)
+    }
+
+    /// Refuses a generation whose kernel would not start, because an EFI variable lets another one start each time.
+    ///
+    /// # Errors
+    ///
+    /// [`LoaderError::Overruled`], or if nobody can tell.
+    pub(crate) fn demand_start(&self, manifest: &Manifest) -> Result<(), LoaderError> {
+        match self.overruled()? {
+            Some(entry) if manifest.kernels().all(|kernel| kernel.entry_id() != entry) => {
+                Err(LoaderError::Overruled { entry })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// What the loader calls the image that an EFI variable lets start each time, whatever `loader.conf` says; `None` where
+    /// that decides.
+    ///
+    /// # Errors
+    ///
+    /// [`LoaderError`].
+    pub fn overruled(&self) -> Result<Option<String>, LoaderError> {
+        let variables = Variables::of(&self.root)?;
+        if variables.always.is_none() {
+            return Ok(None); // nor is the loader's partition mounted for that
+        }
+        Loader::of(&self.root)?.map_or(Ok(None), |loader| loader.decided(&variables))
+    }
+
+    /// The same of a host that does not run. What its loader would start now is not known here, so it is told in any case.
+    fn wakes_with(&self, generation: Generation, manifest: &Manifest) -> Result<Told, Failure> {
+        let loader = Loader::of_sleeping(&self.root);
+        if let Ok(Some(loader)) = &loader {
+            loader.demand(manifest)?;
+        }
+        self.store.want(generation)?;
+        let others = self.store.generations()?.into_iter().map(|it| self.store.manifest(it));
+        let mut others = others.filter_map(Result::ok);
+        match loader {
+            Ok(Some(loader)) => loader.starts(manifest, true)?,
+            // Then there is none that could start in its place.
+            _ if others.all(|other| other.kernels().eq(manifest.kernels())) => {}
+            other => return Ok(Told::no(manifest.clone(), other.err())),
+        }
+        Ok(Told::Yes)
     }
 
     /// The generation that commands speak of where none is named: the one that runs, else the one that would boot.

@@ -5,7 +5,10 @@
 //! the new kernel's generation does not fit, and an older one boots (`generations::choose`). What `loader.conf` says is
 //! one write of one sector. Whatever is interrupted before it, the kernel of before starts.
 
+mod disk;
+mod error;
 mod image;
+mod variables;
 
 use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
@@ -13,13 +16,16 @@ use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use base::file::{self, FileError};
-use base::{ByteSize, Digest, Explain};
+use base::{ByteSize, Digest};
 use formats::loader::{self, EntryName};
 use formats::manifest::{Kernel, Manifest};
 
 use crate::Root;
+use disk::Mounted;
 
-pub(crate) use image::{Image, PACKAGES};
+pub use error::{LoaderError, Told};
+pub(crate) use image::Image;
+pub use variables::Variables;
 
 /// Where the partition is mounted when somebody looks.
 const PARTITION: &str = "/efi";
@@ -28,51 +34,6 @@ pub const TRIES: u32 = 3;
 /// What a kernel's file is called that must not start yet.
 const STAGED: &str = "new";
 
-/// Why the boot loader's partition cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum LoaderError {
-    /// It is not mounted.
-    #[error("the boot loader's partition cannot be seen at {}", folder.display())]
-    Unseen {
-        /// The folder that should be there.
-        folder: PathBuf,
-    },
-    /// The kernel of a generation is not there.
-    #[error("the kernel {entry} is not on the boot loader's partition any more")]
-    Missing {
-        /// What the loader would call it.
-        entry: String,
-    },
-    /// Another kernel finds no place.
-    #[error("the kernel takes {needed}, but the boot loader's partition has only {free} free")]
-    NoRoom {
-        /// What it takes.
-        needed: ByteSize,
-        /// What there is.
-        free: ByteSize,
-    },
-    /// Another one has started the host.
-    #[error("this host was not started by the boot loader of its image")]
-    Foreign,
-    /// A file of it.
-    #[error(transparent)]
-    File(#[from] FileError),
-}
-
-impl Explain for LoaderError {
-    fn hint(&self) -> Option<String> {
-        match self {
-            Self::Unseen { .. } => Some("`systemctl status efi.mount` says why".into()),
-            Self::Foreign => Some("its kernel comes with what starts it".into()),
-            Self::Missing { .. } => Some("let another generation boot: `preon rollback N`".into()),
-            Self::NoRoom { .. } => Some(
-                "`preon gc --keep 0` removes the kernels of generations that nobody needs".into(),
-            ),
-            Self::File(error) => error.hint(),
-        }
-    }
-}
-
 /// The boot loader's partition.
 #[derive(Debug)]
 pub struct Loader {
@@ -80,6 +41,8 @@ pub struct Loader {
     folder: PathBuf,
     /// The file with its configuration.
     config: PathBuf,
+    /// Where we have mounted it ourselves.
+    _mounted: Option<Mounted>,
 }
 
 impl Loader {
@@ -98,11 +61,29 @@ impl Loader {
             return Ok(None);
         }
         let partition = root.below(PARTITION);
-        let folder = partition.join(loader::FOLDER);
-        if !folder.is_dir() {
-            return Err(LoaderError::Unseen { folder });
+        let unseen = || LoaderError::Unseen { folder: partition.join(loader::FOLDER) };
+        Self::at(&partition, None).ok_or_else(unseen).map(Some)
+    }
+
+    /// The partition of a host that does not run, whose files somebody has mounted below `root`: `/efi` there, or on the
+    /// disk of its data filesystem; `None` where it is at neither place.
+    ///
+    /// # Errors
+    ///
+    /// [`LoaderError::Mount`], [`LoaderError::File`].
+    pub(crate) fn of_sleeping(root: &Root) -> Result<Option<Self>, LoaderError> {
+        if let Some(loader) = Self::at(&root.below(PARTITION), None) {
+            return Ok(Some(loader));
         }
-        Ok(Some(Self { folder, config: partition.join(loader::CONFIG) }))
+        let Some(mounted) = disk::mount_beside(root)? else { return Ok(None) };
+        Ok(Self::at(&mounted.folder.clone(), Some(mounted)))
+    }
+
+    /// The partition whose files are seen at `partition`, if it has any of a loader.
+    fn at(partition: &Path, mounted: Option<Mounted>) -> Option<Self> {
+        let folder = partition.join(loader::FOLDER);
+        let config = partition.join(loader::CONFIG);
+        folder.is_dir().then_some(Self { folder, config, _mounted: mounted })
     }
 
     /// Puts a kernel's image on the partition, where nothing starts it before [`Loader::starts`].
@@ -180,10 +161,15 @@ impl Loader {
         for name in self.names()? {
             let is_other = loader::digits(&name.id).is_some() && !ours.contains(&name.id);
             if is_other && name.tries.is_some() && !name.is_bad() {
-                self.rename(&name.to_string(), &format!("{}.{STAGED}", name.id))?;
+                self.set_aside(&name)?;
             }
         }
         Ok(())
+    }
+
+    /// Makes an image wait: the loader does not see it.
+    fn set_aside(&self, name: &EntryName) -> Result<(), LoaderError> {
+        self.rename(&name.to_string(), &format!("{}.{STAGED}", name.id))
     }
 
     /// Writes down that a boot with this kernel was good.
@@ -243,7 +229,7 @@ impl Loader {
     }
 
     /// Writes into `loader.conf` what starts: a kernel that is good by its name; one on trial by a pattern that matches
-    /// others, too, so that the loader has something to turn to.
+    /// the one before, too, so that the loader has something to turn to.
     fn choose(&self, manifest: &Manifest) -> Result<(), LoaderError> {
         let config = self.read_config()?;
         let kernel = of_flavour(&config, manifest);
@@ -251,7 +237,7 @@ impl Loader {
         let entry = match self.find(&id)? {
             Some(name) if name.is_bad() => kernel.entry_pattern(),
             Some(name) if name.tries.is_some() => {
-                if self.is_newest(kernel)? || self.comes_first(kernel, &config)? {
+                if self.gives_way_to_the_one_before(kernel, &config)? || self.is_newest(kernel)? {
                     kernel.entry_pattern()
                 } else {
                     // There is nothing to turn to.
@@ -269,25 +255,31 @@ impl Loader {
         if entry.contains('*') { Ok(()) } else { self.restore_set_back() }
     }
 
-    /// Makes the loader try this kernel before the newer one that starts now by its name, and that one after it: it is
-    /// set back, and all others wait. Until `loader.conf` has the pattern, it starts all the same. `false` where that one
-    /// is not there.
-    fn comes_first(&self, kernel: &Kernel, config: &str) -> Result<bool, LoaderError> {
+    /// Makes the loader try this kernel first, and the one that starts now by its name after it, whatever else is there:
+    /// what it would put before that one waits. If that one is newer, it is set back, and all others wait. Until
+    /// `loader.conf` has the pattern, it starts all the same. `false` where it is not there.
+    fn gives_way_to_the_one_before(
+        &self,
+        kernel: &Kernel,
+        config: &str,
+    ) -> Result<bool, LoaderError> {
         let (ours, now) = (kernel.entry_id(), loader::default_entry(config).unwrap_or_default());
-        let Some(fallback) = self.find(now)?.filter(|it| it.tries.is_none() && it.id != ours)
-        else {
+        let pattern = kernel.entry_pattern();
+        let matched = |it: &EntryName| it.id != ours && loader::matches(&pattern, &it.id);
+        let Some(before) = self.find(now)?.filter(|it| it.tries.is_none() && matched(it)) else {
             return Ok(false);
         };
-        for name in self.names()? {
-            let is_rival = loader::flavour(&name.id) == loader::flavour(&ours)
-                && loader::digits(&name.id).is_some();
-            if is_rival && name.id != ours && name.id != fallback.id {
-                self.rename(&name.to_string(), &format!("{}.{STAGED}", name.id))?;
-            }
-        }
+        let rivals = self.names()?.into_iter().filter(|it| matched(it) && it.id != before.id);
+        let comes_first = |it: &EntryName| {
+            let both = [&before, it].into_iter().cloned();
+            self.newest(both, "").is_some_and(|newest| newest == it.id)
+        };
+        let (newer, others): (Vec<_>, Vec<_>) = rivals.partition(comes_first);
+        newer.iter().try_for_each(|it| self.set_aside(it))?;
         if !self.is_newest(kernel)? {
-            let set_back = EntryName::set_back(&fallback.id).to_string();
-            self.rename(&fallback.to_string(), &set_back)?;
+            others.iter().try_for_each(|it| self.set_aside(it))?;
+            let set_back = EntryName::set_back(&before.id).to_string();
+            self.rename(&before.to_string(), &set_back)?;
         }
         Ok(true)
     }
@@ -302,21 +294,44 @@ impl Loader {
 
     /// Whether the loader takes this kernel's image, if it has it not given up, of all that its pattern matches.
     fn is_newest(&self, kernel: &Kernel) -> Result<bool, LoaderError> {
-        let ours = kernel.entry_id();
+        let (ours, pattern) = (kernel.entry_id(), kernel.entry_pattern());
         let rivals = self.names()?.into_iter();
-        let rivals =
-            rivals.filter(|it| !it.is_bad() && loader::flavour(&it.id) == loader::flavour(&ours));
-        // Others that cannot be read, or are no images, the loader leaves out, too.
-        let versions = rivals.filter_map(|name| {
+        let rivals = rivals.filter(|it| !it.is_bad() && loader::matches(&pattern, &it.id));
+        Ok(self.newest(rivals, &ours).is_some_and(|newest| newest == ours))
+    }
+
+    /// What the loader puts first of these images. Those that cannot be read, or are no images, it leaves out; but not
+    /// `ours`, which is not whole yet.
+    fn newest(&self, images: impl Iterator<Item = EntryName>, ours: &str) -> Option<String> {
+        let versions = images.filter_map(|name| {
             let bytes = file::read(&self.folder.join(name.to_string())).unwrap_or_default();
             let version = image::version(&bytes);
-            Some((version.or_else(|| (name.id == ours).then(String::new))?, name.id))
+            Some((
+                !name.is_bad(),
+                version.or_else(|| (name.id == ours).then(String::new))?,
+                name.id,
+            ))
         });
-        let newest = versions.max_by(|(one, id), (other, other_id)| {
+        let newest = versions.max_by(|(well, one, id), (other_well, other, other_id)| {
             let by_name = || loader::compare_versions(id, other_id);
-            loader::compare_versions(one, other).then_with(by_name)
+            well.cmp(other_well)
+                .then_with(|| loader::compare_versions(one, other))
+                .then_with(by_name)
         });
-        Ok(newest.is_some_and(|(_, newest)| newest == ours))
+        newest.map(|(_, _, id)| id)
+    }
+
+    /// The image that EFI variables let start each time, whatever `loader.conf` says; `None` where that decides.
+    ///
+    /// # Errors
+    ///
+    /// [`LoaderError::File`].
+    pub fn decided(&self, variables: &Variables) -> Result<Option<String>, LoaderError> {
+        let Some(pattern) = &variables.always else { return Ok(None) };
+        // Of an image's entries, whichever it is.
+        let pattern = pattern.split('@').next().unwrap_or_default();
+        let names = self.names()?.into_iter().filter(|it| loader::matches(pattern, &it.id));
+        Ok(self.newest(names, ""))
     }
 
     fn staged(&self, id: &str) -> PathBuf {
@@ -371,7 +386,7 @@ impl Loader {
 /// The kernel of a generation that the loader is to start: of the same flavour as the one that starts now.
 fn of_flavour<'a>(config: &str, manifest: &'a Manifest) -> &'a Kernel {
     let flavour = loader::flavour(loader::default_entry(config).unwrap_or_default());
-    let same = |kernel: &&Kernel| loader::flavour(&kernel.entry_id()) == flavour;
+    let same = |kernel: &&Kernel| Some(kernel.flavour()) == flavour;
     manifest.kernels().find(same).unwrap_or(&manifest.kernel)
 }
 

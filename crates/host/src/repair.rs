@@ -4,8 +4,8 @@ use std::fs;
 use std::path::Path;
 
 use base::progress::Progress;
-use base::{Explain, Failure};
-use generations::check::Damaged;
+use base::{Explain, Failure, explain};
+use generations::check::{Damage, Damaged};
 use packages::fetch::{FetchError, Fetcher, Wanted};
 use serde::Serialize;
 
@@ -19,6 +19,8 @@ pub struct Repaired {
     pub restored: Vec<File>,
     /// Files that nobody had.
     pub missing: Vec<File>,
+    /// Why manifests cannot be read: what their generations' layers are nobody knows.
+    pub manifests: Vec<String>,
 }
 
 /// A file of a layer.
@@ -46,7 +48,8 @@ impl Explain for BadPlace {
 ///
 /// # Errors
 ///
-/// If the store or a manifest cannot be read, or a place is none. That nobody has a file is no error here.
+/// If the store cannot be read, or a place is none. That nobody has a file is no error here, nor that a manifest cannot be
+/// read.
 pub fn repair(
     host: &Host,
     places: &[String],
@@ -60,8 +63,10 @@ pub fn repair(
         from.extend(repositories.configured(name)?.uris);
     }
     let fetcher = repositories.fetcher(&names, host.fetch.clone())?;
-    let mut repaired = Repaired::default();
-    for damaged in host.store.damaged()? {
+    let Damage { files, manifests } = host.store.damage()?;
+    let manifests = manifests.iter().map(|error| explain::render(error)).collect();
+    let mut repaired = Repaired { manifests, ..Repaired::default() };
+    for damaged in files {
         let name = damaged.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let file = File { layer: damaged.layer.clone(), name: name.clone() };
         let uris =
@@ -104,7 +109,7 @@ fn restore(
                 return Ok(true);
             }
             Err(FetchError::NotFound { .. }) => {} // one of two places, or somebody who does not have it
-            Err(error) => progress.note(&base::explain::render(&error)),
+            Err(error) => progress.note(&explain::render(&error)),
         }
     }
     Ok(false)

@@ -19,6 +19,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use base::progress::Progress;
 use base::{Explain, Failure};
 use formats::PackageName;
+use formats::loader::PACKAGES;
 use formats::manifest::{Change, Manifest};
 use generations::Generation;
 use packages::change::Wish;
@@ -27,7 +28,7 @@ use crate::Host;
 use crate::activate::{self, Activation};
 use crate::bundle::Bundle;
 use crate::etc::{self, Defaults};
-use crate::loader::{Loader, PACKAGES};
+use crate::loader::Loader;
 use layer::Reading;
 
 pub use prepare::state;
@@ -226,6 +227,7 @@ fn make(
     let (next, defaults) = (next?, defaults.unwrap_or_else(|panic| resume_unwind(panic))?);
     kernels::place(host, &next.images)?;
     let add = || -> Result<Generation, Failure> {
+        host.demand_start(&next.manifest)?;
         let kept = etc::keep_over(host, defaults, (from, &words))?;
         Ok(host.store.add(&next.manifest, &next.layers).inspect_err(|_| kept.undo())?)
     };
@@ -293,15 +295,16 @@ fn base_generation(host: &Host, how: How) -> Result<Generation, Failure> {
     }
 }
 
-/// The packages of a manifest that give it its kernel and stay as they are, because nobody but who starts this host can
-/// give it another one.
+/// The packages of a manifest that give it its kernel and stay as they are: another loader starts this host, which alone
+/// can give it another kernel, or an EFI variable has this one start each time.
 pub(crate) fn held<'a>(
     host: &Host,
     manifest: &'a Manifest,
 ) -> impl Iterator<Item = &'a formats::manifest::Package> {
-    let is_ours = Loader::is_ours(&host.root);
+    // Where nobody can tell what starts, a new kernel might not.
+    let may_change = Loader::is_ours(&host.root) && matches!(host.overruled(), Ok(None));
     let kernel = |name: &str| name.starts_with("preon-kernel-") || name.starts_with(PACKAGES);
-    manifest.packages.iter().filter(move |package| !is_ours && kernel(package.name.as_str()))
+    manifest.packages.iter().filter(move |package| !may_change && kernel(package.name.as_str()))
 }
 
 /// Seconds since 1970.

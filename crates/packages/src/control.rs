@@ -1,9 +1,11 @@
 //! The control file of a package: its fields, to read, change and write.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use base::Explain;
 use formats::name::BadName;
+use formats::relation::{Operator, Relations};
 use formats::version::BadVersion;
 use formats::{PackageName, Version, deb822};
 
@@ -39,6 +41,13 @@ impl Explain for BadControl {}
 
 /// What the names of fields begin with that only curation sets.
 pub const OURS: &str = "Preon-";
+
+/// The field with the source packages, in exact versions, of which parts are in a package beside those of its own.
+///
+/// Source: Debian Policy, section 7.8.
+pub const BUILT_USING: &str = "Built-Using";
+/// The same where no licence demands it. Source: deb-control(5).
+const STATIC_BUILT_USING: &str = "Static-Built-Using";
 
 /// The field of a package that was built from source which says what the compiler was told.
 pub const BUILD_FLAGS: &str = "Preon-Build-Flags";
@@ -92,6 +101,17 @@ impl Control {
     pub fn get(&self, name: &str) -> Option<&str> {
         let field = self.fields.iter().find(|(known, _)| known.eq_ignore_ascii_case(name))?;
         Some(&field.1)
+    }
+
+    /// The source packages of which parts are in it beside those of its own: names and versions. What is no exact version
+    /// says nothing.
+    pub fn built_using(&self) -> BTreeSet<(&str, &str)> {
+        let fields = [BUILT_USING, STATIC_BUILT_USING].into_iter();
+        let fields = fields.filter_map(|field| Relations::parse(self.get(field)?).ok());
+        let all = fields.flat_map(|field| field.groups).flat_map(|group| group.alternatives);
+        let exact = all.filter_map(|it| Some((it.name, it.version?)));
+        let exact = exact.filter(|(_, version)| version.operator == Operator::Equal);
+        exact.map(|(name, version)| (name, version.version.as_str())).collect()
     }
 
     /// All fields in their order.

@@ -69,8 +69,7 @@ fn add_note(store: &Store, generation: Generation, text: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use base::Digest;
-    use formats::manifest::{FORMAT, Kernel, Manifest};
+    use crate::sample;
 
     #[test]
     fn a_fall_back_is_told_with_its_reason_and_what_to_do() {
@@ -101,26 +100,6 @@ mod tests {
     }
 
     fn choice(why: Why) -> Choice {
-        let kernel = Kernel {
-            release: "6.1".into(),
-            version: "6.1-1".into(),
-            package: "preon-uki-hardened".parse().unwrap(),
-            uki: Digest::of(b"uki"),
-        };
-        let manifest = Manifest {
-            format: FORMAT,
-            image: "minimal".into(),
-            version: "1".into(),
-            build_id: "1.1".into(),
-            kernel,
-            other_kernels: Vec::new(),
-            layers: Vec::new(),
-            packages: Vec::new(),
-            not_rebuilt: [].into(),
-            pins: [].into(),
-            change: None,
-            tools: [].into(),
-        };
-        Choice { generation: Generation(3), manifest, why }
+        Choice { generation: Generation(3), manifest: sample::manifest(), why }
     }
 }

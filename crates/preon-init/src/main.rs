@@ -9,6 +9,8 @@ mod grow;
 mod heal;
 mod log;
 mod rescue;
+#[cfg(test)]
+mod sample;
 
 use std::convert::Infallible;
 use std::panic::PanicHookInfo;

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use base::Failure;
 use base::file::{self, FileError};
-use generations::Store;
-use generations::check::Damaged;
+use generations::check::{Damage, Damaged};
+use generations::{Store, StoreError};
 use sys::{Filesystem, Limits, block, mount};
 
 use crate::log;
@@ -24,13 +24,16 @@ const FOLDERS: [&str; 3] = ["layers", "preon/layers", ""];
 const LOOK: &str = "/rescue";
 
 /// Waits until every damaged file of the store has been replaced, and lets what is wanted boot again. Returns at once where
-/// nothing is damaged: then this is no help.
+/// nothing is damaged: then this is no help. Manifests that cannot be read are named; nobody can bring these.
 ///
 /// # Errors
 ///
 /// If the store cannot be read or written.
 pub(crate) fn wait(store: &Store) -> Result<bool, Failure> {
-    let mut damaged = store.damaged()?;
+    let Damage { files: mut damaged, manifests } = store.damage()?;
+    for error in &manifests {
+        log::failure(&base::explain::render(error));
+    }
     if damaged.is_empty() {
         return Ok(false);
     }
@@ -47,8 +50,20 @@ pub(crate) fn wait(store: &Store) -> Result<bool, Failure> {
         known = devices;
         std::thread::sleep(POLL);
     }
-    store.want(store.wanted()?.generation)?;
+    want_again(store)?;
     Ok(true)
+}
+
+/// Lets what is wanted boot again, as if it were new; where its manifest cannot be read, what was good last, else the
+/// newest.
+fn want_again(store: &Store) -> Result<(), StoreError> {
+    let wanted = store.wanted()?;
+    let all = store.generations()?;
+    let others = [wanted.good].into_iter().chain(all.into_iter().rev());
+    match store.want(wanted.generation) {
+        Err(error) => others.map(|it| store.want(it)).find(Result::is_ok).unwrap_or(Err(error)),
+        done => done,
+    }
 }
 
 /// What people are asked for.
@@ -114,8 +129,10 @@ fn take(store: &Store, folder: &Path, damaged: &mut Vec<Damaged>) {
 #[cfg(test)]
 mod tests {
     use base::Digest;
+    use generations::Generation;
 
     use super::*;
+    use crate::sample;
 
     #[test]
     fn what_is_damaged_is_asked_for_and_taken_from_whoever_has_it() {
@@ -138,5 +155,33 @@ mod tests {
         let names: Vec<_> = damaged.iter().filter_map(|it| it.path.file_name()).collect();
         assert_eq!(names, ["b.erofs", "c.erofs"]);
         assert_eq!(file::read_text(&dir.path().join("store/layers/a.erofs")).unwrap(), "a");
+    }
+
+    #[test]
+    fn what_boots_after_a_rescue_is_what_was_wanted_or_can_be_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::create(&dir.path().join("store")).unwrap();
+        let path = |number| dir.path().join(format!("store/generations/{number}/manifest.json"));
+        for number in 1..=3 {
+            file::replace(&path(number), sample::manifest().to_json().as_bytes()).unwrap();
+        }
+        let after = || {
+            want_again(&store).unwrap();
+            store.wanted().unwrap().generation
+        };
+        store.want(Generation(2)).unwrap();
+        assert_eq!(after(), Generation(2));
+        file::replace(&path(2), b"{").unwrap();
+        assert_eq!(after(), Generation(3));
+        store.want(Generation(1)).unwrap();
+        store.bless(Generation(1)).unwrap();
+        store.want(Generation(3)).unwrap();
+        file::replace(&path(3), b"{").unwrap();
+        assert_eq!(after(), Generation(1));
+        store.want(Generation(1)).unwrap();
+        file::replace(&path(1), b"{").unwrap();
+        assert!(
+            want_again(&store).unwrap_err().to_string().contains("generations/1/manifest.json")
+        );
     }
 }

@@ -26,14 +26,24 @@ pub(crate) struct Repair {
 
 /// Something stays damaged.
 #[derive(Debug, thiserror::Error)]
-#[error("nobody has {}", names.join(", "))]
-struct StillDamaged {
-    names: Vec<String>,
+enum StillDamaged {
+    #[error("nobody has {}", .0.join(", "))]
+    Files(Vec<String>),
+    /// Said before.
+    #[error("the layers of {0} of the generations are not known")]
+    Manifests(usize),
 }
 
 impl Explain for StillDamaged {
     fn hint(&self) -> Option<String> {
-        Some("name a place that has them: `preon repair --from PLACE`".into())
+        match self {
+            Self::Files(_) => {
+                Some("name a place that has them: `preon repair --from PLACE`".into())
+            }
+            Self::Manifests(_) => {
+                Some("let another generation boot, and remove these: `preon gc --keep 0`".into())
+            }
+        }
     }
 }
 
@@ -53,10 +63,17 @@ impl Repair {
             let line = |it: &repair::File| format!("restored {} of layer {}\n", it.name, it.layer);
             print::text(out, &repaired.restored.iter().map(line).collect::<String>())?;
         }
-        if repaired.missing.is_empty() {
-            return Ok(());
+        for text in repaired.manifests.iter().filter(|_| !self.json) {
+            print::text(out, text)?;
         }
-        Err(StillDamaged { names: repaired.missing.into_iter().map(|it| it.name).collect() }.into())
+        if !repaired.missing.is_empty() {
+            let names = repaired.missing.into_iter().map(|it| it.name).collect();
+            return Err(StillDamaged::Files(names).into());
+        }
+        match repaired.manifests.len() {
+            0 => Ok(()),
+            count => Err(StillDamaged::Manifests(count).into()),
+        }
     }
 }
 
@@ -83,6 +100,35 @@ mod tests {
         let text = trial.run(&["repair", "--from", &other]).unwrap();
         assert_eq!(text.matches("restored ").count(), 2, "{text}");
         trial.run(&["verify"]).unwrap();
+    }
+
+    #[test]
+    fn a_manifest_that_cannot_be_read_keeps_no_layer_from_being_repaired() {
+        let trial = Trial::new();
+        trial.stage_second();
+        let store = trial.below(generations::STORE);
+        let (layers, copy) = (store.join("layers"), trial.below("/other"));
+        std::fs::create_dir_all(&copy).unwrap();
+        for file in layers.read_dir().unwrap() {
+            let path = file.unwrap().path();
+            std::fs::copy(&path, copy.join(path.file_name().unwrap())).unwrap();
+        }
+        trial.damage_layers();
+        std::fs::write(store.join("generations/1/manifest.json"), "{").unwrap();
+        let error = trial.run(&["repair", "--from", copy.to_str().unwrap()]).unwrap_err();
+        assert!(error.contains("the layers of 1 of the generations are not known"), "{error}");
+        trial.run(&["verify", "2"]).unwrap();
+        let json = trial.run_failing(&["repair", "--json"]);
+        let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+        let named = json["manifests"][0].as_str().unwrap();
+        assert!(named.contains("generations/1/manifest.json"), "{named}");
+        assert_eq!(json["missing"].as_array().unwrap().len(), 0);
+        // As the hint says.
+        assert!(error.contains("hint: let another generation boot, and remove these"), "{error}");
+        trial.run(&["rollback", "2"]).unwrap();
+        trial.runs(2);
+        trial.run(&["gc", "--keep", "0"]).unwrap();
+        assert_eq!(trial.run(&["repair"]).unwrap(), "every layer is whole\n");
     }
 
     #[test]

@@ -2,11 +2,12 @@
 
 use std::io::Write;
 
-use base::{Explain, Failure};
+use base::{Explain, Failure, explain};
 use generations::Generation;
 use serde_json::json;
 
 use crate::print;
+use host::loader::{LoaderError, Told};
 use host::{Host, etc};
 
 /// Let an older generation boot next; nothing that runs changes before
@@ -46,11 +47,13 @@ impl Rollback {
     pub(crate) fn run(&self, host: &Host, out: &mut dyn Write) -> Result<(), Failure> {
         let _lock = if self.dry_run { None } else { Some(host.store.lock()?) };
         let target = self.target(host)?;
-        switch(host, target, self.dry_run)?;
+        let loader = switch(host, target, self.dry_run)?;
         if self.json {
-            return print::json(out, &json!({ "boots_next": target.0, "dry_run": self.dry_run }));
+            let by_hand = start_by_hand(&loader);
+            let told = json!({ "boots_next": target.0, "dry_run": self.dry_run, "start_by_hand": by_hand });
+            return print::json(out, &told);
         }
-        print::text(out, &told(host, target, self.dry_run))
+        print::text(out, &(told(host, target, self.dry_run) + &untold(host, &loader)))
     }
 
     fn target(&self, host: &Host) -> Result<Generation, Failure> {
@@ -68,15 +71,43 @@ impl Rollback {
 /// # Errors
 ///
 /// If there is no such generation, or something of it is missing.
-pub(crate) fn switch(host: &Host, target: Generation, dry_run: bool) -> Result<(), Failure> {
+pub(crate) fn switch(host: &Host, target: Generation, dry_run: bool) -> Result<Told, Failure> {
     host.store.check(target)?;
-    if !dry_run {
-        if let Some(running) = host.running {
-            etc::keep(host, running, &format!("rollback {}", target.0))?;
-        }
-        host.boots_next(target)?;
+    if dry_run {
+        return Ok(Told::Yes);
     }
-    Ok(())
+    if let Some(running) = host.running {
+        etc::keep(host, running, &format!("rollback {}", target.0))?;
+    }
+    host.boots_next(target)
+}
+
+/// What the boot loader calls the kernel that somebody has to start by hand, because it could not be told to.
+pub(crate) fn start_by_hand(loader: &Told) -> Option<String> {
+    match loader {
+        Told::Yes => None,
+        Told::No { kernel, .. } => Some(kernel.entry_id()),
+    }
+}
+
+/// What people are told who have to start the kernel by hand.
+pub(crate) fn untold(host: &Host, loader: &Told) -> String {
+    let Told::No { kernel, why } = loader else { return String::new() };
+    let (release, entry) = (&kernel.release, kernel.entry_id());
+    if let Some(LoaderError::Foreign) = why {
+        return format!("{}: let it start Linux {release} ({entry})\n", LoaderError::Foreign);
+    }
+    let place = host.root.below("/efi");
+    let place = place.display();
+    let why = match why {
+        Some(error) => explain::render(error).trim_start_matches("error: ").trim_end().to_owned(),
+        None => format!("its partition is neither at {place} nor on the disk of the host's data"),
+    };
+    format!(
+        "the boot loader was not told which kernel to start: {why}\n\
+         hint: mount its partition at {place} and ask again; or hold the space bar while the loader starts, \
+         and choose Linux {release} ({entry}) in its menu\n"
+    )
 }
 
 /// What people are told of that.
@@ -114,6 +145,39 @@ mod tests {
         let text = trial.run(&["rollback", "1"]).unwrap();
         assert_eq!(text, "generation 1 boots next\n");
         assert_eq!(wanted(), Generation(1));
+    }
+
+    #[test]
+    fn from_another_system_it_is_said_which_kernel_to_start_where_the_loader_cannot_be_told() {
+        let trial = Trial::new();
+        trial.stage_second();
+        std::fs::remove_file(trial.below(generations::RUNNING)).unwrap();
+        // All generations have one kernel.
+        assert_eq!(trial.run(&["rollback", "2"]).unwrap(), "generation 2 boots next\n");
+        trial.stage_kernel("6.13-preon");
+        let text = trial.run(&["rollback", "3"]).unwrap();
+        let entry = trial.store().manifest(Generation(3)).unwrap().kernel.entry_id();
+        let place = trial.below("/efi");
+        let expected = format!(
+            "generation 3 boots next\nthe boot loader was not told which kernel to start: its partition is neither at \
+             {0} nor on the disk of the host's data\nhint: mount its partition at {0} and ask again; or hold the space \
+             bar while the loader starts, and choose Linux 6.13-preon ({entry}) in its menu\n",
+            place.display()
+        );
+        assert_eq!(text, expected);
+        let json = trial.run(&["rollback", "3", "--json"]).unwrap();
+        let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+        assert_eq!(json["start_by_hand"], *entry);
+    }
+
+    #[test]
+    fn where_another_loader_starts_the_host_it_is_said_which_kernel_it_has_to_start() {
+        let trial = Trial::new();
+        base::file::replace(&trial.below(generations::kernel::RELEASE), b"6.12-preon\n").unwrap();
+        trial.stage_kernel("6.13-preon");
+        let text = trial.run(&["rollback", "2"]).unwrap();
+        let expected = "\nthis host was not started by the boot loader of its image: let it start Linux 6.13-preon (";
+        assert!(text.contains(expected), "{text}");
     }
 
     #[test]

@@ -9,6 +9,9 @@ use serde::Serialize;
 use crate::{print, updates};
 use host::Host;
 use host::automatic::Summary;
+use starts::Starts;
+
+mod starts;
 
 /// Say which generation runs, which one boots next, and what automatic updates have found
 #[derive(Debug, clap::Args)]
@@ -39,6 +42,8 @@ struct Told {
     kernel: String,
     /// What the generation that boots next needs, where that is another kernel.
     next_kernel: Option<String>,
+    /// What says which kernel starts, where that is not `loader.conf` alone.
+    loader: Starts,
     packages: usize,
     /// Layers of the generation that this is about: the running one, else the next.
     layers: usize,
@@ -63,10 +68,11 @@ impl Status {
         let running =
             told.running.map_or_else(|| "nothing".into(), |it| format!("generation {it}"));
         let good = told.good.map_or_else(|| "none yet".into(), |it| format!("generation {it}"));
-        let kernel = match told.next_kernel {
-            Some(next) => format!("{}, {next} after a restart", told.kernel),
-            None => told.kernel,
-        };
+        let next = told.next_kernel.as_ref().map(|next| match told.loader.fits {
+            true => format!(", {next} after a restart"),
+            false => format!("; generation {} needs {next}", told.boots_next),
+        });
+        let kernel = told.kernel.clone() + &next.unwrap_or_default();
         let mut lines = vec![
             ("Running", running),
             ("Boots next", format!("generation {}, attempts: {}", told.boots_next, told.attempts)),
@@ -77,6 +83,7 @@ impl Status {
             ("Layers", format!("{}, {}", told.layers, ByteSize(told.bytes))),
             ("Generations", told.generations.to_string()),
         ];
+        lines.extend(told.loader.lines().into_iter().map(|line| ("Loader", line)));
         if let Some(updates) = &told.updates {
             lines.push(("Updates", updates::lines(updates).join("\n")));
         }
@@ -110,6 +117,7 @@ fn told(host: &Host) -> Result<Told, Failure> {
         build: manifest.build_id,
         kernel: host.kernel().map_or(manifest.kernel.release, |kernel| kernel.release),
         next_kernel: next_kernel(host, wanted.generation),
+        loader: Starts::of(host, wanted.generation),
         packages: manifest.packages.len(),
         layers: manifest.layers.len(),
         bytes: manifest.layers.iter().map(|layer| layer.erofs_bytes + layer.verity_bytes).sum(),
@@ -160,6 +168,57 @@ mod tests {
         trial.store().want(next).unwrap();
         let text = trial.run(&["status"]).unwrap();
         assert!(text.contains("Kernel       6.12-preon, 6.13-preon after a restart\n"), "{text}");
+    }
+
+    #[test]
+    fn a_kernel_that_an_efi_variable_lets_start_is_told_with_the_way_back() {
+        let trial = Trial::new();
+        let release = trial.below(generations::kernel::RELEASE);
+        base::file::replace(&release, b"6.12-preon\n").unwrap();
+        base::file::replace(&trial.below(generations::ESP), b"").unwrap();
+        let next = trial.stage_kernel("6.13-preon");
+        let id = |it| trial.store().manifest(it).unwrap().kernel.entry_id();
+        for id in [id(generations::Generation(1)), id(next)] {
+            base::file::replace(&trial.below("/efi/EFI/Linux").join(id), &Trial::image()).unwrap();
+        }
+        trial.store().want(next).unwrap();
+        let status = || trial.run(&["status"]).unwrap();
+        assert!(!status().contains("Loader"), "{}", status());
+        trial.set_variable("LoaderEntryOneShot", &id(generations::Generation(1)));
+        let once =
+            format!("Loader       starts {} the next time only", id(generations::Generation(1)));
+        assert!(status().contains(&once), "{}", status());
+        trial.set_variable("LoaderEntryDefault", &id(next));
+        let set = "as the EFI variable LoaderEntryDefault says; loader.conf decides again after \
+                   `bootctl set-default \"\"`\n";
+        let always = format!("Loader       starts {} each time, {set}", id(next));
+        assert!(status().contains(&always), "{}", status());
+        assert!(
+            status().contains("Kernel       6.12-preon, 6.13-preon after a restart\n"),
+            "{}",
+            status()
+        );
+        trial.set_variable("LoaderEntryDefault", &id(generations::Generation(1)));
+        let text = status();
+        let always = format!("each time, {set}             generation 2 does not fit it\n");
+        assert!(text.contains(&always), "{text}");
+        assert!(
+            text.contains("Kernel       6.12-preon; generation 2 needs 6.13-preon\n"),
+            "{text}"
+        );
+        let json: serde_json::Value =
+            serde_json::from_str(&trial.run(&["status", "--json"]).unwrap()).unwrap();
+        assert_eq!(json["loader"]["always"], *id(generations::Generation(1)));
+        assert_eq!(json["loader"]["fits"], false);
+        // What it names is not there: loader.conf decides.
+        trial.set_variable("LoaderEntryDefault", "other.efi");
+        assert!(!status().contains("each time"), "{}", status());
+        std::fs::rename(trial.below("/efi"), trial.below("/away")).unwrap();
+        assert!(
+            status().contains("Loader       cannot be asked: the boot loader's partition"),
+            "{}",
+            status()
+        );
     }
 
     #[test]

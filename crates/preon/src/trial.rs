@@ -118,6 +118,17 @@ impl Trial {
         self.store().stage(&manifest, &[self.layer()]).unwrap()
     }
 
+    /// A unified kernel image, as far as a loader reads it before it starts it.
+    pub(crate) fn image() -> Vec<u8> {
+        testkit::efi::image("6.12-preon", "1").into_bytes()
+    }
+
+    /// Sets a variable of the boot loader.
+    pub(crate) fn set_variable(&self, name: &str, text: &str) {
+        let path = self.below(&testkit::efi::variable_path(name));
+        base::file::replace(&path, &testkit::efi::variable(text)).unwrap();
+    }
+
     /// Says that generation `number` runs.
     pub(crate) fn runs(&self, number: u64) {
         let path = self.below(generations::RUNNING);
@@ -155,6 +166,15 @@ impl Trial {
             Ok(preon) => crate::exit::status(&preon.run(&mut Vec::new())),
             Err(misuse) => misuse.exit_code().try_into().unwrap(),
         }
+    }
+
+    /// What a command prints that fails.
+    pub(crate) fn run_failing(&self, words: &[&str]) -> String {
+        let root = self.root.path().to_str().unwrap();
+        let line = ["preon", "--root", root].into_iter().chain(words.iter().copied());
+        let mut out = Vec::new();
+        assert!(Preon::try_parse_from(line).unwrap().run(&mut out).is_err());
+        String::from_utf8(out).unwrap()
     }
 
     pub(crate) fn run_at(&self, root: impl AsRef<Path>, words: &[&str]) -> Result<String, String> {

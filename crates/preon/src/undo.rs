@@ -32,13 +32,16 @@ impl Undo {
     pub(crate) fn run(&self, host: &Host, out: &mut dyn Write) -> Result<(), Failure> {
         let _lock = if self.dry_run { None } else { Some(host.store.lock()?) };
         let undo::Undoable { change, before } = undo::last(host)?;
-        rollback::switch(host, before, self.dry_run)?;
+        let loader = rollback::switch(host, before, self.dry_run)?;
         if self.json {
-            let told = json!({ "undoes": change, "boots_next": before.0, "dry_run": self.dry_run });
+            let by_hand = rollback::start_by_hand(&loader);
+            let told = json!({
+                "undoes": change, "boots_next": before.0, "dry_run": self.dry_run, "start_by_hand": by_hand,
+            });
             return print::json(out, &told);
         }
         let would = if self.dry_run { "would take" } else { "takes" };
-        let next = rollback::told(host, before, self.dry_run);
+        let next = rollback::told(host, before, self.dry_run) + &rollback::untold(host, &loader);
         print::text(out, &format!("this {would} back `{}`\n{next}", change.asked))
     }
 }

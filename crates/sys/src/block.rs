@@ -1,5 +1,6 @@
 //! Block devices: which there are, their sizes, their partitions.
 
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -158,6 +159,40 @@ pub fn partition_path(list: &Path, disk: &str, number: u32) -> Result<Option<Pat
     Ok(None)
 }
 
+/// The disk (`sda`) and the number of the partition whose device number (`st_dev`) this is; `None` where it is no
+/// partition of a disk. `list` is [`LIST`] on a real system.
+///
+/// # Errors
+///
+/// [`FileError`] naming a folder of `list`.
+///
+/// Source: Linux, `Documentation/ABI/stable/sysfs-dev`, `dev`: major and minor number.
+pub fn partition_of(list: &Path, device: u64) -> Result<Option<(String, u32)>, FileError> {
+    let wanted = format!("{}:{}", rustix::fs::major(device), rustix::fs::minor(device));
+    for disk in entries(list)? {
+        for partition in entries(&disk)? {
+            let is_it = |text: String| text.trim_end() == wanted;
+            if !fs::read_to_string(partition.join("dev")).is_ok_and(is_it) {
+                continue;
+            }
+            let number = attribute(&partition, "partition").and_then(|it| it.try_into().ok());
+            let name = disk.file_name().and_then(OsStr::to_str);
+            return Ok(name.map(str::to_owned).zip(number));
+        }
+    }
+    Ok(None)
+}
+
+/// The folders in a folder, by what they are or lead to.
+fn entries(folder: &Path) -> Result<Vec<PathBuf>, FileError> {
+    let read = || -> io::Result<Vec<PathBuf>> {
+        fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect()
+    };
+    let mut paths = read().map_err(FileError::at("read", folder))?;
+    paths.retain(|path| path.is_dir());
+    Ok(paths)
+}
+
 fn attribute(device: &Path, name: &str) -> Option<u64> {
     fs::read_to_string(device.join(name)).ok()?.trim_end().parse().ok()
 }
@@ -200,5 +235,19 @@ mod tests {
         let path = |number| partition_path(list.path(), "nvme0n1", number).unwrap();
         assert_eq!(path(12), Some("/dev/nvme0n1p12".into()));
         assert_eq!(path(2), None);
+    }
+
+    #[test]
+    fn a_device_number_leads_to_its_partition_and_to_no_disk() {
+        let list = list(&[
+            ("vda", "dev", "254:0"),
+            ("vda/vda1", "partition", "1"),
+            ("vda/vda1", "dev", "254:1"),
+            ("vda/vda2", "partition", "2"),
+            ("vda/vda2", "dev", "254:17"),
+        ]);
+        let of = |minor| partition_of(list.path(), rustix::fs::makedev(254, minor)).unwrap();
+        assert_eq!(of(17), Some(("vda".to_owned(), 2)));
+        assert_eq!([of(0), of(7)], [None, None]); // a whole disk; another one
     }
 }

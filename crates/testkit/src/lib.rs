@@ -4,6 +4,7 @@
 //! what an operator would see.
 
 pub mod debian;
+pub mod efi;
 mod namespace;
 pub mod schema;
 pub mod vm;

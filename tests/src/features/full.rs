@@ -90,7 +90,7 @@ pub(super) fn core_dumps(host: &Host) {
 /// The loader boots the image's other kernel when it is told to, and a container runs there too.
 pub(super) fn the_other_kernel(host: &mut Host) {
     let entries = host.vm.run("systemctl reboot --boot-loader-entry=help");
-    let other = entries.lines().find(|entry| entry.contains("-hardened-")).unwrap();
+    let other = entries.lines().find(|entry| entry.contains("_hardened_")).unwrap();
     host.vm.reboot_by(&format!("systemctl reboot --boot-loader-entry={other}"));
     host.vm.wait_until_booted(BOOT);
     let script = r"

@@ -4,7 +4,7 @@
 
 use serde::Serialize;
 
-use super::{Bill, File, Package, SUPPLIER, json, purl};
+use super::{Bill, File, Package, SUPPLIER, Used, json, purl};
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -90,8 +90,11 @@ const IMAGE: &str = "image";
 /// The bill as the text of a CycloneDX 1.6 document.
 pub fn document(bill: &Bill) -> String {
     let product = bill.product();
-    let components: Vec<_> = bill.packages().iter().map(component).collect();
+    let mut components: Vec<_> = bill.packages().iter().map(component).collect();
     let all = components.iter().filter_map(|component| component.reference.clone()).collect();
+    let mut dependencies = vec![Dependency { r#ref: IMAGE.into(), depends_on: all }];
+    dependencies.extend(bill.packages().iter().filter_map(parts));
+    components.extend(bill.used().iter().map(used));
     let supplier = Organization { name: SUPPLIER };
     let document = Document {
         bom_format: "CycloneDX",
@@ -111,7 +114,7 @@ pub fn document(bill: &Bill) -> String {
             supplier,
         },
         components,
-        dependencies: vec![Dependency { r#ref: IMAGE.into(), depends_on: all }],
+        dependencies,
     };
     json(&document, false)
 }
@@ -145,7 +148,7 @@ fn component(package: &Package) -> Component {
         |it: &packages::copyright::Licences| Licence { expression: it.expression.clone() };
     Component {
         kind: "library",
-        reference: Some(format!("package:{}", control.name())),
+        reference: Some(reference(package)),
         supplier: Some(Organization { name: SUPPLIER }),
         name: control.name().to_string(),
         version: Some(control.version().to_string()),
@@ -155,6 +158,33 @@ fn component(package: &Package) -> Component {
         purl: Some(purl::purl(package)),
         components: package.part.files.iter().map(file).collect(),
         properties,
+    }
+}
+
+fn reference(package: &Package) -> String {
+    format!("package:{}", package.name())
+}
+
+/// The source packages of which parts are in a package.
+fn parts(package: &Package) -> Option<Dependency> {
+    let depends_on: Vec<_> = package.used().iter().map(used_reference).collect();
+    let r#ref = reference(package);
+    (!depends_on.is_empty()).then_some(Dependency { r#ref, depends_on })
+}
+
+fn used_reference(used: &Used) -> String {
+    format!("source:{}@{}", used.name, used.version)
+}
+
+fn used(used: &Used) -> Component {
+    Component {
+        kind: "library",
+        reference: Some(used_reference(used)),
+        supplier: Some(Organization { name: "Debian" }),
+        name: used.name.clone(),
+        version: Some(used.version.clone()),
+        purl: Some(purl::source(used)),
+        ..Component::default()
     }
 }
 

@@ -4,7 +4,7 @@
 
 use packages::control::BUILD_FLAGS;
 
-use super::Package;
+use super::{Package, Used};
 
 /// The package URL of Debian's package that `package` was made from, or of our own.
 ///
@@ -47,8 +47,15 @@ pub fn curated(package: &Package) -> String {
     )
 }
 
+/// The package URL of a source package of Debian.
+pub fn source(used: &Used) -> String {
+    let (name, version) = (encoded(&used.name), encoded(&used.version));
+    let distro = used.release.as_ref().map(|it| format!("&distro={}", encoded(it)));
+    format!("pkg:deb/debian/{name}@{version}?arch=source{}", distro.unwrap_or_default())
+}
+
 /// The release that a suite belongs to: `trixie` for `trixie-security`.
-fn release(suite: &str) -> &str {
+pub(super) fn release(suite: &str) -> &str {
     suite.split_once('-').map_or(suite, |(release, _)| release)
 }
 

@@ -9,7 +9,7 @@ use base::Digest;
 use serde::Serialize;
 use sha1::{Digest as _, Sha1};
 
-use super::{Bill, File, Package, SUPPLIER, json, purl};
+use super::{Bill, File, Package, SUPPLIER, Used, json, purl};
 
 const NO_ASSERTION: &str = "NOASSERTION";
 const TOOL: &str = concat!("Tool: preon-forge-", env!("CARGO_PKG_VERSION"));
@@ -159,8 +159,11 @@ pub fn document(bill: &Bill, detail: Detail) -> String {
             relationships.push(related(&row.id, "CONTAINS", &file.id));
             files.push(file);
         }
+        let used = package.used().into_iter();
+        relationships.extend(used.map(|it| related(&row.id, "GENERATED_FROM", &used_id(&it))));
         packages.push(row);
     }
+    packages.extend(bill.used().iter().map(used_row));
     let document = Document {
         spdx_version: "SPDX-2.3",
         data_license: "CC0-1.0",
@@ -243,14 +246,35 @@ fn row(bill: &Bill, package: &Package) -> Row {
         license_declared: declared.to_owned(),
         copyright_text: NO_ASSERTION,
         summary: package.summary().map(str::to_owned),
-        external_refs: vec![ExternalRef {
-            reference_category: "PACKAGE-MANAGER",
-            reference_type: "purl",
-            reference_locator: purl::purl(package),
-        }],
+        external_refs: vec![purl_ref(purl::purl(package))],
         annotations: flags.into_iter().collect(),
         primary_package_purpose: "INSTALL",
     }
+}
+
+fn used_id(used: &Used) -> String {
+    format!("SPDXRef-Source-{}-{}", plain(&used.name), Digest::of(used.version.as_bytes()).short())
+}
+
+/// A source package of which parts are in a package.
+fn used_row(used: &Used) -> Row {
+    Row {
+        id: used_id(used),
+        name: used.name.clone(),
+        version_info: used.version.clone(),
+        supplier: "Organization: Debian".into(),
+        download_location: NO_ASSERTION,
+        license_concluded: NO_ASSERTION,
+        license_declared: NO_ASSERTION.into(),
+        copyright_text: NO_ASSERTION,
+        external_refs: vec![purl_ref(purl::source(used))],
+        primary_package_purpose: "SOURCE",
+        ..Row::default()
+    }
+}
+
+fn purl_ref(reference_locator: String) -> ExternalRef {
+    ExternalRef { reference_category: "PACKAGE-MANAGER", reference_type: "purl", reference_locator }
 }
 
 /// Source: SPDX 2.3, clause 7.9.

@@ -1,3 +1,4 @@
+use packages::control::BUILT_USING;
 use testkit::schema::{Schema, violations};
 
 use super::*;
@@ -61,6 +62,52 @@ fn bills_keep_the_official_schemas() {
         // And the schema says something: without its first identifier the document breaks it.
         let broken = text.replacen("SPDXID", "x", 1).replacen("\"1.6\"", "16", 1);
         assert_ne!(violations(schema, &broken), [""; 0], "{schema:?}");
+    }
+}
+
+/// What is linked into programs, or lies in an initrd: scanners find flaws in it by source and version.
+#[test]
+fn what_packages_were_built_with_is_in_the_bill_once_and_belongs_to_them() {
+    let origin = Digest::of(b"deb");
+    let uki = "Package: preon-uki-x\nSource: linux (6.12-1)\nVersion: 6.12-1+0preon1\nArchitecture: amd64\n\
+               Built-Using: e2fsprogs (= 1.47.2-3), glibc (= 2.41-12), bad (>= 1)\n";
+    let docker = format!(
+        "Package: docker\nVersion: 1-1\nArchitecture: amd64\nPreon-Origin-SHA256: {origin}\n\
+         Static-Built-Using: glibc (= 2.41-12), glibc (= 1:2.42-1)\n"
+    );
+    let sid =
+        format!("Package: sid\nVersion: 1\nArchitecture: all\n{BUILT_USING}: glibc (= 2.41-12)\n");
+    let mut all = vec![part(uki, None, &[]), part(&docker, None, &[]), part(&sid, None, &[])];
+    (all[0].suite, all[2].suite) = ("trixie".into(), "sid".into());
+    let bill = bill(all);
+    for (schema, text) in [
+        (Schema::Spdx, spdx::document(&bill, spdx::Detail::Full)),
+        (Schema::Spdx, spdx::document(&bill, spdx::Detail::Host)),
+        (Schema::CycloneDx, cyclonedx::document(&bill)),
+    ] {
+        assert_eq!(violations(schema, &text), [""; 0], "{text}");
+        let purl = "pkg:deb/debian/e2fsprogs@1.47.2-3?arch=source&distro=trixie";
+        assert_eq!(text.matches(purl).count(), 1, "{text}");
+        assert_eq!(text.matches("pkg:deb/debian/glibc@2.41-12?arch=source").count(), 1, "{text}");
+        assert!(
+            text.contains("glibc@1%3A2.42-1?") && !text.contains("pkg:deb/debian/bad"),
+            "{text}"
+        );
+        let json: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let rows = match schema {
+            Schema::Spdx => json["relationships"].as_array().unwrap().iter(),
+            _ => json["dependencies"].as_array().unwrap().iter(),
+        };
+        let of_uki = rows.filter(|row| match schema {
+            Schema::Spdx => {
+                row["spdxElementId"] == "SPDXRef-Package-preon-uki-x"
+                    && row["relationshipType"] == "GENERATED_FROM"
+            }
+            _ => row["ref"] == "package:preon-uki-x",
+        });
+        let count =
+            of_uki.map(|row| row["dependsOn"].as_array().map_or(1, Vec::len)).sum::<usize>();
+        assert_eq!(count, 2, "{text}");
     }
 }
 

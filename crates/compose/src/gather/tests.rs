@@ -9,7 +9,7 @@ fn gathered(packages: &[(&str, &[File<'_>])]) -> Result<(Tree, Vec<Gathered>), G
     let dir = tempfile::tempdir().unwrap();
     let inputs: Vec<_> =
         packages.iter().map(|(name, files)| package(dir.path(), name, files)).collect();
-    gather(&inputs, at_hand(&inputs), &spool(dir.path()), &Silent)
+    gather(&inputs, &spool(dir.path()), &Silent)
 }
 
 fn spool(folder: &Path) -> Spool {
@@ -70,8 +70,7 @@ fn a_package_with_another_digest_is_refused() {
     let mut bytes = std::fs::read(&input.deb).unwrap();
     bytes.push(0);
     std::fs::write(&input.deb, bytes).unwrap();
-    let inputs = [input];
-    let error = gather(&inputs, at_hand(&inputs), &spool(dir.path()), &Silent).unwrap_err();
+    let error = gather(&[input], &spool(dir.path()), &Silent).unwrap_err();
     assert!(matches!(error, GatherError::Digest { .. }), "{error}");
 }
 
@@ -87,4 +86,15 @@ fn a_kernels_image_stays_out_of_the_layer() {
     assert!(tree.get("usr/lib/modules/6.12-x/vmlinuz.efi").is_none());
     assert!(tree.get("usr/lib/modules/6.12-x/kernel/vmlinuz.efi").is_some());
     assert_eq!(packages[0].paths.len(), 2, "the list of files says the same");
+}
+
+#[test]
+fn what_does_not_arrive_is_missed() {
+    let dir = tempfile::tempdir().unwrap();
+    let inputs = ["a", "b"].map(|name| package(dir.path(), name, &[]));
+    let (sender, arrivals) = mpsc::channel();
+    sender.send(1).unwrap();
+    drop(sender);
+    let error = gather_arriving(&inputs, arrivals, &spool(dir.path()), &Silent).unwrap_err();
+    assert_eq!(error.to_string(), "1 packages did not arrive");
 }

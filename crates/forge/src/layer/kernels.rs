@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use base::digest::Hasher;
 use base::file;
 use base::{Digest, Failure};
 use formats::PackageName;
@@ -53,20 +52,12 @@ pub(super) fn kernels(
         let built = kernel::kernel(&shop, flavour)?;
         add(package::name(flavour).parse()?, packed(&shop, &folder, &built)?)?;
         let uki = uki::assemble(context, (name, definition), flavour)?;
-        let key = uki_key(&uki);
+        let key = uki.key();
         let made = kept(&folder, &key, || uki::package(context, (&uki, flavour)))?;
         add(uki.kernel.package.clone(), made)?;
         all.ukis.push(uki);
     }
     Ok(all)
-}
-
-/// What the package of a unified kernel image follows from.
-fn uki_key(uki: &Uki) -> Digest {
-    let mut hasher = Hasher::default();
-    hasher.field(b"unified kernel image 1").field(uki.kernel.uki.as_bytes());
-    hasher.field(uki.kernel.package.as_str().as_bytes());
-    hasher.finish()
 }
 
 /// The package of `built` and its digest; made unless the cache holds it undamaged.

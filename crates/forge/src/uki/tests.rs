@@ -33,10 +33,15 @@ fn the_package_brings_the_image_and_needs_its_kernels_modules() {
         package: "preon-uki-hardened-strict".parse().unwrap(),
         uki: Digest::of(b"uki"),
     };
-    let uki = Uki { kernel, bytes: b"uki".to_vec() };
+    let mut using = Using::default();
+    let e2fsck = "Package: e2fsck-static\nSource: e2fsprogs (1.47.2-3)\nVersion: 1.47.2-3+b12\nArchitecture: amd64\n";
+    using.add(&Control::parse(e2fsck).unwrap(), String::new());
+    let mut uki = Uki { kernel, bytes: b"uki".to_vec(), using };
+    let key = uki.key();
     let version = super::version(&built.version).unwrap();
-    let bytes = pack(&uki, &control(&uki, &built, &version).unwrap()).unwrap();
-    assert_eq!(bytes, pack(&uki, &control(&uki, &built, &version).unwrap()).unwrap());
+    let pack = || pack(&uki, &control(&uki, &built, &version).unwrap(), "mine").unwrap();
+    let bytes = pack();
+    assert_eq!(bytes, pack());
     let deb = Deb::read("x", &bytes[..]).unwrap();
     let control = deb.control();
     assert_eq!(control.source(), ("linux", "6.12.118-1"));
@@ -45,6 +50,7 @@ fn the_package_brings_the_image_and_needs_its_kernels_modules() {
     assert!(version.as_str().ends_with("+0preon3"), "{version}");
     let depends = Some("preon-kernel-hardened (= 6.12.118-1+0preon3)");
     assert_eq!((control.get("Depends"), control.get("Provides")), (depends, Some("preon-uki")));
+    assert_eq!(control.get("Built-Using"), Some("e2fsprogs (= 1.47.2-3)"));
     let mut found = Vec::new();
     deb.visit(Limits::default(), |entry, content| {
         let text = std::io::read_to_string(content).unwrap();
@@ -58,8 +64,14 @@ fn the_package_brings_the_image_and_needs_its_kernels_modules() {
         "755 usr/lib/modules ",
         "755 usr/lib/modules/6.12.118-x ",
         "644 usr/lib/modules/6.12.118-x/vmlinuz.efi uki",
+        "755 usr/share ",
+        "755 usr/share/doc ",
+        "755 usr/share/doc/preon-uki-hardened-strict ",
+        "644 usr/share/doc/preon-uki-hardened-strict/copyright mine",
     ];
     assert_eq!(found, expected);
+    uki.using = Using::default();
+    assert_ne!(uki.key(), key, "another package");
 }
 
 #[test]

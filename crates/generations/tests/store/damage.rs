@@ -4,7 +4,7 @@ use std::fs;
 
 use base::explain::render;
 use base::{Digest, Explain};
-use generations::check::{CheckError, Damaged};
+use generations::check::{CheckError, Damage, Damaged};
 use generations::{Generation, Store, Why};
 
 use crate::trial::{KERNEL, Trial};
@@ -55,6 +55,19 @@ fn a_manifest_that_was_edited_by_hand_is_named_and_another_generation_boots() {
         let reason = reason.with_causes();
         assert!(reason.contains(&path.display().to_string()), "{new}: {reason}");
     }
+}
+
+#[test]
+fn a_manifest_that_cannot_be_read_hides_no_damage_of_the_others() {
+    let trial = Trial::with_generations(3);
+    let manifest = trial.store.manifest(Generation(3)).unwrap();
+    let files = trial.store.layer_files(manifest.layers.last().unwrap());
+    fs::write(&files.erofs, "other").unwrap();
+    let first = trial.edit_manifest(1, "{", "");
+    let Damage { files: damaged, manifests } = trial.store.damage().unwrap();
+    assert_eq!(damaged.iter().map(|it| &it.path).collect::<Vec<_>>(), [&files.erofs]);
+    let [error] = &manifests[..] else { panic!("{manifests:?}") };
+    assert!(error.to_string().contains(&first.display().to_string()), "{error}");
 }
 
 #[test]

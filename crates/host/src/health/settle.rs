@@ -133,13 +133,16 @@ fn follow(host: &Host, running: Generation) -> Result<(), SettleError> {
 }
 
 /// The kernel that starts when the loader has given up the one that runs, which nobody has found good yet; else the one
-/// that runs.
+/// that runs, as where an EFI variable lets it start each time, given up or not.
 fn next_kernel(host: &Host) -> Result<Booted, SettleError> {
     let kernel = host.kernel()?;
     let good = host.store.wanted()?.good;
     let (true, Ok(manifest)) = (kernel.on_trial, host.store.manifest(good)) else {
         return Ok(kernel);
     };
+    if host.overruled()?.as_deref() == kernel.image() {
+        return Ok(kernel);
+    }
     let before = manifest.kernel;
     let entry = before.entry_id();
     Ok(match Loader::of(&host.root)? {

@@ -222,7 +222,9 @@ impl Due {
             package.automatic = automatic.contains(&package.name);
         }
         let change = Some(Change { from: self.from.0, at: now(), asked: WORDS.into() });
-        Manifest { layers, packages, build_id, change, ..self.manifest.clone() }
+        let mut next = Manifest { layers, packages, build_id, change, ..self.manifest.clone() };
+        layer::name_maker(&mut next, &self.manifest);
+        next
     }
 }
 

@@ -9,9 +9,6 @@ use formats::manifest::Kernel;
 use formats::pe::Pe;
 use packages::deb::{Deb, DebError, Limits};
 
-/// How the names of packages begin that bring a unified kernel image.
-pub(crate) const PACKAGES: &str = "preon-uki-";
-
 /// A package brings no kernel that can be used.
 #[derive(Debug, thiserror::Error)]
 #[error("the package {package} {what}")]

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use base::{Digest, Failure};
+use formats::loader::PACKAGES;
 use formats::manifest::{Kernel, Manifest};
 
 use crate::Host;
-use crate::loader::{Image, Loader, LoaderError, PACKAGES};
+use crate::loader::{Image, Loader, LoaderError};
 
 /// Makes the next manifest name the kernels of its packages: those that are among the `fetched` files, by their digest,
 /// and those that stay. The one that starts by itself stays the first, in whichever version.

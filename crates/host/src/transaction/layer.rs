@@ -14,7 +14,7 @@ use compose::shown::ShownError;
 use compose::{
     Algorithm, Base, Beneath, Composed, Compression, Input, Product, Request, Shown, Workshop,
 };
-use formats::manifest::{Change, Manifest};
+use formats::manifest::{Change, Layer, Manifest};
 use generations::stage::NewLayer;
 use generations::store::LayerFiles;
 use packages::fetch::Wanted;
@@ -26,6 +26,11 @@ use crate::loader::Image;
 
 /// How the names of layers begin that a host has made of changes.
 const DELTA: &str = "delta-";
+
+/// The package with mkfs.erofs.
+const MKFS: &str = "erofs-utils";
+/// How `tools` of a manifest names what has made a host's own layer; the layer's name follows.
+const MAKER: &str = "mkfs.erofs of ";
 
 /// Whether a host has made the layer of this name of a change.
 pub(crate) fn is_delta(name: &str) -> bool {
@@ -88,6 +93,7 @@ pub(super) fn next(
             files: LayerFiles { erofs: composed.erofs, verity: composed.verity },
         });
         next.layers.push(composed.layer);
+        name_maker(&mut next, before);
         next.packages = composed.packages;
         let fetched = request.packages.into_iter().map(|input| (input.digest, input.deb));
         images = kernels::name(&mut next, &fetched.collect::<BTreeMap<_, _>>())?;
@@ -190,6 +196,26 @@ pub(crate) fn name(
         hasher.field(digest.as_bytes());
     }
     format!("{DELTA}{}", hasher.finish().short())
+}
+
+/// What `tools` of a manifest calls the program that has made a host's own layer.
+fn maker(layer: &Layer) -> String {
+    format!("{MAKER}{}", layer.name)
+}
+
+/// Notes which mkfs.erofs has made the uppermost layer, if that is new: that of `before`, which runs. What made layers that
+/// are not there any more is forgotten.
+pub(crate) fn name_maker(next: &mut Manifest, before: &Manifest) {
+    let there: BTreeSet<_> = before.layers.iter().map(|layer| layer.erofs).collect();
+    if let Some(layer) = next.layers.last().filter(|layer| !there.contains(&layer.erofs)) {
+        let mut packages = before.packages.iter();
+        let version = packages.find(|it| it.name.as_str() == MKFS).map(|it| it.version.to_string());
+        next.tools.insert(maker(layer), version.unwrap_or_else(|| "unknown".into()));
+    }
+    let makers: BTreeSet<_> = next.layers.iter().map(maker).collect();
+    // The image's own tools have made the others.
+    let all_ours = makers.iter().all(|maker| next.tools.contains_key(maker));
+    next.tools.retain(|tool, _| makers.contains(tool) || !all_ours && !tool.starts_with(MAKER));
 }
 
 /// Refuses a manifest that contradicts what is seen, which the kernel has verified: somebody has edited it.

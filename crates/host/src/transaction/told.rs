@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use formats::PackageName;
+use formats::loader::PACKAGES;
 use packages::change::{self, Direction, Plan, Reason};
 use serde::Serialize;
 
-use crate::loader::PACKAGES;
 use crate::repositories::Silent;
 
 /// What a change does to a host's packages; all lists are sorted by name.
@@ -111,7 +111,7 @@ pub struct Held {
 pub enum Stays {
     /// Somebody has pinned it.
     Pinned,
-    /// It comes with the image that starts the host: nobody else can give it another kernel.
+    /// It is the kernel, and something else than `loader.conf` says which one starts.
     Image,
     /// Something is in the way, which asking to upgrade it by name explains.
     Obstacle,

@@ -12,6 +12,7 @@ use host::Host;
 use host::activate::Activation;
 use host::housekeeping::{self, Asked};
 use host::repositories::Repositories;
+use packages::change::Wish;
 
 use testkit::in_namespace;
 
@@ -65,7 +66,7 @@ fn changed_often() -> World {
 fn changed_once() -> World {
     let world = world();
     let both = ["app", "git"].map(|name| name.parse().unwrap());
-    world.change("install app git", packages::change::Wish::Install(both.into())).unwrap();
+    world.change("install app git", Wish::Install(both.into())).unwrap();
     world
 }
 
@@ -171,6 +172,50 @@ fn what_was_changed_back_leaves_no_layer() {
     assert_eq!(made.packages, first.packages);
     world.boot();
     assert!(world.gc(ALL).unwrap().folded.is_none());
+}
+
+#[test]
+fn a_manifest_names_what_has_made_each_of_its_layers() {
+    let version = |number: u32| format!("1.8.{number}-1+0preon1").leak() as &str;
+    let bulk = bulk(1 << 20);
+    let world = World::new(&[BASE, ("erofs-utils", version(1), "", &[]), bulk]);
+    let mut first = manifest(&world, 1);
+    first.tools.insert("image-root".into(), "root".into());
+    let path = world.on_host(generations::STORE).join("generations/1/manifest.json");
+    fs::write(path, first.to_json()).unwrap();
+    let tools = |generation: u64| {
+        let manifest = manifest(&world, generation);
+        let mut made: Vec<_> = manifest
+            .layers
+            .iter()
+            .map(|layer| {
+                let made = manifest.tools.get(&format!("mkfs.erofs of {}", layer.name));
+                made.cloned().unwrap_or_default()
+            })
+            .collect();
+        made.push(manifest.tools.get("image-root").cloned().unwrap_or_default());
+        assert_eq!(manifest.tools.len(), made.iter().filter(|it| !it.is_empty()).count());
+        made
+    };
+    world.publish(&[BASE, LIBBASE, TOOL, ("erofs-utils", version(2), "", &[]), bulk]);
+    world.change("install tool", install("tool")).unwrap();
+    world.boot();
+    assert_eq!(tools(2), ["", version(1), "root"]);
+    world.change("upgrade", upgrade(false)).unwrap(); // by the one that it replaces
+    world.boot();
+    assert_eq!(tools(3), ["", version(1), version(1), "root"]);
+    world.change("pin base", Wish::Pin { name: "base".parse().unwrap(), version: None }).unwrap();
+    assert_eq!(tools(4), tools(3));
+    world.boot();
+    world.gc(ALL).unwrap();
+    assert_eq!(tools(5), ["", version(2), "root"]);
+    // All of it anew: nothing is the image's any more.
+    world.boot();
+    world.publish(&[("large", "1-1+0preon1", "", &[("usr/share/large", bulk.3[0].1)])]);
+    world.change("install large", install("large")).unwrap();
+    world.boot();
+    world.gc(ALL).unwrap();
+    assert_eq!(tools(7), [version(2), ""]);
 }
 
 #[test]

@@ -8,6 +8,7 @@ use formats::manifest::Manifest;
 use generations::{Booted, Generation, Why};
 use host::health::Verdict;
 use host::housekeeping::Asked;
+use host::loader::Told;
 use host::transaction::{Reboot, Stays};
 use packages::change::Wish;
 
@@ -130,7 +131,7 @@ fn what_an_interruption_left_undone_is_done_at_the_next_boot_or_goes() {
     assert_eq!(comes_up(&pc), ("6.13-preon".into(), TWO));
     pc.settle();
     // Before the generation is there: nobody needs it.
-    let half = pc.folder().join("preon-6.14-preon-0123456789ab.efi.new");
+    let half = pc.folder().join("preon-6.14_hardened_0123456789ab.efi.new");
     fs::write(&half, "half").unwrap();
     fs::write(pc.folder().join("other.efi"), "another system's").unwrap();
     assert_eq!(gc(&pc, 1), [half]);
@@ -178,6 +179,130 @@ fn a_host_that_another_loader_started_keeps_its_kernel() {
     }
     let error = pc.world.change("install", install(FULL)).unwrap_err();
     assert!(error.contains("was not started by the boot loader of its image"), "{error}");
+}
+
+#[test]
+fn who_has_set_an_efi_variable_keeps_the_kernel_and_gets_all_else() {
+    let pc = Pc::new();
+    let old = manifest(&pc, ONE).kernel.entry_id();
+    pc.set_variable("LoaderEntryDefault", Some(&old));
+    pc.publish_kernel(Fate::Good);
+    pc.world.publish(&[("other", "2-1+0preon1", "", &[("usr/lib/other", "2")])]);
+    pc.upgrade(Cut::Nothing);
+    let two = manifest(&pc, TWO);
+    assert_eq!(two.kernel, manifest(&pc, ONE).kernel);
+    assert!(two.pins.is_empty());
+    pc.check();
+    assert_eq!((pc.kernel().release.as_str(), pc.running()), ("6.12-preon", TWO));
+    let transaction = pc.world.would(upgrade(false));
+    assert!(transaction.is_empty());
+    let held = &transaction.held[0];
+    assert_eq!((held.name.as_str(), held.why), (FIRST, Stays::Image));
+    // What it named is gone, or it is taken back: loader.conf decides.
+    for value in [Some("other.efi"), None] {
+        pc.set_variable("LoaderEntryDefault", value);
+        assert!(pc.world.would(upgrade(false)).held.is_empty());
+    }
+    pc.upgrade(Cut::Nothing);
+    pc.check();
+    assert_eq!((pc.kernel().release.as_str(), pc.running()), ("6.13-preon", Generation(3)));
+}
+
+#[test]
+fn a_generation_is_not_wanted_while_an_efi_variable_lets_another_kernel_start() {
+    let pc = upgraded(Fate::Good);
+    pc.check();
+    let [old, new] = [ONE, TWO].map(|generation| manifest(&pc, generation).kernel.entry_id());
+    for value in [new.clone(), new.replace("6.13", "*"), format!("{new}@previous")] {
+        pc.set_variable("LoaderEntryDefault", Some(&value));
+        let (config, files) = (pc.config(), pc.files());
+        let error = pc.world.host().boots_next(ONE).unwrap_err();
+        let text = base::explain::render(error.as_ref());
+        assert!(text.contains(&format!("lets {new} start each time")), "{text}");
+        assert!(
+            text.contains("hint: let loader.conf decide again: `bootctl set-default \"\"`"),
+            "{text}"
+        );
+        assert_eq!((wanted(&pc), pc.config(), pc.files()), (TWO, config, files));
+    }
+    // One that the generation fits is no hindrance.
+    pc.set_variable("LoaderEntryDefault", Some(&old));
+    pc.world.host().boots_next(ONE).unwrap();
+    assert_eq!(comes_up(&pc), ("6.12-preon".into(), ONE));
+}
+
+/// Each restart would end there: what is up stays up.
+#[test]
+fn a_kernel_that_an_efi_variable_lets_start_in_any_case_gives_way_to_nothing() {
+    let pc = upgraded(Fate::Unwell);
+    pc.set_variable("LoaderEntryDefault", Some(&manifest(&pc, TWO).kernel.entry_id()));
+    for _ in 0..2 * generations::choose::ATTEMPTS {
+        assert_eq!(comes_up(&pc), ("6.13-preon".into(), TWO));
+        assert_eq!(pc.settle(), Verdict::Stays(TWO));
+    }
+    pc.set_variable("LoaderEntryDefault", None);
+    pc.check();
+    assert_eq!((pc.kernel().release.as_str(), pc.running()), ("6.12-preon", ONE));
+}
+
+#[test]
+fn a_kernel_that_is_asked_for_once_starts_once_and_keeps_nothing_from_changing() {
+    let pc = upgraded(Fate::Good);
+    let old = manifest(&pc, ONE).kernel.entry_id();
+    pc.set_variable("LoaderEntryOneShot", Some(&old));
+    assert_eq!(comes_up(&pc), ("6.12-preon".into(), ONE));
+    assert_eq!((pc.settle(), wanted(&pc)), (Verdict::Blessed(ONE), TWO));
+    assert_eq!(comes_up(&pc), ("6.13-preon".into(), TWO));
+    pc.settle();
+    pc.set_variable("LoaderEntryOneShot", Some(&old));
+    pc.publish_kernel(Fate::Good);
+    pc.upgrade(Cut::Nothing);
+    assert_eq!(comes_up(&pc).0, "6.12-preon");
+    pc.check();
+    assert_eq!((pc.kernel().release.as_str(), pc.running()), ("6.14-preon", Generation(3)));
+}
+
+/// As another system sees it that has its disk: no word of a loader, nothing that runs.
+fn falls_asleep(pc: &Pc) {
+    for file in [generations::ESP, generations::RUNNING] {
+        fs::remove_file(pc.world.on_host(file)).unwrap();
+    }
+}
+
+#[test]
+fn a_host_is_rescued_from_another_system_together_with_its_kernel() {
+    let pc = upgraded(Fate::Good);
+    comes_up(&pc);
+    pc.settle();
+    falls_asleep(&pc);
+    assert!(matches!(pc.world.host().boots_next(ONE).unwrap(), Told::Yes));
+    base::file::replace(&pc.world.on_host(generations::ESP), b"").unwrap();
+    assert_eq!(comes_up(&pc), ("6.12-preon".into(), ONE));
+    // One that never started has its three starts, and gives way.
+    let pc = upgraded(Fate::Panics);
+    pc.world.host().boots_next(ONE).unwrap();
+    falls_asleep(&pc);
+    pc.world.host().boots_next(TWO).unwrap();
+    base::file::replace(&pc.world.on_host(generations::ESP), b"").unwrap();
+    assert_eq!([pc.start(), pc.start(), pc.start()], [false; 3]);
+    assert_eq!(comes_up(&pc), ("6.12-preon".into(), ONE));
+    // A kernel that is gone is no rescue.
+    falls_asleep(&pc);
+    fs::remove_file(pc.folder().join(manifest(&pc, ONE).kernel.entry_id())).unwrap();
+    let error = pc.world.host().boots_next(ONE).unwrap_err().to_string();
+    assert!(error.contains("is not on the boot loader's partition any more"), "{error}");
+}
+
+#[test]
+fn who_rescues_a_host_without_its_loaders_partition_is_told_which_kernel_to_start() {
+    let pc = upgraded(Fate::Good);
+    falls_asleep(&pc);
+    fs::rename(pc.world.on_host("/efi/EFI"), pc.world.on_host("/efi/away")).unwrap();
+    let Told::No { kernel, why: None } = pc.world.host().boots_next(ONE).unwrap() else {
+        panic!("nobody was told");
+    };
+    assert_eq!(*kernel, manifest(&pc, ONE).kernel);
+    assert_eq!(wanted(&pc), ONE);
 }
 
 #[test]

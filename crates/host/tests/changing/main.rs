@@ -5,6 +5,7 @@
 mod asking;
 mod bundle;
 mod etc;
+mod flavours;
 mod full;
 mod housekeeping;
 mod kernels;

@@ -10,16 +10,17 @@ use formats::pe::Pe;
 use generations::{Booted, Generation};
 use host::health::{Check, Outcome, Report, Verdict, settle};
 use host::housekeeping::Asked;
+use testkit::efi;
 
 use crate::upgrade;
 use crate::world::{Package, World};
 
+pub use testkit::efi::image;
+
 /// More starts than all that may fail one after the other: of each kernel, and of each generation with it.
 const STARTS: usize = 40;
-const EFIVARS: &str = "/sys/firmware/efi/efivars";
 /// The package with the kernel that starts by itself.
 pub const FIRST: &str = "preon-uki-hardened";
-const LOADER: &str = "4a67b082-0a4c-41cf-b6c7-440b29bb8c4f";
 
 /// What a kernel turns out to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,30 +57,6 @@ pub enum Cut {
     Config,
     Names,
     Wanted,
-}
-
-/// A unified kernel image, as far as the loader reads it: letters, so that a package of the tests can bring it.
-pub fn image(release: &str, version: &str) -> String {
-    let text = format!("ID=preon\nVERSION_ID={release}\nIMAGE_VERSION={version}\n");
-    let mut file = vec![0; 0x200];
-    let mut put = |at: usize, bytes: &[u8]| file[at..at + bytes.len()].copy_from_slice(bytes);
-    put(0, b"MZ");
-    put(0x3c, &[0x40]);
-    put(0x40, b"PE\0\0");
-    put(0x46, &[1]);
-    put(0x54, &[112]);
-    put(0x58, &[0x0b, 0x02]);
-    put(0x58 + 33, &[0x10]);
-    put(0x58 + 37, &[0x02]);
-    put(0x58 + 61, &[0x02]);
-    let section = 0x58 + 112;
-    put(section, b".osrel");
-    let length = u8::try_from(text.len()).unwrap();
-    put(section + 8, &[length]);
-    put(section + 16, &[length]);
-    put(section + 21, &[0x02]);
-    file.extend(text.as_bytes());
-    String::from_utf8(file).unwrap()
 }
 
 fn of_os_release<'a>(bytes: &'a [u8], key: &str) -> Option<&'a str> {
@@ -174,6 +151,20 @@ impl Pc {
         String::from_utf8_lossy(&self.esp().1).into_owned()
     }
 
+    fn variable(&self, name: &str) -> Option<String> {
+        let bytes = fs::read(self.world.on_host(&efi::variable_path(name))).ok()?;
+        Some(bytes[4..].iter().filter(|byte| **byte != 0).map(|byte| char::from(*byte)).collect())
+    }
+
+    /// Sets a variable of the boot loader, or removes it.
+    pub fn set_variable(&self, name: &str, text: Option<&str>) {
+        let path = self.world.on_host(&efi::variable_path(name));
+        match text {
+            Some(text) => base::file::replace(&path, &efi::variable(text)).unwrap(),
+            None => drop(fs::remove_file(path)),
+        }
+    }
+
     fn wanted_file(&self) -> PathBuf {
         self.world.on_host(generations::STORE).join("wanted")
     }
@@ -238,26 +229,25 @@ impl Pc {
     /// What systemd-boot 257 starts, and its counting: the release, and which profile.
     fn load(&self) -> (String, u32) {
         let entries = self.entries();
-        let default = loader::default_entry(&self.config()).unwrap_or_default().to_owned();
-        let found = entries.iter().find(|entry| matches(&default, &entry.id));
+        let once = self.variable("LoaderEntryOneShot");
+        self.set_variable("LoaderEntryOneShot", None);
+        let config = loader::default_entry(&self.config()).map(str::to_owned);
+        let mut asked = [once, self.variable("LoaderEntryDefault"), config].into_iter().flatten();
+        let found = asked.find_map(|text| entries.iter().find(|entry| matches(&text, &entry.id)));
         let entry = found.or(entries.first()).expect("some kernel starts");
         let path = self.folder().join(&entry.file);
         let release = of_os_release(&fs::read(&path).unwrap(), "VERSION_ID").unwrap().to_owned();
-        let variable = |name| self.world.on_host(&format!("{EFIVARS}/{name}-{LOADER}"));
-        let counted = variable("LoaderBootCountPath");
         let mut name = entry.name.clone();
         match &mut name.tries {
             Some(tries) => {
                 tries.left = tries.left.saturating_sub(1);
                 tries.done += 1;
-                base::file::replace(&counted, &[6, 0, 0, 0]).unwrap();
+                self.set_variable("LoaderBootCountPath", Some(""));
             }
-            None => drop(fs::remove_file(counted)),
+            None => self.set_variable("LoaderBootCountPath", None),
         }
         fs::rename(path, self.folder().join(name.to_string())).unwrap();
-        let text: Vec<u8> = entry.id.encode_utf16().flat_map(u16::to_le_bytes).collect();
-        let text = [&[6, 0, 0, 0], &text[..]].concat();
-        base::file::replace(&variable("LoaderEntrySelected"), &text).unwrap();
+        self.set_variable("LoaderEntrySelected", Some(&entry.id));
         let of_kernel = self.world.on_host(generations::kernel::RELEASE);
         base::file::replace(&of_kernel, release.as_bytes()).unwrap();
         (release, entry.profile)

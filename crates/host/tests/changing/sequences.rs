@@ -121,10 +121,10 @@ fn a_change_that_fails_takes_no_kernel_from_a_generation_that_waits() {
     assert!(waits.exists());
     let full = Digest::of(image("6.13-preon-full", "6.13-1+0preon1").as_bytes());
     pc.publish_kernel_as(Fate::Good, "6.13-preon-full", (FULL, "6.13-1+0preon1"));
-    let name = format!("preon-6.13-preon-full-{}.efi.new", full.short());
+    let name = format!("preon-6.13_full_{}.efi.new", full.short());
     fs::create_dir(pc.folder().join(name)).unwrap();
     let error = pc.world.change("upgrade", upgrade(false)).unwrap_err();
-    assert!(error.contains("preon-6.13-preon-full"), "{error}");
+    assert!(error.contains("preon-6.13_full_"), "{error}");
     assert!(waits.exists());
 }
 
@@ -156,8 +156,8 @@ fn what_a_killed_change_left_of_an_image_goes() {
 #[test]
 fn what_others_have_put_on_the_partition_keeps_nothing_from_starting() {
     let pc = Pc::new();
-    fs::create_dir(pc.folder().join("preon-7-preon-0123456789ab.efi")).unwrap();
-    fs::write(pc.folder().join("preon-8-preon-0123456789ab.efi"), "").unwrap();
+    fs::create_dir(pc.folder().join("preon-7_hardened_0123456789ab.efi")).unwrap();
+    fs::write(pc.folder().join("preon-8_hardened_0123456789ab.efi"), "").unwrap();
     let config = pc.world.on_host("/efi").join(loader::CONFIG);
     let mut text = b"# f\xfcr uns\r\n".to_vec();
     text.extend(fs::read(&config).unwrap());

@@ -86,7 +86,7 @@ fn packages(transaction: &Transaction) -> String {
     for it in &transaction.held {
         let why = match it.why {
             Stays::Pinned => "pinned",
-            Stays::Image => "comes with the image",
+            Stays::Image => "`preon status` says what starts the kernel",
             Stays::Obstacle => "something is in the way",
         };
         line("held", format!("{} {} ({why}; newest: {})", it.name, it.version, it.newest));

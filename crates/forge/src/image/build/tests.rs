@@ -62,7 +62,7 @@ fn parts(folder: &Path) -> Parts {
     Parts {
         manifest,
         layers: vec![layer],
-        ukis: vec![Uki { kernel, bytes }],
+        ukis: vec![Uki { kernel, bytes, using: Default::default() }],
         loader: b"loader".to_vec(),
     }
 }
@@ -73,7 +73,7 @@ fn of_two_kernels_both_are_there_and_the_first_boots() {
     let mut parts = parts(folder.path());
     let kernel = manifest::Kernel { release: "7".into(), ..parts.ukis[0].kernel.clone() };
     let alone = identity(&parts);
-    parts.ukis.push(Uki { kernel, bytes: b"other".to_vec() });
+    parts.ukis.push(Uki { kernel, bytes: b"other".to_vec(), using: Default::default() });
     assert_ne!(identity(&parts), alone, "another disk has other names");
     let files = esp_files(&parts);
     assert_eq!(files[&format!("EFI/Linux/{}", parts.ukis[0].kernel.entry_id())], b"uki");
