@@ -73,11 +73,19 @@ impl Run {
             println!("KVM does not work here: emulating, which takes about ten times as long");
         }
         ctrl_c.ends_all(vm.key().parent());
-        let mut demonstrated = demonstrate(&mut vm);
-        if demonstrated.is_ok() && !self.exit {
-            ctrl_c.powers_off();
+        if !self.exit {
             print_ways_in(&vm);
-            demonstrated = wait(&mut vm, &stopped);
+        }
+        let mut demonstrated = demonstrate(&mut vm);
+        if !self.exit && vm.is_running() {
+            ctrl_c.powers_off();
+            match &demonstrated {
+                Ok(()) => println!("The host is up. Ctrl-C powers it off."),
+                Err(error) => eprintln!(
+                    "{error:#}\nIt runs on, for whoever wants to look. Ctrl-C powers it off."
+                ),
+            }
+            demonstrated = wait(&mut vm, &stopped).and(demonstrated);
             ctrl_c.ends_all(vm.key().parent());
         }
         if let Err(error) = demonstrated {
@@ -163,7 +171,7 @@ fn load(vm: &Vm, archive: &Path) -> Result<String> {
 
 fn print_ways_in(vm: &Vm) {
     let (key, console) = (vm.key(), vm.console_socket());
-    println!("The host is up. Ways in, from another terminal:");
+    println!("Ways into the host, from another terminal, once it is up:");
     if let Some(port) = vm.forwarded(22) {
         let options = "-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null";
         println!("  SSH             ssh -p {port} -i {} {options} root@127.0.0.1", key.display());
@@ -173,7 +181,6 @@ fn print_ways_in(vm: &Vm) {
     for (here, there) in vm.ports().filter(|port| port.1 != 22) {
         println!("  forwarded       127.0.0.1:{here} leads to port {there} of the host");
     }
-    println!("Ctrl-C powers it off.");
 }
 
 /// Blocks until Ctrl-C, or until the guest is gone.
