@@ -378,13 +378,18 @@ impl Vm {
     pub fn power_cycle(&mut self) {
         let cycle = |vm: &mut Self| {
             vm.try_power_off()?;
-            vm.guest.disconnect();
-            vm.qemu = vm.machine.spawn(&vm.files, vm.acceleration)?;
-            vm.find_guest()
+            vm.switch_on()
         };
         if let Err(error) = cycle(self) {
             panic!("{}", chain(&error));
         }
+    }
+
+    /// Starts QEMU, which has ended, anew.
+    fn switch_on(&mut self) -> Result<(), VmError> {
+        self.guest.disconnect();
+        self.qemu = self.machine.spawn(&self.files, self.acceleration)?;
+        self.find_guest()
     }
 
     /// Powers the guest off the orderly way.
