@@ -15,7 +15,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
-use base::file::{self, FileError};
+use base::file::{self, FileError, Staged};
 use base::{ByteSize, Digest};
 use formats::loader::{self, EntryName};
 use formats::manifest::{Kernel, Manifest};
@@ -103,7 +103,7 @@ impl Loader {
         if free < needed {
             return Err(LoaderError::NoRoom { needed: ByteSize(needed), free: ByteSize(free) });
         }
-        Ok(file::replace(&self.staged(&id), &image.bytes)?)
+        self.replace(&self.staged(&id), &image.bytes)
     }
 
     /// Removes what [`Loader::place`] has put down; what stays all the same is garbage.
@@ -360,9 +360,21 @@ impl Loader {
     fn rename(&self, from: &str, to: &str) -> Result<(), LoaderError> {
         let target = self.folder.join(to);
         fs::rename(self.folder.join(from), &target)
+            .and_then(|()| settle(&target))
             .and_then(|()| File::open(&self.folder)?.sync_all())
             .map_err(FileError::at("rename a kernel to", target))?;
         Ok(())
+    }
+
+    /// As [`file::replace`], which is not enough on FAT.
+    fn replace(&self, path: &Path, bytes: &[u8]) -> Result<(), LoaderError> {
+        let mut staged = Staged::create(path)?;
+        let written = staged.write_all(bytes).and_then(|()| staged.file().sync_all());
+        written.map_err(FileError::at("write", path))?;
+        staged.place()?;
+        let folder = path.parent().unwrap_or(&self.folder);
+        let flushed = settle(path).and_then(|()| File::open(folder)?.sync_all());
+        Ok(flushed.map_err(FileError::at("write", path))?)
     }
 
     /// What is no UTF-8 is replaced by a mark: the loader does not mind it.
@@ -376,7 +388,7 @@ impl Loader {
     /// In its place where it keeps its length: FAT has no way to replace a file in one step.
     fn write_config(&self, before: &str, text: &str) -> Result<(), LoaderError> {
         if before.len() != text.len() {
-            return Ok(file::replace(&self.config, text.as_bytes())?);
+            return self.replace(&self.config, text.as_bytes());
         }
         write_over(&self.config, text.as_bytes()).map_err(FileError::at("write", &self.config))?;
         Ok(())
@@ -388,6 +400,14 @@ fn of_flavour<'a>(config: &str, manifest: &'a Manifest) -> &'a Kernel {
     let flavour = loader::flavour(loader::default_entry(config).unwrap_or_default());
     let same = |kernel: &&Kernel| Some(kernel.flavour()) == flavour;
     manifest.kernels().find(same).unwrap_or(&manifest.kernel)
+}
+
+/// Brings a file that has got this name to the disk under it. FAT writes a new name with a length of nothing; its folder
+/// alone on the disk would be an empty file. So this comes before the folder, whose old name goes with that.
+///
+/// Source: Linux, `fs/fat/namei_vfat.c`, `vfat_rename`, `vfat_add_entry`.
+fn settle(path: &Path) -> std::io::Result<()> {
+    File::open(path)?.sync_all()
 }
 
 fn write_over(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
