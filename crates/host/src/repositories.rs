@@ -51,6 +51,16 @@ pub struct Configured {
     pub ca: Option<PathBuf>,
 }
 
+impl Configured {
+    /// Lets nobody but those in the file `ca`, if there is one, vouch for its servers.
+    fn vouch(&self, ca: Option<&Path>, options: &mut FetchOptions) -> Result<(), RepositoryError> {
+        if let Some(ca) = ca.map(authorities).transpose()? {
+            options.authorities.extend(self.uris.iter().map(|uri| (uri.clone(), ca.clone())));
+        }
+        Ok(())
+    }
+}
+
 /// What the last refresh found.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Found {
@@ -354,9 +364,9 @@ impl Repositories<'_> {
         mut options: FetchOptions,
     ) -> Result<Arc<Fetcher>, Failure> {
         for name in names {
-            let Configured { uris, ca: Some(ca), .. } = self.configured(name)? else { continue };
-            let authorities = authorities(&self.0.below(&ca.to_string_lossy()))?;
-            options.authorities.extend(uris.into_iter().map(|uri| (uri, authorities.clone())));
+            let configured = self.configured(name)?;
+            let ca = configured.ca.as_ref().map(|ca| self.0.below(&ca.to_string_lossy()));
+            configured.vouch(ca.as_deref(), &mut options)?;
         }
         Ok(Arc::new(Fetcher::new(self.cache(), options)?))
     }

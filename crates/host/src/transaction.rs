@@ -165,13 +165,15 @@ pub(crate) fn run_from(
     let _lock = if asked.how == How::Tell { None } else { Some(host.store.lock()?) };
     let from = base_generation(host, asked.how)?;
     thread::scope(|scope| {
-        // What is shown is read while repositories are asked and packages fetched.
-        let reading = (asked.how != How::Tell).then(|| layer::read(scope, host));
+        // What is shown is read while repositories are asked and packages fetched, where that is likely to be wanted.
+        let alone = matches!(asked.wish, Wish::Pin { .. } | Wish::Unpin(_) | Wish::Mark { .. });
+        let early = asked.how != How::Tell && !alone;
+        let reading = early.then(|| layer::read(scope, host));
         change(host, (asked, bundle), (from, reading), progress)
     })
 }
 
-/// Makes a change of generation `from`, which is `reading` its files if more is wanted than the plan.
+/// Makes a change of generation `from`, whose files are maybe being read.
 fn change(
     host: &Host,
     (asked, bundle): (&Asked, Option<&Bundle>),
@@ -185,14 +187,11 @@ fn change(
         bundle.demand(host, &wanted)?;
     }
     let transaction = prepared.transaction.clone();
-    let reading = match reading {
-        Some(reading) if !transaction.is_empty() => reading,
-        _ => {
-            let against = (host.running != Some(from)).then_some(from.0);
-            let activation = Activation::None;
-            return Ok(Outcome { transaction, generation: None, activation, against });
-        }
-    };
+    if asked.how == How::Tell || transaction.is_empty() {
+        let against = (host.running != Some(from)).then_some(from.0);
+        let activation = Activation::None;
+        return Ok(Outcome { transaction, generation: None, activation, against });
+    }
     let words = Change { from: from.0, at: now(), asked: asked.words.clone() };
     let made = make(host, (&manifest, words), (&prepared, reading), progress);
     layer::clean(host);
@@ -214,7 +213,7 @@ fn change(
 fn make(
     host: &Host,
     (before, change): (&Manifest, Change),
-    (prepared, reading): (&Prepared, Reading<'_>),
+    (prepared, reading): (&Prepared, Option<Reading<'_>>),
     progress: &dyn Progress,
 ) -> Result<(Generation, Manifest), Failure> {
     let (from, words) = (Generation(change.from), change.asked.clone());

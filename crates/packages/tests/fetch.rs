@@ -4,6 +4,7 @@
 #[allow(dead_code, unreachable_pub, missing_docs)]
 mod server;
 
+use std::sync::Mutex;
 use std::time::Duration;
 
 use base::progress::Silent;
@@ -121,7 +122,12 @@ fn what_one_place_lacks_or_changes_is_asked_of_the_next() {
     ];
     scene.server.remove("three");
     scene.server.fault("two", Fault::Tamper);
-    let paths = scene.fetcher.fetch_anywhere(&places, &Silent, &|_| ()).unwrap();
+    let told = Mutex::new(Vec::new());
+    let arrived = |at: usize| told.lock().unwrap().push(at);
+    let paths = scene.fetcher.fetch_anywhere(&places, &Silent, &arrived).unwrap();
+    let mut told = told.into_inner().unwrap();
+    told.sort_unstable();
+    assert_eq!(told, [0, 1, 2], "each is told of once, whichever place it came from");
     let texts: Vec<_> = paths.iter().map(|path| std::fs::read_to_string(path).unwrap()).collect();
     assert_eq!(texts, ["1", "2", "3"]);
     let nowhere = [vec![put("four", "4"), put("other/four", "4")]];
@@ -185,6 +191,22 @@ fn many_files_arrive_in_order_and_only_once() {
         }
         assert_eq!(scene.server.requests().len(), requests);
     }
+}
+
+#[test]
+fn large_files_are_asked_for_first() {
+    let scene = scene();
+    let options = FetchOptions { parallel: 1, ..FetchOptions::default() };
+    let fetcher = Fetcher::new(Cache::new(scene.folder.path()), options).unwrap();
+    let wanted = [("small", 1), ("large", 3), ("middle", 2)].map(|(path, size)| {
+        let text = "x".repeat(size);
+        scene.server.put(path, text.clone());
+        let uri = format!("{}/{path}", scene.server.uri());
+        Wanted { uri, size: size as u64, digest: Digest::of(text.as_bytes()) }
+    });
+    fetcher.fetch_all(&wanted, &Silent).unwrap();
+    let asked: Vec<_> = scene.server.requests().into_iter().map(|(path, _)| path).collect();
+    assert_eq!(asked, ["large", "middle", "small"]);
 }
 
 #[test]

@@ -59,9 +59,7 @@ impl Repositories<'_> {
     ) -> Result<Found, Failure> {
         self.demand_new(name)?;
         let mut options = FetchOptions::default();
-        if let Some(ca) = configured.ca.as_deref().map(authorities).transpose()? {
-            options.authorities.extend(configured.uris.iter().map(|uri| (uri.clone(), ca.clone())));
-        }
+        configured.vouch(configured.ca.as_deref(), &mut options)?;
         let fetcher = Arc::new(Fetcher::new(self.cache(), options)?);
         let memory = self.memory(name);
         let fresh = memory.with_file_name(format!(".{name}.part"));
@@ -94,6 +92,10 @@ impl Repositories<'_> {
 
     /// Adds a repository as it is, whose trust comes from the metadata `root`. The file that `configured` names as its `ca` is copied
     /// beside it, and the copy counts.
+    ///
+    /// # Errors
+    ///
+    /// [`RepositoryError`], also if one of this name is there.
     pub fn add(
         &self,
         name: &str,

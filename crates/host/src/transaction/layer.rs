@@ -56,7 +56,11 @@ pub(super) fn read<'scope>(
     scope: &'scope Scope<'scope, '_>,
     host: &'scope Host,
 ) -> Reading<'scope> {
-    scope.spawn(|| Shown::read(&host.usr).inspect(Shown::read_ahead))
+    scope.spawn(|| read_now(host))
+}
+
+fn read_now(host: &Host) -> Result<Shown, ShownError> {
+    Shown::read(&host.usr).inspect(Shown::read_ahead)
 }
 
 /// What makes the next generation.
@@ -72,7 +76,7 @@ pub(super) struct Next {
 pub(super) fn next(
     host: &Host,
     (before, change): (&Manifest, Change),
-    (prepared, reading): (&Prepared, Reading<'_>),
+    (prepared, reading): (&Prepared, Option<Reading<'_>>),
     progress: &dyn Progress,
 ) -> Result<Next, Failure> {
     let mut next = before.clone();
@@ -130,7 +134,7 @@ fn compose(
 fn request(
     host: &Host,
     before: &Manifest,
-    (prepared, reading): (&Prepared, Reading<'_>),
+    (prepared, reading): (&Prepared, Option<Reading<'_>>),
 ) -> Result<Request, Failure> {
     let first =
         |(places, suite): &(Vec<Wanted>, String)| Some((places.first()?.clone(), suite.clone()));
@@ -138,7 +142,10 @@ fn request(
     let room: u64 = wanted.iter().map(|(wanted, _)| wanted.size).sum();
     let grows = u64::try_from(prepared.transaction.installed_bytes).unwrap_or_default();
     demand_room(host, room.saturating_mul(2).saturating_add(grows))?;
-    let shown = reading.join().unwrap_or_else(|panic| resume_unwind(panic))?;
+    let shown = match reading {
+        Some(reading) => reading.join().unwrap_or_else(|panic| resume_unwind(panic))?,
+        None => read_now(host)?,
+    };
     let cache = prepared.sources.fetcher.cache();
     let inputs = wanted.into_iter().map(|(wanted, suite)| Input {
         deb: cache.path(&wanted.digest),
