@@ -46,8 +46,9 @@ fn the_minimal_host_runs_containers_and_keeps_its_state() {
     the_boot_is_found_good(&vm, 2);
     what_was_added_boots_too(&vm);
     an_upgrade_restarts_what_runs_from_it_if_asked(&vm, &publisher);
-    what_goes_waits_for_a_boot(&vm);
     programs_warned_of_nothing(&vm);
+    updates_come_by_themselves(&mut vm, &publisher);
+    what_goes_waits_for_a_boot(&vm);
     a_soft_reboot_goes_on_with_what_waits(&mut vm);
     the_menu_has_the_generation_before(&mut vm, &manifest);
     nothing_went_wrong_on_the_console(&vm);
@@ -124,6 +125,17 @@ const GREETER_2: Package<'_> = Package {
     ],
 };
 
+/// A service less again.
+const GREETER_3: Package<'_> = Package {
+    name: "greeter",
+    version: "3-1+0preon1",
+    files: &[
+        ("usr/bin/greet", "#!/bin/sh\ncat /etc/greeting\nid -u greeter\n"),
+        ("usr/share/preon/etc/greeting", "good evening\n"),
+        ("usr/lib/sysusers.d/greeter.conf", "u greeter 901 \"Greeter\" /\n"),
+    ],
+};
+
 /// Its files, its defaults, its account and its service; nothing is restarted.
 fn an_addition_is_seen_at_once(vm: &Vm, publisher: &Publisher) {
     put_repository(vm, publisher, &[GREETER]);
@@ -165,6 +177,25 @@ fn an_upgrade_restarts_what_runs_from_it_if_asked(vm: &Vm, publisher: &Publisher
     assert_eq!(vm.run("greet"), "good day\n901");
 }
 
+/// Once there are rules for it, and no sooner: fetched, staged, restarted into and found good without anybody.
+fn updates_come_by_themselves(vm: &mut Vm, publisher: &Publisher) {
+    const TIMER: &str = "systemctl is-active preon-updates.timer || true";
+    put_repository(vm, publisher, &[GREETER_3]);
+    assert_eq!(vm.run(TIMER), "inactive");
+    vm.run("printf 'mode = \"apply\"\\nwhat = \"all\"\\n' > /etc/preon/updates.toml");
+    vm.wait_for_answer(TIMER, Duration::from_secs(60), |state| state == "active");
+    // What the timer starts within the hour.
+    vm.soft_reboot_by("systemctl start --no-block preon-updates.service", BOOT);
+    vm.wait_until_booted(BOOT);
+    the_boot_is_found_good(vm, 4);
+    assert_eq!(vm.run("greet"), "good evening\n901");
+    vm.run("systemctl start preon-updates.service"); // the turn after a start, if it is not over yet
+    let told = vm.run("preon updates status; preon history; rm /etc/preon/updates.toml");
+    for line in ["everything is as new as it can be", "automatic upgrade"] {
+        assert!(told.contains(line), "{told}");
+    }
+}
+
 fn put_repository(vm: &Vm, publisher: &Publisher, packages: &[Package<'_>]) {
     vm.copy_in(&publisher.publish(packages), "/var/tmp/repository.tar");
     vm.run(
@@ -182,32 +213,32 @@ fn what_was_added_boots_too(vm: &Vm) {
 
 fn what_goes_waits_for_a_boot(vm: &Vm) {
     let told = vm.run("preon remove greeter 2>&1");
-    assert!(told.contains("generation 4 boots next"), "{told}");
-    assert_eq!(vm.run("greet"), "good day\n901", "nothing that runs has changed");
+    assert!(told.contains("generation 5 boots next"), "{told}");
+    assert_eq!(vm.run("greet"), "good evening\n901", "nothing that runs has changed");
     let history = vm.run("preon history");
     for change in ["the image", "install greeter", "upgrade", "remove greeter"] {
         assert!(history.contains(change), "{history}");
     }
-    vm.run("preon rollback 3");
-    let status: Status = vm.json("preon status --json");
-    assert_eq!((status.running, status.boots_next), (3, 3));
     vm.run("preon rollback 4");
+    let status: Status = vm.json("preon status --json");
+    assert_eq!((status.running, status.boots_next), (4, 4));
+    vm.run("preon rollback 5");
 }
 
 /// Without what was removed; the kernel went on, edits stay, and the boot is counted and decided on as any other.
 fn a_soft_reboot_goes_on_with_what_waits(vm: &mut Vm) {
     let boot = "cat /proc/sys/kernel/random/boot_id";
     let before = vm.run(boot);
-    assert!(vm.run("preon soft-reboot --dry-run").contains("generation 4 is wanted"));
+    assert!(vm.run("preon soft-reboot --dry-run").contains("generation 5 is wanted"));
     vm.soft_reboot_by("preon soft-reboot", BOOT);
     vm.wait_until_booted(BOOT);
     assert_eq!(vm.run(boot), before, "the kernel is another one");
-    the_boot_is_found_good(vm, 4);
+    the_boot_is_found_good(vm, 5);
     assert!(vm.try_run("command -v greet").is_err(), "greet is there still");
     assert_eq!(vm.run("cat /etc/kept /var/lib/kept"), "kept\nkept");
     vm.run("docker image ls | grep preon-base && docker run --rm $(docker image ls -q | head -n 1) /bin/true");
     let layers = vm.run("ls /run/preon/layers | wc -l; ls /sys/block | grep -c '^dm-'");
-    assert_eq!(layers, "4\n4", "the layers of what ran before are not let go");
+    assert_eq!(layers, "5\n5", "the layers of what ran before are not let go");
     vm.run("touch /etc/after-soft-reboot && rm /etc/after-soft-reboot");
 }
 
@@ -218,8 +249,8 @@ fn the_menu_has_the_generation_before(vm: &mut Vm, manifest: &Manifest) {
     vm.wait_until_booted(BOOT);
     vm.run("systemctl start boot-complete.target");
     let status: Status = vm.json("preon status --json");
-    assert_eq!((status.running, status.boots_next), (3, 4));
-    assert_eq!(vm.run("greet"), "good day\n901");
+    assert_eq!((status.running, status.boots_next), (4, 5));
+    assert_eq!(vm.run("greet"), "good evening\n901");
 }
 
 /// What all boots and the restart between them have printed.

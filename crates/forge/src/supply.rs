@@ -64,7 +64,12 @@ impl Purpose {
         packages.iter().for_each(|package| {
             hasher.field(package.as_str().as_bytes());
         });
-        Self { name: format!("tools/{name}"), request: hasher.finish() }
+        Self { name: Self::name_of_tools(name), request: hasher.finish() }
+    }
+
+    /// What the lock calls the tool root `name`.
+    pub(crate) fn name_of_tools(name: &str) -> String {
+        format!("tools/{name}")
     }
 
     /// The root that version `version` of the source package `source` is built in.

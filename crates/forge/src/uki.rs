@@ -2,7 +2,8 @@
 //! which hosts get it.
 //!
 //! There is one for each kernel, initrd and command line, so images whose command lines are the same share one. The
-//! package's version rises with that of the kernel and that of the product, which the initrd belongs to.
+//! package's version rises with that of the kernel, that of the product, which the initrd belongs to, and the lock's number of
+//! what else of Debian lies in it: a flaw that is closed there reaches hosts, too.
 
 mod using;
 
@@ -27,9 +28,11 @@ use crate::kernel::config::{BadConfig, Config};
 use crate::kernel::{self, Built, Flavour, Profile};
 use crate::programs::{self, Program};
 use crate::recipe::ImageDefinition;
+use crate::supply::Supply;
 use crate::tools::ToolRoot;
 use crate::workshop::KernelShop;
 use using::Using;
+pub(crate) use using::parts;
 
 /// How hard zstd tries with a package, whose parts are compressed already.
 const COMPRESSION_LEVEL: i32 = 3;
@@ -45,9 +48,20 @@ pub(crate) enum BuildError {
     Control(#[from] BadControl),
     #[error("cannot pack the unified kernel image")]
     Pack(#[source] std::io::Error),
+    #[error(
+        "os/packages.lock numbers what starts kernels for other packages than those that it names"
+    )]
+    Unnumbered,
 }
 
-impl Explain for BuildError {}
+impl Explain for BuildError {
+    fn hint(&self) -> Option<String> {
+        matches!(self, Self::Unnumbered).then(|| {
+            "`forge update` writes both; without a new number hosts would not take what is new"
+                .into()
+        })
+    }
+}
 
 /// A unified kernel image.
 pub(crate) struct Uki {
@@ -110,7 +124,7 @@ pub(crate) fn assemble(
         kernel: &file::read(&built.kernel.image())?,
         initrd: &initrd,
         command_line: &command_line,
-        os_release: &os_release(&release, &version(&built.version)?),
+        os_release: &os_release(&release, &version(&built.version, revision(context)?)?),
         release: &release,
         profiles: &[uki::Profile {
             id: "previous",
@@ -135,17 +149,25 @@ pub(crate) fn package(
     (uki, flavour): (&Uki, Flavour),
 ) -> Result<Vec<u8>, Failure> {
     let built = kernel::kernel(&KernelShop::new(context), flavour)?;
-    let version = version(&built.version)?;
+    let version = version(&built.version, revision(context)?)?;
     let control = control(uki, &built, &version).map_err(BuildError::from)?;
     let copyright = uki.using.copyright(&kernel::package::name(flavour));
     Ok(pack(uki, &control, &copyright).map_err(BuildError::Pack)?)
 }
 
+/// The number in the lock of what lies in unified kernel images beside the kernel.
+fn revision(context: &Context) -> Result<u32, Failure> {
+    let lock = Supply::open(context)?.lock;
+    let parts = parts(&lock);
+    let boot = lock.boot.filter(|boot| boot.parts == parts).ok_or(BuildError::Unnumbered)?;
+    Ok(boot.revision)
+}
+
 /// The version of the package. What is ours in it sorts before Debian's `+deb13u1`, which comes with a later kernel.
-fn version(kernel: &Version) -> Result<Version, BadVersion> {
+fn version(kernel: &Version, revision: u32) -> Result<Version, BadVersion> {
     let debian = kernel.without_preon();
-    let revision = kernel.as_str().strip_prefix(debian.as_str()).unwrap_or_default();
-    format!("{debian}+boot{}{revision}", env!("CARGO_PKG_VERSION")).parse()
+    let ours = kernel.as_str().strip_prefix(debian.as_str()).unwrap_or_default();
+    format!("{debian}+boot{}.{revision}{ours}", env!("CARGO_PKG_VERSION")).parse()
 }
 
 /// What the boot loader shows, and sorts by: `1-boot` is older than `1.1-boot` there, as for packages; `1+boot` is newer.

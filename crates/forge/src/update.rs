@@ -11,7 +11,7 @@ use base::progress::Unit;
 use base::{Explain, Failure};
 use formats::PackageName;
 use packages::archive::Contents;
-use packages::lock::{Change, Lock, Locked, Set};
+use packages::lock::{Boot, Change, Lock, Locked, Set};
 use packages::resolve::{self, Obstacle, Pins, Request, Solution, SolveError, Universe, Without};
 use rayon::prelude::*;
 
@@ -19,6 +19,7 @@ use crate::context::Context;
 use crate::recipe::{DEFAULT_SUITE, ImageDefinition, Recipe, Recipes};
 use crate::supply::{self, Purpose};
 use crate::tools::{Definition, Tools};
+use crate::uki;
 use packages::spelling;
 
 /// Choose packages anew from the archive and write them to os/packages.lock
@@ -125,7 +126,9 @@ pub(crate) fn newest(context: &Context, before: &Lock) -> Result<Lock, Failure> 
     let recipes = Recipes::load(&context.root.join("os/packages"))?;
     let contents = contents(context, &recipes)?;
     not_older(&contents.releases, &before.releases)?;
-    choose(context, &recipes, &contents)
+    let mut lock = choose(context, &recipes, &contents)?;
+    lock.boot = Some(Boot::after(before.boot.as_ref(), uki::parts(&lock)));
+    Ok(lock)
 }
 
 /// The lock with the newest `package` that the archive has, for a package on which no other depends.

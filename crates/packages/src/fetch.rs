@@ -20,7 +20,7 @@ use base::{ByteSize, Digest, Explain, parallel};
 use crate::cache::Cache;
 use transport::{Part, Transport};
 
-pub use authorities::{Authorities, NoAuthorities};
+pub use authorities::{Authorities, NoAuthorities, tls};
 
 /// How to fetch.
 #[derive(Clone, Debug)]

@@ -24,6 +24,8 @@ use crate::source::{Source, SourceFile};
 pub struct Lock {
     /// When each suite was made, in seconds since 1970.
     pub releases: BTreeMap<String, u64>,
+    /// What starts kernels, if that was ever chosen.
+    pub boot: Option<Boot>,
     /// The packages.
     pub packages: BTreeMap<PackageName, Locked>,
     /// The source packages of which some are built anew.
@@ -32,6 +34,16 @@ pub struct Lock {
     /// What was chosen for each purpose, by its name.
     #[serde(default)]
     pub sets: BTreeMap<String, Set>,
+}
+
+/// What of Debian starts kernels: parts of it lie in packages of our own, whose versions rise with this number.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Boot {
+    /// Rises by one with each choice of other parts.
+    pub revision: u32,
+    /// Stands for the parts.
+    pub parts: Digest,
 }
 
 /// The packages that were chosen for one purpose.
@@ -113,6 +125,16 @@ pub struct Change {
     pub before: Option<Version>,
     /// Its version now; `None` if it is gone.
     pub now: Option<Version>,
+}
+
+impl Boot {
+    /// What follows on `before` with these parts.
+    pub fn after(before: Option<&Self>, parts: Digest) -> Self {
+        match before {
+            Some(before) if before.parts == parts => before.clone(),
+            _ => Self { revision: before.map_or(1, |before| before.revision + 1), parts },
+        }
+    }
 }
 
 impl Locked {
@@ -200,6 +222,10 @@ impl fmt::Display for Lock {
         for (suite, date) in &self.releases {
             writeln!(f, "{} = {date}", Quoted(suite))?;
         }
+        if let Some(Boot { revision, parts }) = &self.boot {
+            writeln!(f, "\n[boot] # what lies in unified kernel images beside the kernel")?;
+            writeln!(f, "revision = {revision}\nparts = \"{parts}\"")?;
+        }
         writeln!(f, "\n[packages]")?;
         for (name, locked) in &self.packages {
             let Locked { version, suite, size, sha256, filename } = locked;
@@ -278,7 +304,8 @@ mod tests {
         };
         let set = Set { request: Digest::of(b"x"), packages: names };
         let (sources, sets) = ([("s".parse().unwrap(), source)].into(), [("t".to_owned(), set)]);
-        Lock { releases, packages, sources, sets: sets.into() }
+        let boot = Some(Boot { revision: 3, parts: Digest::of(b"parts") });
+        Lock { releases, boot, packages, sources, sets: sets.into() }
     }
 
     #[test]
@@ -291,6 +318,19 @@ mod tests {
         assert!(lines[0].starts_with("\"docker.io\" = { version = \"26.1+1\", suite = "), "{text}");
         assert_eq!(Lock::parse(&text).unwrap(), lock);
         assert_eq!(lock.epoch(), 9);
+    }
+
+    #[test]
+    fn the_number_of_what_starts_kernels_rises_with_each_other_choice() {
+        let [one, other] = [Digest::of(b"one"), Digest::of(b"other")];
+        let mut boot = None;
+        let revisions = [one, one, other, one].map(|parts| {
+            let next = Boot::after(boot.as_ref(), parts);
+            boot = Some(next.clone());
+            assert_eq!(next.parts, parts);
+            next.revision
+        });
+        assert_eq!(revisions, [1, 1, 2, 3]);
     }
 
     #[test]

@@ -25,6 +25,8 @@ pub struct LoopDevice {
 impl LoopDevice {
     /// Shows the file at `path` as a read-only block device with blocks of 4096 bytes.
     ///
+    /// Where the file's filesystem can, blocks are read past the page cache: whoever mounts the device keeps them already.
+    ///
     /// # Errors
     ///
     /// [`FileError`] naming the file or the device.
@@ -64,7 +66,9 @@ fn free(control: &File) -> io::Result<i32> {
 }
 
 fn configure(device: &File, backing: &File) -> io::Result<()> {
-    let flags = Flags::LO_FLAGS_READ_ONLY as u32 | Flags::LO_FLAGS_AUTOCLEAR as u32;
+    // The kernel leaves out direct I/O that the filesystem cannot do.
+    let flags = [Flags::LO_FLAGS_READ_ONLY, Flags::LO_FLAGS_AUTOCLEAR, Flags::LO_FLAGS_DIRECT_IO];
+    let flags = flags.into_iter().fold(0, |all, flag| all | flag as u32);
     let info = loop_info64 {
         lo_device: 0,
         lo_inode: 0,
@@ -98,6 +102,7 @@ mod tests {
     use std::io::Write;
 
     use base::ByteSize;
+    use rustix::fs::{Mode, OFlags};
 
     use super::*;
     use crate::block;
@@ -128,6 +133,18 @@ mod tests {
             block::set_read_ahead(device.path(), ByteSize(kilobytes * 1024)).unwrap();
             assert_eq!(fs::read_to_string(&setting).unwrap(), format!("{kilobytes}\n"));
         }
+    }
+
+    #[test]
+    fn what_is_read_is_not_kept_twice_where_the_filesystem_can_read_directly() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        fs::write(&path, [0; 8192]).unwrap();
+        let direct = rustix::fs::open(&path, OFlags::RDONLY | OFlags::DIRECT, Mode::empty());
+        let device = LoopDevice::attach(&path).unwrap();
+        let name = device.path().file_name().unwrap();
+        let is_direct = fs::read_to_string(Path::new("/sys/block").join(name).join("loop/dio"));
+        assert_eq!(is_direct.unwrap().trim() == "1", direct.is_ok());
     }
 
     #[test]

@@ -111,7 +111,7 @@ fn tls(certificate: &Path, key: &Path) -> Result<Arc<ServerConfig>, ServeError> 
         .and_then(Iterator::collect)
         .map_err(|error| bad(certificate, error.into()))?;
     let secret = PrivateKeyDer::from_pem_file(key).map_err(|error| bad(key, error.into()))?;
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, secret))

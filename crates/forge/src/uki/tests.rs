@@ -38,7 +38,7 @@ fn the_package_brings_the_image_and_needs_its_kernels_modules() {
     using.add(&Control::parse(e2fsck).unwrap(), String::new());
     let mut uki = Uki { kernel, bytes: b"uki".to_vec(), using };
     let key = uki.key();
-    let version = super::version(&built.version).unwrap();
+    let version = super::version(&built.version, 2).unwrap();
     let pack = || pack(&uki, &control(&uki, &built, &version).unwrap(), "mine").unwrap();
     let bytes = pack();
     assert_eq!(bytes, pack());
@@ -75,7 +75,7 @@ fn the_package_brings_the_image_and_needs_its_kernels_modules() {
 }
 
 #[test]
-fn a_later_kernel_and_a_later_product_sort_later_for_packages_and_for_the_loader() {
+fn a_later_kernel_and_later_parts_sort_later_for_packages_and_for_the_loader() {
     let kernels = [
         "6.12.117-2+0preon1",
         "6.12.118~rc1-1+0preon1",
@@ -89,7 +89,11 @@ fn a_later_kernel_and_a_later_product_sort_later_for_packages_and_for_the_loader
         "6.12.119-1+0preon1",
         "6.13-1+0preon1",
     ];
-    let versions = kernels.map(|kernel| version(&kernel.parse().unwrap()).unwrap());
+    // The number of the parts never falls, and may rise alone.
+    let numbered = (5..).zip(kernels).flat_map(|(at, kernel)| [(kernel, at), (kernel, at + 1)]);
+    let versions: Vec<_> = numbered
+        .map(|(kernel, revision)| version(&kernel.parse().unwrap(), revision).unwrap())
+        .collect();
     let shown = |version: &Version| {
         let text = os_release("6.12.119-x", version);
         let line = text.lines().find_map(|line| line.strip_prefix("IMAGE_VERSION="));

@@ -6,14 +6,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
-use base::Failure;
+use base::digest::Hasher;
 use base::file;
+use base::{Digest, Failure};
 use formats::PackageName;
 use packages::control::Control;
 use packages::deb::Deb;
+use packages::lock::Lock;
 
 use crate::context::Context;
-use crate::supply::Supply;
+use crate::supply::{Purpose, Supply};
 use crate::tools::ToolRoot;
 
 /// The tool roots from which something is taken, and the packages of these that it is in; with none, all.
@@ -22,6 +24,25 @@ const TAKEN: [(&str, &[&str]); 3] = [
     ("image", &["systemd-boot-efi"]), // the program that starts the kernel
     ("build", &["libc6-dev"]),        // `preon-init` is linked with it statically
 ];
+
+/// Stands for what `lock` says of all this: other packages give other images.
+pub(crate) fn parts(lock: &Lock) -> Digest {
+    let mut hasher = Hasher::default();
+    for (root, packages) in TAKEN {
+        let set = lock.sets.get(&Purpose::name_of_tools(root));
+        let names = set.into_iter().flat_map(|set| &set.packages);
+        for name in names.filter(|name| is_taken(name, packages)) {
+            let locked = lock.packages.get(name); // a lock has what its sets name
+            hasher.field(name.as_str().as_bytes());
+            hasher.field(locked.map_or(&[], |locked| locked.sha256.as_bytes()));
+        }
+    }
+    hasher.finish()
+}
+
+fn is_taken(name: &PackageName, packages: &[&str]) -> bool {
+    packages.is_empty() || packages.contains(&name.as_str())
+}
 
 /// A source package.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -50,7 +71,7 @@ impl Using {
         for (root, packages) in TAKEN {
             let root = ToolRoot::open(context, root)?;
             let mut names: BTreeSet<PackageName> = root.packages().cloned().collect();
-            names.retain(|name| packages.is_empty() || packages.contains(&name.as_str()));
+            names.retain(|name| is_taken(name, packages));
             for deb in supply.fetch(context, &names)? {
                 let path = root.file(&format!("usr/share/doc/{}/copyright", deb.name));
                 using.add(Deb::open(&deb.path)?.control(), file::read_text(&path)?);
@@ -93,6 +114,8 @@ impl Using {
 
 #[cfg(test)]
 mod tests {
+    use packages::lock::{Locked, Set};
+
     use super::*;
     use crate::scratch::image_tools;
 
@@ -114,6 +137,42 @@ mod tests {
         assert!(text.contains(&format!("\n{}.\n", using.field())), "{text}");
         let texts = "\n======== a ========\n\ntext of a\n\n======== b ========\n\ntext of b\n\n======== c ========\n\ntext of c\n";
         assert!(text.ends_with(texts), "{text}");
+    }
+
+    #[test]
+    fn other_parts_are_told_from_other_tools() {
+        let locked = |version: &str| Locked {
+            version: version.parse().unwrap(),
+            suite: "trixie".into(),
+            size: 1,
+            sha256: Digest::of(version.as_bytes()),
+            filename: "pool/x".into(),
+        };
+        let mut lock = Lock::default();
+        let sets =
+            [("initrd", "e2fsck-static"), ("image", "systemd-boot-efi"), ("image", "erofs-utils")];
+        for (root, name) in sets {
+            let name: PackageName = name.parse().unwrap();
+            let empty = || Set { request: Digest::of(b""), packages: BTreeSet::new() };
+            let set = lock.sets.entry(Purpose::name_of_tools(root)).or_insert_with(empty);
+            set.packages.insert(name.clone());
+            lock.packages.insert(name, locked("1"));
+        }
+        let before = parts(&lock);
+        let cases = [("erofs-utils", false), ("systemd-boot-efi", true), ("e2fsck-static", true)];
+        for (name, is_other) in cases {
+            let mut now = lock.clone();
+            now.packages.insert(name.parse().unwrap(), locked("2"));
+            assert_eq!(parts(&now) != before, is_other, "{name}");
+        }
+    }
+
+    #[test]
+    fn our_lock_numbers_what_it_names() {
+        let (context, _) = image_tools();
+        let lock = Supply::open(&context).unwrap().lock;
+        let parts = parts(&lock);
+        assert_eq!(lock.boot.map(|boot| boot.parts), Some(parts), "run `forge update`");
     }
 
     /// Whoever changes what is in an initrd has to say so here.

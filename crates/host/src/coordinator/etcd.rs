@@ -211,7 +211,7 @@ fn message(body: &[u8]) -> String {
 }
 
 fn tls(root: &Root, config: &Config) -> Result<TlsConfig, EtcdError> {
-    let mut builder = TlsConfig::builder();
+    let mut builder = packages::fetch::tls();
     if let Some(path) = &config.ca {
         let roots = certificates(&on_host(root, path))?;
         builder = builder.root_certs(RootCerts::Specific(Arc::new(roots)));

@@ -50,7 +50,7 @@ impl Authority {
         let chain = CertificateDer::pem_file_iter(self.folder.join(format!("{name}.pem"))).unwrap();
         let chain: Result<Vec<_>, _> = chain.collect();
         let key = PrivateKeyDer::from_pem_file(self.folder.join(format!("{name}.key"))).unwrap();
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .unwrap()

@@ -1,7 +1,9 @@
 //! Who vouches for servers of HTTPS.
 
+use std::sync::Arc;
+
 use base::Explain;
-use ureq::tls::{PemItem, RootCerts, parse_pem};
+use ureq::tls::{PemItem, RootCerts, TlsConfig, TlsConfigBuilder, parse_pem};
 
 /// Certificates of those who vouch for servers: one at least.
 #[derive(Clone, Debug)]
@@ -41,6 +43,12 @@ impl Authorities {
     pub(super) fn roots(&self) -> RootCerts {
         self.0.clone()
     }
+}
+
+/// How to speak HTTPS, if nothing else is said: Mozilla's list vouches for servers.
+pub fn tls() -> TlsConfigBuilder {
+    let provider = rustls::crypto::aws_lc_rs::default_provider();
+    TlsConfig::builder().unversioned_rustls_crypto_provider(Arc::new(provider))
 }
 
 #[cfg(test)]

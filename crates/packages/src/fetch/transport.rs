@@ -12,7 +12,7 @@ use ureq::Agent;
 use ureq::http::{Response, header};
 use ureq::tls::TlsConfig;
 
-use super::{FetchError, FetchOptions, Wanted};
+use super::{FetchError, FetchOptions, Wanted, tls};
 
 /// A file on its way into the cache.
 pub(super) struct Part<'a> {
@@ -117,12 +117,11 @@ impl Transport {
             Agent::from(config.build())
         };
         let own = options.authorities.iter().map(|(folder, authorities)| {
-            let tls = TlsConfig::builder().root_certs(authorities.roots()).build();
-            (folder.clone(), agent(tls))
+            (folder.clone(), agent(tls().root_certs(authorities.roots()).build()))
         });
         Ok(Self {
             own: own.collect(),
-            agent: agent(TlsConfig::default()),
+            agent: agent(tls().build()),
             stall: options.stall,
             slowest: options.slowest,
         })

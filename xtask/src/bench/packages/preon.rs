@@ -8,14 +8,18 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result};
+use base::ByteSize;
 use serde::{Deserialize, Serialize};
-use sys::{Filesystem, Limits, LoopDevice, mount};
+use sys::{Filesystem, Limits, LoopDevice, block, mount};
 
 use super::repository::{Image, Maker, Package, Repository, Server};
 use crate::command;
 
 /// The store, as the crate `generations` names it.
 const STORE: &str = "run/preon/data/preon";
+
+/// As the crate `generations` has a layer read ahead.
+const READ_AHEAD: ByteSize = ByteSize(512 * 1024);
 
 const READ_ONLY: Limits = Limits { read_only: true, ..Limits::NONE };
 
@@ -130,6 +134,7 @@ impl Host {
         if !mount::is_mounted(&folder)? {
             let device =
                 LoopDevice::attach(&self.root.join(format!("{STORE}/layers/{digest}.erofs")))?;
+            block::set_read_ahead(device.path(), READ_AHEAD)?;
             Filesystem::new("erofs").on(device.path()).limits(READ_ONLY).mount(&folder)?;
         }
         Ok(folder)
