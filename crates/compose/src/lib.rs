@@ -20,7 +20,9 @@ pub mod tree;
 mod unit;
 mod words;
 
+use std::panic::resume_unwind;
 use std::path::PathBuf;
+use std::thread;
 
 use base::child::Program;
 use base::file::{self, FileError};
@@ -240,8 +242,15 @@ fn whole(
         shown::keep_written(&mut tree, &mut gathered, beneath).map_err(IndexError::from)?;
     }
     let texts = shown::package_texts(&tree, &gathered)?;
-    let findings = integrate::integrate(&mut tree, &gathered, &request.image, &request.product)?;
-    bill::place::place(&mut tree, &gathered, request)?;
+    let (findings, documents) = thread::scope(|scope| {
+        let documents = scope.spawn(|| bill::place::documents(&gathered, request));
+        let Request { image, product, .. } = request;
+        let findings = integrate::integrate(&mut tree, &gathered, image, product);
+        (findings, documents.join().unwrap_or_else(|panic| resume_unwind(panic)))
+    });
+    let findings = findings?;
+    bill::place::place(&mut tree, documents.map_err(PlaceError::from)?)
+        .map_err(PlaceError::from)?;
     shown::place(&mut tree, texts, request)?;
     Ok(Whole { tree, gathered, findings })
 }

@@ -29,26 +29,32 @@ impl Explain for PlaceError {
     }
 }
 
-/// Places `sbom.spdx.json` and `advisories.json` for `packages`, whose files are in `tree`.
+/// Texts by where they belong.
+pub(crate) type Documents = [(UsrPath, String); 2];
+
+/// Writes `sbom.spdx.json` and `advisories.json` for `packages`.
 ///
 /// # Errors
 ///
-/// [`PlaceError`].
-pub(crate) fn place(
-    tree: &mut Tree,
-    packages: &[Gathered],
-    request: &Request,
-) -> Result<(), PlaceError> {
+/// [`BadFixes`] if a package's list of fixes is broken.
+pub(crate) fn documents(packages: &[Gathered], request: &Request) -> Result<Documents, BadFixes> {
     let parts = packages.iter().map(part).collect();
     let bill = Bill::new(&request.product, request.epoch, parts)?;
-    let all = [
-        ("usr/lib/preon/sbom.spdx.json", spdx::document(&bill, spdx::Detail::Host)),
-        ("usr/lib/preon/advisories.json", sources::summary(&bill)),
-    ];
-    for (path, text) in all {
-        tree.add(UsrPath::fixed(path), Node::file(text, Origin::Composed))?;
-    }
-    Ok(())
+    let host = spdx::document(&bill, spdx::Detail::Host);
+    Ok([
+        (UsrPath::fixed("usr/lib/preon/sbom.spdx.json"), host),
+        (UsrPath::fixed("usr/lib/preon/advisories.json"), sources::summary(&bill)),
+    ])
+}
+
+/// Adds the documents to `tree`.
+///
+/// # Errors
+///
+/// [`Conflict`] if somebody else has their place.
+pub(crate) fn place(tree: &mut Tree, documents: Documents) -> Result<(), Conflict> {
+    let mut all = documents.into_iter();
+    all.try_for_each(|(path, text)| tree.add(path, Node::file(text, Origin::Composed)))
 }
 
 fn part(package: &Gathered) -> Part {
