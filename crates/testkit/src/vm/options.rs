@@ -28,6 +28,7 @@ pub struct Builder {
     pub(super) memory_mb: u32,
     pub(super) cpus: u32,
     pub(super) extra_disks: Vec<PathBuf>,
+    pub(super) in_place: bool,
     pub(super) credentials: Vec<(String, Vec<u8>)>,
     pub(super) forwards: Vec<(u16, u16)>,
     pub(super) kernel: Option<DirectKernel>,
@@ -51,6 +52,11 @@ pub struct DirectKernel {
 }
 
 impl Builder {
+    /// The images of its disks: first that which it boots.
+    pub(super) fn disks(&self) -> impl Iterator<Item = &PathBuf> {
+        std::iter::once(&self.disk).chain(&self.extra_disks)
+    }
+
     /// A machine that boots the raw disk image `disk` by UEFI: 1024 MB, one processor.
     pub fn new(disk: &Path) -> Self {
         Self {
@@ -59,6 +65,7 @@ impl Builder {
             memory_mb: 1024,
             cpus: 1,
             extra_disks: Vec::new(),
+            in_place: false,
             credentials: Vec::new(),
             forwards: vec![(0, 22)],
             kernel: None,
@@ -103,6 +110,13 @@ impl Builder {
     #[must_use]
     pub fn extra_disk(mut self, image: &Path) -> Self {
         self.extra_disks.push(image.to_owned());
+        self
+    }
+
+    /// Has the guest write to the disk images themselves: what it leaves there, another machine can be given.
+    #[must_use]
+    pub fn in_place(mut self) -> Self {
+        self.in_place = true;
         self
     }
 
@@ -225,12 +239,14 @@ pub(super) fn arguments(machine: &Builder, files: &Files, accel: Acceleration) -
         add("-drive", format!("{flash},unit=0,readonly=on,file={}", firmware.display()));
         add("-drive", format!("{flash},unit=1,file={}", path("vars.fd")));
     }
-    let drive = "if=none,format=qcow2,cache=unsafe,discard=unmap";
-    for index in 0..=machine.extra_disks.len() {
-        let file = path(&overlay(index));
+    let format = if machine.in_place { "raw" } else { "qcow2" };
+    let drive = format!("if=none,format={format},cache=unsafe,discard=unmap");
+    for (index, image) in machine.disks().enumerate() {
+        let overlay = path(&overlay(index));
+        let file = if machine.in_place { image.display().to_string() } else { overlay };
         let more = match &machine.write_log {
             Some(log) if index == 0 => {
-                logged_disk(&mut add, &file, log);
+                logged_disk(&mut add, (format, &file), log);
                 // Merged requests have up to 1024 parts; the log adds two, and the system call fails (QEMU 7.2).
                 ",request-merging=off"
             }
@@ -271,10 +287,10 @@ pub(super) fn arguments(machine: &Builder, files: &Files, accel: Acceleration) -
 }
 
 /// The first disk, all writes to which are logged.
-fn logged_disk(add: &mut impl FnMut(&str, String), file: &str, log: &Path) {
+fn logged_disk(add: &mut impl FnMut(&str, String), (format, file): (&str, &str), log: &Path) {
     let unsafe_file = "cache.no-flush=on,driver=file"; // the guest's flushes are logged all the same
     add("-blockdev", format!("{unsafe_file},node-name=log0,filename={}", log.display()));
-    let image = format!("driver=qcow2,file.driver=file,file.filename={file}");
+    let image = format!("driver={format},file.driver=file,file.filename={file}");
     add("-blockdev", format!("{image},cache.no-flush=on,node-name=image0"));
     add("-blockdev", "driver=blklogwrites,node-name=disk0,file=image0,log=log0".into());
 }

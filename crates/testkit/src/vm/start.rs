@@ -97,7 +97,7 @@ impl Builder {
         let mut credentials = self.all_credentials();
         credentials.push(("ssh.authorized_keys.root".to_owned(), key));
         let files = Files { folder: folder.to_owned(), firmware, credentials: credentials.len() };
-        for (index, image) in std::iter::once(&self.disk).chain(&self.extra_disks).enumerate() {
+        for (index, image) in self.disks().enumerate().filter(|_| !self.in_place) {
             let size = self.disk_bytes.filter(|_| index == 0);
             overlay(image, &files.at(&options::overlay(index)), size)?;
         }
