@@ -45,8 +45,9 @@ pub fn download(
     let repositories = Repositories(root);
     let names = repositories.some()?;
     let fetcher = repositories.fetcher(&names, FetchOptions::default())?;
-    let names = names.into_iter().map(|name| (name, ()));
-    let open = |name: &str, ()| repositories.open(name, repositories.configured(name)?, &fetcher);
+    let names = names.into_iter().map(|name| (name, ())).collect();
+    let open =
+        |name: &str, (): &()| repositories.open(name, repositories.configured(name)?, &fetcher);
     let Asked { answered: opened, silent } = Asked::each(names, open).some(progress)?;
     let chosen = |it| chosen(it, &opened).map_err(|error| silent::needed(error, &silent));
     let stanzas: Vec<_> = asked.iter().map(chosen).collect::<Result<_, _>>()?;

@@ -233,7 +233,7 @@ impl Repositories<'_> {
     /// [`RepositoryError`] if none is known.
     pub fn refresh_all(&self) -> Result<Asked<(String, Found)>, RepositoryError> {
         let all = self.some()?.into_iter().map(|name| (name, ()));
-        Ok(Asked::each(all, |name, ()| Ok((name.to_owned(), self.refresh(name)?))))
+        Ok(Asked::each(all.collect(), |name, ()| Ok((name.to_owned(), self.refresh(name)?))))
     }
 
     /// The newest metadata and index of `name`, which is configured so, fetched and verified now.

@@ -3,8 +3,11 @@
 use std::error::Error;
 
 use base::progress::Progress;
-use base::{Explain, Failure, explain};
+use base::{Explain, Failure, explain, parallel};
 use serde::{Deserialize, Serialize};
+
+/// How many repositories are asked at once: they are waited for, most of the time.
+const AT_ONCE: usize = 8;
 
 /// What asking repositories came to.
 pub struct Asked<T> {
@@ -63,14 +66,19 @@ impl NotAsked {
 }
 
 impl<T> Asked<T> {
-    /// Asks one after the other, each with its name, whichever of them fails.
-    pub(crate) fn each<R>(
-        all: impl IntoIterator<Item = (String, R)>,
-        mut ask: impl FnMut(&str, R) -> Result<T, Failure>,
-    ) -> Self {
+    /// Asks all at once, each with its name, whichever of them fails: one that does not answer delays nobody's answer but
+    /// its own. Answers are in the order of those who were asked.
+    pub(crate) fn each<R: Sync>(
+        all: Vec<(String, R)>,
+        ask: impl Fn(&str, &R) -> Result<T, Failure> + Sync,
+    ) -> Self
+    where
+        T: Send,
+    {
+        let told = parallel::each(&all, AT_ONCE, |(name, repository)| ask(name, repository));
         let mut asked = Self { answered: Vec::new(), silent: Vec::new() };
-        for (name, repository) in all {
-            match ask(&name, repository) {
+        for ((name, _), told) in all.into_iter().zip(told) {
+            match told {
                 Ok(answer) => asked.answered.push(answer),
                 Err(why) => asked.silent.push(NotAsked { name, why }),
             }
@@ -106,4 +114,32 @@ impl<T> Asked<T> {
 pub(crate) fn named(names: &[String]) -> String {
     let noun = if names.len() == 1 { "repository" } else { "repositories" };
     format!("the {noun} {}", names.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn one_is_asked_while_another_one_has_not_answered() {
+        const PATIENCE: Duration = Duration::from_secs(60);
+        let (late, waits) = channel();
+        let ways =
+            [std::sync::Mutex::new((None, Some(waits))), std::sync::Mutex::new((Some(late), None))];
+        let names = ["first", "second"].map(str::to_owned);
+        let asked = Asked::each(names.into_iter().zip(ways).collect(), |name, ways| {
+            let mut ways = ways.lock().unwrap();
+            if let Some(waits) = ways.1.take() {
+                waits.recv_timeout(PATIENCE).expect("the second one is asked meanwhile");
+            }
+            if let Some(late) = ways.0.take() {
+                late.send(()).unwrap();
+            }
+            Ok(name.to_owned())
+        });
+        assert_eq!(asked.answered, ["first", "second"]);
+    }
 }

@@ -83,7 +83,7 @@ impl Sources {
         if let (Some(bundle), true) = (bundle, known.is_empty()) {
             return Err(bundle.foreign().into());
         }
-        let asked = Asked::each(known, |name, it| repositories.open(name, it, &fetcher));
+        let asked = Asked::each(known, |name, it| repositories.open(name, it.clone(), &fetcher));
         if bundle.is_some() {
             return Ok(Self { fetcher, opened: asked.all()?, silent: Vec::new() });
         }
