@@ -85,6 +85,25 @@ const FILLING: Bad<'_> = Bad {
     reason: "50-docker: exit status: 1",
 };
 
+/// The boot is never complete, and all else works: only the deadline ends that, which is a short one here.
+const STUCK: Bad<'_> = Bad {
+    package: Some(Package {
+        name: "stuck",
+        version: "1-1+0preon1",
+        files: &[
+            (
+                "usr/lib/systemd/system/stuck.service",
+                "[Unit]\nBefore=multi-user.target\n[Service]\nType=oneshot\nTimeoutStartSec=infinity\n\
+                 ExecStart=/usr/bin/sleep infinity\n[Install]\nWantedBy=multi-user.target\n",
+            ),
+            ("usr/lib/systemd/system-preset/50-stuck.preset", "enable stuck.service\n"),
+        ],
+    }),
+    then: "mkdir /etc/systemd/system/boot-complete.target.d && \
+           printf '[Unit]\nJobTimeoutSec=300\n' > /etc/systemd/system/boot-complete.target.d/soon.conf",
+    reason: "was tried 3 times and never found good",
+};
+
 /// The block of its layer that holds the filesystem's superblock is another one on the disk.
 const CORRUPT: Bad<'_> = Bad {
     package: Some(Package {
@@ -110,8 +129,9 @@ fn a_corrupt_layer_and_a_panicking_initrd_end_on_the_generation_before() {
 
 #[test]
 #[ignore = "an hour: part of --nightly"]
-fn what_hangs_loops_has_no_docker_or_fills_the_disk_ends_on_the_generation_before() {
-    end_on_the_generation_before(&[HANGING, LOOPING, WITHOUT_DOCKER, FILLING]).power_off();
+fn what_hangs_loops_sticks_has_no_docker_or_fills_the_disk_ends_on_the_generation_before() {
+    let all = [HANGING, LOOPING, WITHOUT_DOCKER, FILLING, STUCK];
+    end_on_the_generation_before(&all).power_off();
 }
 
 #[derive(Debug, serde::Deserialize)]

@@ -229,6 +229,7 @@ fn check_cuts(image: &Image, recorded: &Recorded, cuts: Cuts<'_>) -> Report {
         if (index + 1) * cuts.boots / cuts.count > index * cuts.boots / cuts.count {
             disks.boot(&torn, cut);
             report.booted += 1;
+            println!("booted after cut {cut} of {requests}");
         }
         if !disks.mounts(&torn) {
             report.torn += 1;
