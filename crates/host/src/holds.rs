@@ -199,11 +199,15 @@ const UNTIL: &str = "until:";
 /// Reads one; nothing if it is gone meanwhile. What is not text, or no file, holds too.
 fn read(path: &Path, source: Source) -> Result<Option<Hold>, FileError> {
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let bytes = match file::read(path) {
-        Ok(bytes) => bytes,
-        Err(error) if error.source.kind() == ErrorKind::NotFound => return Ok(None),
-        Err(error) if error.source.kind() == ErrorKind::IsADirectory => Vec::new(),
-        Err(error) => return Err(error),
+    let found = match path.metadata() {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        found => found.map_err(FileError::at("read", path))?,
+    };
+    let bytes = match found.is_file().then(|| file::read(path)) {
+        None => Vec::new(), // a pipe would keep us waiting for who writes to it
+        Some(Ok(bytes)) => bytes,
+        Some(Err(error)) if error.source.kind() == ErrorKind::NotFound => return Ok(None),
+        Some(Err(error)) => return Err(error),
     };
     let (until, reason) = parse(&String::from_utf8_lossy(&bytes));
     Ok(Some(Hold { name, reason, until, source }))
@@ -248,6 +252,8 @@ mod tests {
             file::replace(&root.below(path), bytes).unwrap();
         }
         fs::create_dir(root.below("/run/preon/holds/folder")).unwrap();
+        let pipe = root.below("/run/preon/holds/pipe");
+        rustix::fs::mkfifoat(rustix::fs::CWD, pipe, rustix::fs::Mode::RWXU).unwrap();
         let all = Holds(&root).list(0).unwrap();
         let told: Vec<_> = all.iter().map(ToString::to_string).collect();
         let expected = [
@@ -256,6 +262,7 @@ mod tests {
             "empty",
             "folder",
             "never (until: doomsday)",
+            "pipe",
         ];
         assert_eq!(told, expected);
         assert_eq!((all[0].source, all[1].source), (Source::Runtime, Source::Kept));
