@@ -54,7 +54,8 @@ impl Explain for UpdateError {
     }
 }
 
-/// Looks what there is at `now` (seconds since 1970), and says what [`run`] would do first. Nothing is done.
+/// Looks what there is at `now` (seconds since 1970), and says what [`run`] would do first. Nothing is done, and the last
+/// turn stays what is remembered as done.
 ///
 /// # Errors
 ///
@@ -62,8 +63,8 @@ impl Explain for UpdateError {
 pub fn check(host: &Host, now: u64, progress: &dyn Progress) -> Result<Memory, Failure> {
     let mut turn = Turn::new(host, now, progress)?;
     let plan = turn.look()?;
-    turn.memory.step = Some(decide(now, &turn.config, &turn.facts(&plan)?));
-    turn.finish(Ok(()))
+    let step = decide(now, &turn.config, &turn.facts(&plan)?);
+    Ok(Memory { step: Some(step), ..turn.finish(Ok(()))? })
 }
 
 /// Looks what there is at `now` (seconds since 1970) and does what is to be done, as far as the configuration says.
@@ -264,7 +265,9 @@ impl<'a> Turn<'a> {
             since: change.at,
             // While a repository is silent nobody knows what is the newest: what waits stays.
             newest: staged.is_some_and(|it| it.plan == name_of(plan) || !plan.silent.is_empty()),
-            other_kernel: next.kernel.uki != now.kernel.uki,
+            // The one that runs may be none of those that start by themselves.
+            other_kernel: next.kernel.uki != now.kernel.uki
+                || self.host.needs_another_kernel(wanted)?,
         })
     }
 

@@ -194,6 +194,24 @@ fn who_only_looks_changes_nothing() {
     host.world.publish(&[BASE_2, LIBBASE]);
     let memory = automatic::check(&host.world.host(), NOW, &Silent).unwrap();
     assert_eq!((memory.step, host.wanted()), (Some(Step::Stage), 1));
+    // What was done stays what is told of.
+    assert_eq!(Memory::read(&host.world.root()).unwrap().step, None);
+    host.configure("mode = \"stage\"");
+    let done = host.turn(NOW).unwrap().step;
+    host.configure("mode = \"apply\"");
+    let memory = automatic::check(&host.world.host(), NOW, &Silent).unwrap();
+    assert!(matches!(memory.step, Some(Step::Restart { .. })), "{:?}", memory.step);
+    assert_eq!(Memory::read(&host.world.root()).unwrap().step, done);
+}
+
+#[test]
+fn what_the_running_kernel_does_not_fit_takes_a_whole_restart() {
+    let host = Alone::new("mode = \"apply\"");
+    host.boots_well();
+    host.write("/proc/sys/kernel/osrelease", "6.11-chosen-in-the-menu\n");
+    host.world.publish(&[BASE_2, LIBBASE]);
+    assert_eq!(host.step(NOW), "restart 2");
+    assert_eq!(host.asked(), ["--check-inhibitors=yes reboot"]);
 }
 
 #[test]
