@@ -154,6 +154,9 @@ mod tests {
         );
         let error = trial.run(&add).unwrap_err();
         assert!(error.contains("the repository main is there already"), "{error}");
+        trial.file("/var/lib/preon/repositories/main.json", "{");
+        let error = trial.run(&["repo", "list"]).unwrap_err();
+        assert!(error.contains("hint: `preon refresh` writes it anew"), "{error}");
         trial.run(&["repo", "remove", "main"]).unwrap();
         assert!(!trial.run(&["repo", "list"]).unwrap().contains("main"));
         let error = trial.run(&["repo", "remove", "main"]).unwrap_err();
