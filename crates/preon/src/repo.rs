@@ -154,7 +154,8 @@ mod tests {
         );
         let error = trial.run(&add).unwrap_err();
         assert!(error.contains("the repository main is there already"), "{error}");
-        trial.file("/var/lib/preon/repositories/main.json", "{");
+        let found = trial.below("/var/lib/preon/repositories/main.json");
+        base::file::replace(&found, b"{").unwrap();
         let error = trial.run(&["repo", "list"]).unwrap_err();
         assert!(error.contains("hint: `preon refresh` writes it anew"), "{error}");
         trial.run(&["repo", "remove", "main"]).unwrap();
