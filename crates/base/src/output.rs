@@ -6,9 +6,13 @@ use std::io::{self, ErrorKind, Write};
 const LONGEST: usize = 200;
 
 /// A text of which nobody knows who wrote it, for one line on a terminal: whatever a terminal could obey or that changes
-/// how the rest is read is shown as its number, and a long one is cut.
+/// how the rest is read is shown as its number, and a long one is cut. Quotes are harmless.
 pub fn plain(text: &str) -> String {
-    let mut shown: String = text.chars().take(LONGEST).flat_map(char::escape_debug).collect();
+    let show = |letter: char| match letter {
+        '\'' | '"' => letter.to_string(),
+        letter => letter.escape_debug().to_string(),
+    };
+    let mut shown: String = text.chars().take(LONGEST).map(show).collect();
     if text.chars().nth(LONGEST).is_some() {
         shown.push('…');
     }
@@ -46,6 +50,7 @@ mod tests {
         let cases = [
             ("upgrade --security", "upgrade --security".to_owned()),
             ("ä ✓",                "ä ✓".into()),
+            ("it's \"here\"",      "it's \"here\"".into()),
             ("\x1b]0;x\x07",       "\\u{1b}]0;x\\u{7}".into()),
             ("a\nhint: b\r",       "a\\nhint: b\\r".into()),
             ("\u{9b}2J\u{202e}x",  "\\u{9b}2J\\u{202e}x".into()), // C1; right to left
