@@ -5,18 +5,24 @@ use std::io::{self, ErrorKind, Write};
 /// The most characters that [`plain`] shows.
 const LONGEST: usize = 200;
 
-/// A text of which nobody knows who wrote it, for one line on a terminal: whatever a terminal could obey or that changes
-/// how the rest is read is shown as its number, and a long one is cut. Quotes are harmless.
+/// A text of which nobody knows who wrote it, for one line on a terminal: as [`escaped`], and a long one is cut.
 pub fn plain(text: &str) -> String {
-    let show = |letter: char| match letter {
-        '\'' | '"' => letter.to_string(),
-        letter => letter.escape_debug().to_string(),
-    };
-    let mut shown: String = text.chars().take(LONGEST).map(show).collect();
+    let first: String = text.chars().take(LONGEST).collect();
+    let mut shown = escaped(&first);
     if text.chars().nth(LONGEST).is_some() {
         shown.push('…');
     }
     shown
+}
+
+/// A text in which whatever a terminal could obey or that changes how the rest is read is shown as its number. Quotes are
+/// harmless.
+pub fn escaped(text: &str) -> String {
+    let show = |letter: char| match letter {
+        '\'' | '"' => letter.to_string(),
+        letter => letter.escape_debug().to_string(),
+    };
+    text.chars().map(show).collect()
 }
 
 /// Writes to `W` until its reader has left; what comes after that goes nowhere.
