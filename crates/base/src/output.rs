@@ -5,14 +5,24 @@ use std::io::{self, ErrorKind, Write};
 /// The most characters that [`plain`] shows.
 const LONGEST: usize = 200;
 
-/// A text of which nobody knows who wrote it, for one line on a terminal: whatever a terminal could obey or that changes
-/// how the rest is read is shown as its number, and a long one is cut.
+/// A text of which nobody knows who wrote it, for one line on a terminal: as [`escaped`], and a long one is cut.
 pub fn plain(text: &str) -> String {
-    let mut shown: String = text.chars().take(LONGEST).flat_map(char::escape_debug).collect();
+    let first: String = text.chars().take(LONGEST).collect();
+    let mut shown = escaped(&first);
     if text.chars().nth(LONGEST).is_some() {
         shown.push('…');
     }
     shown
+}
+
+/// A text in which whatever a terminal could obey or that changes how the rest is read is shown as its number. Quotes are
+/// harmless.
+pub fn escaped(text: &str) -> String {
+    let show = |letter: char| match letter {
+        '\'' | '"' => letter.to_string(),
+        letter => letter.escape_debug().to_string(),
+    };
+    text.chars().map(show).collect()
 }
 
 /// Writes to `W` until its reader has left; what comes after that goes nowhere.
@@ -46,6 +56,7 @@ mod tests {
         let cases = [
             ("upgrade --security", "upgrade --security".to_owned()),
             ("ä ✓",                "ä ✓".into()),
+            ("it's \"here\"",      "it's \"here\"".into()),
             ("\x1b]0;x\x07",       "\\u{1b}]0;x\\u{7}".into()),
             ("a\nhint: b\r",       "a\\nhint: b\\r".into()),
             ("\u{9b}2J\u{202e}x",  "\\u{9b}2J\\u{202e}x".into()), // C1; right to left

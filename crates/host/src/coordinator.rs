@@ -45,6 +45,14 @@ pub enum CoordinatorError {
     /// The store does not answer.
     #[error(transparent)]
     Etcd(#[from] EtcdError),
+    /// The store did not say what became of a change: perhaps it came about.
+    #[error("nobody knows whether etcd has changed {key}")]
+    Unsure {
+        /// The key.
+        key: String,
+        /// Why.
+        source: EtcdError,
+    },
     /// The key has something else in it.
     #[error("what etcd has at {key} is no list of hosts that restart")]
     Malformed {
@@ -64,7 +72,7 @@ pub enum CoordinatorError {
 impl Explain for CoordinatorError {
     fn hint(&self) -> Option<String> {
         match self {
-            Self::Etcd(error) => error.hint(),
+            Self::Etcd(error) | Self::Unsure { source: error, .. } => error.hint(),
             Self::Malformed { key, .. } => {
                 Some(format!("another program uses it: look with `etcdctl get {key}`"))
             }
@@ -91,7 +99,7 @@ impl Coordinator {
     ///
     /// # Errors
     ///
-    /// [`CoordinatorError`]: perhaps it has one then; asking again tells.
+    /// [`CoordinatorError`]. After [`CoordinatorError::Unsure`] perhaps it has one; asking again tells.
     pub fn acquire(&self, id: &str, holder: &Holder) -> Result<Taken, CoordinatorError> {
         self.change(|holders| {
             if !holders.has(id) && holders.len() >= self.slots {
@@ -143,7 +151,9 @@ impl Coordinator {
                 Change::Write(outcome) => outcome,
             };
             let value = serde_json::to_vec(&holders).unwrap_or_default(); // our types always can
-            if self.etcd.swap(&self.key, &Read { revision, value: Some(value) })? {
+            let swapped = self.etcd.swap(&self.key, &Read { revision, value: Some(value) });
+            let unsure = |source| CoordinatorError::Unsure { key: self.key.clone(), source };
+            if swapped.map_err(unsure)? {
                 return Ok(outcome);
             }
         }

@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 
 use base::Explain;
 use base::file::{self, FileError};
+use base::output::plain;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -198,12 +199,16 @@ const UNTIL: &str = "until:";
 
 /// Reads one; nothing if it is gone meanwhile. What is not text, or no file, holds too.
 fn read(path: &Path, source: Source) -> Result<Option<Hold>, FileError> {
-    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let bytes = match file::read(path) {
-        Ok(bytes) => bytes,
-        Err(error) if error.source.kind() == ErrorKind::NotFound => return Ok(None),
-        Err(error) if error.source.kind() == ErrorKind::IsADirectory => Vec::new(),
-        Err(error) => return Err(error),
+    let name = line(&path.file_name().unwrap_or_default().to_string_lossy());
+    let found = match path.metadata() {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        found => found.map_err(FileError::at("read", path))?,
+    };
+    let bytes = match found.is_file().then(|| file::read(path)) {
+        None => Vec::new(), // a pipe would keep us waiting for who writes to it
+        Some(Ok(bytes)) => bytes,
+        Some(Err(error)) if error.source.kind() == ErrorKind::NotFound => return Ok(None),
+        Some(Err(error)) => return Err(error),
     };
     let (until, reason) = parse(&String::from_utf8_lossy(&bytes));
     Ok(Some(Hold { name, reason, until, source }))
@@ -216,8 +221,12 @@ fn parse(text: &str) -> (Option<u64>, String) {
     let until = until.and_then(|until| u64::try_from(until.as_second()).ok());
     let reason =
         if until.is_some() { text.split_once('\n').map_or("", |(_, rest)| rest) } else { text };
-    let words: Vec<_> = reason.split_whitespace().collect();
-    (until, words.join(" "))
+    (until, line(reason))
+}
+
+/// What somebody else has written, on one line, and with nothing that a terminal could obey: root reads it.
+fn line(text: &str) -> String {
+    plain(&text.split_whitespace().collect::<Vec<_>>().join(" "))
 }
 
 #[cfg(test)]
@@ -243,19 +252,24 @@ mod tests {
             ("/run/preon/holds/.hidden", b"x"),
             ("/run/preon/holds/empty", b""),
             ("/etc/preon/holds/bytes", b"\xff"),
+            ("/etc/preon/holds/clears", b"it's \x1b[2J"),
             ("/etc/preon/holds/never", b"until: doomsday\n"),
         ] {
             file::replace(&root.below(path), bytes).unwrap();
         }
         fs::create_dir(root.below("/run/preon/holds/folder")).unwrap();
+        let pipe = root.below("/run/preon/holds/pipe");
+        rustix::fs::mkfifoat(rustix::fs::CWD, pipe, rustix::fs::Mode::RWXU).unwrap();
         let all = Holds(&root).list(0).unwrap();
         let told: Vec<_> = all.iter().map(ToString::to_string).collect();
         let expected = [
             "backup (a backup runs)",
             "bytes (\u{fffd})",
+            "clears (it's \\u{1b}[2J)",
             "empty",
             "folder",
             "never (until: doomsday)",
+            "pipe",
         ];
         assert_eq!(told, expected);
         assert_eq!((all[0].source, all[1].source), (Source::Runtime, Source::Kept));

@@ -114,6 +114,14 @@ pub enum RepositoryError {
         /// What is wrong with it.
         message: String,
     },
+    /// What is remembered of it is damaged.
+    #[error("what is remembered of a repository in {} cannot be read", path.display())]
+    Remembered {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: serde_json::Error,
+    },
     /// Who vouches for its servers is written in a file that cannot be read.
     #[error("it is not known who vouches for the servers of a repository")]
     NoAuthorities(#[source] FileError),
@@ -143,6 +151,7 @@ impl Explain for RepositoryError {
             Self::Malformed { .. } => {
                 Some("see `uris = [\"https://…\"]` and `suite = \"…\"`".into())
             }
+            Self::Remembered { .. } => Some("`preon refresh` writes it anew".into()),
             Self::NoAuthorities(_) => Some(
                 "put the certificates there, or name another file as `ca` in /etc/preon/repositories".into(),
             ),
@@ -300,7 +309,7 @@ impl Repositories<'_> {
         match file::read(&path) {
             Ok(json) => match serde_json::from_slice(&json) {
                 Ok(found) => Ok(Some(found)),
-                Err(error) => Err(RepositoryError::Malformed { path, message: error.to_string() }),
+                Err(source) => Err(RepositoryError::Remembered { path, source }),
             },
             Err(error) if error.source.kind() == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error.into()),

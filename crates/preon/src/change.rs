@@ -56,7 +56,7 @@ pub(crate) struct Remove {
 
 /// Bring packages to their newest versions
 ///
-/// What is pinned stays, and so does the kernel, which comes with an image.
+/// What is pinned stays, and so does a kernel that another boot loader or an EFI variable starts.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Upgrade {
     /// Names of installed packages [default: all]

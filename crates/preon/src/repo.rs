@@ -154,6 +154,10 @@ mod tests {
         );
         let error = trial.run(&add).unwrap_err();
         assert!(error.contains("the repository main is there already"), "{error}");
+        let found = trial.below("/var/lib/preon/repositories/main.json");
+        base::file::replace(&found, b"{").unwrap();
+        let error = trial.run(&["repo", "list"]).unwrap_err();
+        assert!(error.contains("hint: `preon refresh` writes it anew"), "{error}");
         trial.run(&["repo", "remove", "main"]).unwrap();
         assert!(!trial.run(&["repo", "list"]).unwrap().contains("main"));
         let error = trial.run(&["repo", "remove", "main"]).unwrap_err();

@@ -5,6 +5,7 @@ mod tell;
 
 use std::io::Write;
 
+use base::output::plain;
 use base::progress::Lines;
 use base::{Explain, Failure};
 use clap::Args;
@@ -151,8 +152,9 @@ impl Slots {
         let line = |(id, holder): (&str, &host::coordinator::Holder)| {
             let since = print::moment(holder.since);
             format!(
-                "{} since {since}, into generation {}, number {id}\n",
-                holder.name, holder.generation
+                "{holder} since {since}, into generation {}, number {}\n",
+                holder.generation,
+                plain(id)
             )
         };
         head + &taken.iter().map(line).collect::<String>()
@@ -209,7 +211,7 @@ impl Release {
         if self.json {
             return print::json(out, &json!({ "group": group, "released": holder }));
         }
-        print::text(out, &format!("{} has no slot of the group {group} any more\n", holder.name))
+        print::text(out, &format!("{holder} has no slot of the group {group} any more\n"))
     }
 }
 

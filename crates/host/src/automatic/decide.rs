@@ -111,6 +111,19 @@ pub fn decide(now: u64, config: &Config, facts: &Facts) -> Step {
     }
 }
 
+/// How long after a turn the timer has asked for the next one, and that has decided, in seconds: an hour, and some minutes.
+const USUAL: u64 = 3600 + 300;
+
+/// When a turn has to come that `preon-updates.timer` does not ask for in time: what `step` waits for comes before the next
+/// one of its turns, and the window closes before it, too. Without it a host whose minute of the hour lies outside of a
+/// short window would never restart.
+pub(super) fn early(now: u64, config: &Config, step: &Step) -> Option<u64> {
+    let Step::Wait { until: Some(until), .. } = step else { return None };
+    let next = now.saturating_add(USUAL);
+    let window = windows::open(&config.windows, &config.zone, *until)?;
+    (*until < next && window.end <= next).then_some(*until)
+}
+
 fn nothing(why: &str) -> Step {
     Step::Nothing { why: why.to_owned() }
 }
@@ -135,7 +148,8 @@ fn restart(now: u64, (config, facts): (&Config, &Facts), since: u64) -> Option<S
     let part = wave::number(&facts.machine, "delay") % (config.delay + 1);
     let wait = |until: Option<u64>, why: &str| Some(Step::Wait { until, why: why.to_owned() });
     let from = if config.windows.is_empty() {
-        since
+        // What is still to come was written down by a clock that was wrong: nobody knows how long it has waited.
+        if since > now { 0 } else { since }
     } else {
         match windows::open(&config.windows, &config.zone, now) {
             Some(window) => window.start,

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::decide::Step;
 use crate::Root;
+use crate::coordinator;
 use crate::repositories::Silent;
 
 /// Where it is.
@@ -63,10 +64,28 @@ pub struct Restarting {
     pub generation: u64,
     /// When it was asked for.
     pub at: u64,
-    /// Whether a slot was taken for it.
+    /// Whether a slot was taken for it, as far as anybody knows.
     pub slot: bool,
+    /// Who was asked for the slot: the configuration may say another one since, or none. Missing where nobody was.
+    pub asked: Option<coordinator::Config>,
     /// Why the slot is still taken.
     pub kept: Option<String>,
+}
+
+impl Restarting {
+    /// Who is to get the slot back: the servers that are configured `now`, if there are any, but the group in which it was
+    /// taken.
+    pub(super) fn coordinator(
+        &self,
+        now: Option<&coordinator::Config>,
+    ) -> Option<coordinator::Config> {
+        match (&self.asked, now) {
+            (Some(asked), Some(now)) => {
+                Some(coordinator::Config { group: asked.group.clone(), ..now.clone() })
+            }
+            (asked, now) => asked.as_ref().or(now).cloned(),
+        }
+    }
 }
 
 impl Memory {

@@ -50,7 +50,7 @@ mod tests {
 
     #[test]
     fn a_slot_is_free_again_only_when_the_host_is_well_where_it_wanted_to_be() {
-        let restart = Restarting { generation: 5, at: 0, slot: true, kept: None };
+        let restart = Restarting { generation: 5, at: 0, slot: true, asked: None, kept: None };
         let wanted = |generation, attempts, good, failed| Wanted {
             generation: Generation(generation),
             attempts,

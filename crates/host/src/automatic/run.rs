@@ -1,17 +1,19 @@
 //! One turn: look, decide, do.
 
+mod slot;
+
+use base::child::{self, Program};
 use base::file::{self, FileError};
 use base::progress::Progress;
-use base::{Digest, Explain, Failure, Lock, child, explain};
+use base::{Digest, Explain, Failure, Lock, explain};
 use generations::{Generation, StoreError};
 use packages::change::Wish;
 
 use super::config::{Config, Mode, Reboot, What};
-use super::decide::{Facts, Step, Waiting, decide};
-use super::memory::{Memory, Restarting, Staged};
-use super::restart::{Fate, fate};
+use super::decide::{Facts, Step, Waiting, decide, early};
+use super::memory::{Memory, Staged};
+use super::restart::Fate;
 use super::wave::Offered;
-use crate::coordinator::{self, Coordinator, Holder, Taken};
 use crate::health::systemctl;
 use crate::holds::{Hold, Holds, Source, inhibitors};
 use crate::repositories::Repositories;
@@ -20,6 +22,9 @@ use crate::{Host, Root, housekeeping};
 
 /// What the history says was asked for; also how a generation is known as one of ours.
 const WORDS: &str = "automatic upgrade";
+
+/// What takes a turn.
+const SERVICE: &str = "preon-updates.service";
 
 /// A turn cannot be taken.
 #[derive(Debug, thiserror::Error)]
@@ -42,14 +47,15 @@ impl Explain for UpdateError {
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::UnderWay => Some("wait for it: `systemctl status preon-updates.service`".into()),
+            Self::UnderWay => Some(format!("wait for it: `systemctl status {SERVICE}`")),
             Self::NoMachine => Some("make one: `systemd-machine-id-setup`".into()),
             Self::File(error) => error.hint(),
         }
     }
 }
 
-/// Looks what there is at `now` (seconds since 1970), and says what [`run`] would do first. Nothing is done.
+/// Looks what there is at `now` (seconds since 1970), and says what [`run`] would do first. Nothing is done, and the last
+/// turn stays what is remembered as done.
 ///
 /// # Errors
 ///
@@ -57,8 +63,8 @@ impl Explain for UpdateError {
 pub fn check(host: &Host, now: u64, progress: &dyn Progress) -> Result<Memory, Failure> {
     let mut turn = Turn::new(host, now, progress)?;
     let plan = turn.look()?;
-    turn.memory.step = Some(decide(now, &turn.config, &turn.facts(&plan)?));
-    turn.finish(Ok(()))
+    let step = decide(now, &turn.config, &turn.facts(&plan)?);
+    Ok(Memory { step: Some(step), ..turn.finish(Ok(()))? })
 }
 
 /// Looks what there is at `now` (seconds since 1970) and does what is to be done, as far as the configuration says.
@@ -128,12 +134,27 @@ impl<'a> Turn<'a> {
     }
 
     fn act(&mut self) -> Result<(), Failure> {
-        self.memory.step = Some(self.steps()?);
+        let step = self.steps()?;
+        if let Some(at) = early(self.now, &self.config, &step) {
+            self.come_again(at);
+        }
+        self.memory.step = Some(step);
         let restarts = matches!(self.memory.step, Some(Step::Restart { .. }));
         if !restarts && self.fate() == Some(Fate::Ahead) {
             self.give_back(); // it was asked for, did not happen, and is not to be any more
         }
         Ok(())
+    }
+
+    /// Asks for another turn at `at`; that this fails does no harm to what was done.
+    fn come_again(&self, at: u64) {
+        let mut command = Program::new(self.host.root.below("/usr/bin/systemd-run")).command();
+        command.args(["--quiet", "--collect", "--timer-property=AccuracySec=1s"]);
+        command.arg(format!("--on-active={}s", at.saturating_sub(self.now)));
+        command.args(["systemctl", "start", "--no-block", SERVICE]);
+        if let Err(error) = child::run(&mut command) {
+            self.progress.note(&explain::render(&error));
+        }
     }
 
     /// Does one step after the other, and returns the last one.
@@ -161,21 +182,27 @@ impl<'a> Turn<'a> {
 
     /// Asks the repositories, and takes note of what they offer.
     fn look(&mut self) -> Result<Transaction, Failure> {
+        self.note_tried()?; // first: what was booted may be why nobody can be asked any more
         let wish = self.wish();
         let plan = transaction::plan(self.host, &wish, self.progress)?;
         self.memory.silent.clone_from(&plan.silent);
         self.memory.see(self.now, publication(&self.host.root)?);
         self.memory.available =
             if plan.is_empty() { None } else { serde_json::to_value(&plan).ok() };
+        let is_taken = matches!(self.waiting(&plan)?, Waiting::Ours { newest: true, .. });
+        self.memory.wait(self.now, !plan.is_empty() && !is_taken);
+        Ok(plan)
+    }
+
+    /// Takes note of whether what was staged was booted.
+    fn note_tried(&mut self) -> Result<(), Failure> {
         let wanted = self.host.store.wanted()?;
         if let Some(staged) = &mut self.memory.staged {
             let it = Generation(staged.generation);
             let booted = wanted.generation == it && wanted.attempts > 0;
             staged.tried |= self.running == it || wanted.failed == it || booted;
         }
-        let is_taken = matches!(self.waiting(&plan)?, Waiting::Ours { newest: true, .. });
-        self.memory.wait(self.now, !plan.is_empty() && !is_taken);
-        Ok(plan)
+        Ok(())
     }
 
     fn wish(&self) -> Wish {
@@ -238,7 +265,9 @@ impl<'a> Turn<'a> {
             since: change.at,
             // While a repository is silent nobody knows what is the newest: what waits stays.
             newest: staged.is_some_and(|it| it.plan == name_of(plan) || !plan.silent.is_empty()),
-            other_kernel: next.kernel.uki != now.kernel.uki,
+            // The one that runs may be none of those that start by themselves.
+            other_kernel: next.kernel.uki != now.kernel.uki
+                || self.host.needs_another_kernel(wanted)?,
         })
     }
 
@@ -275,6 +304,9 @@ impl<'a> Turn<'a> {
             Err(StoreError::Locked { .. }) => return wait("somebody changes the host".into()),
             lock => lock?,
         };
+        if self.host.store.wanted()?.generation.0 != generation {
+            return wait("somebody has chosen another generation".into());
+        }
         if let Some(why) = self.take_slot(generation)? {
             return wait(why);
         }
@@ -297,67 +329,6 @@ impl<'a> Turn<'a> {
             return Err(error.into());
         }
         Ok(step)
-    }
-
-    /// Asks the rest of the fleet; says why not, if a restart has to wait.
-    fn take_slot(&mut self, generation: u64) -> Result<Option<String>, Failure> {
-        let restart = Restarting { generation, at: self.now, slot: false, kept: None };
-        let Some(config) = &self.config.coordinator else {
-            self.memory.restart = Some(restart);
-            return Ok(None);
-        };
-        let id = host_id(&self.host.root)?;
-        let holder = Holder { name: host_name(&self.host.root, &id), since: self.now, generation };
-        let taken = Coordinator::new(&self.host.root, config)
-            .map_err(coordinator::CoordinatorError::from)
-            .and_then(|coordinator| coordinator.acquire(&id, &holder));
-        match taken {
-            Ok(Taken::Granted) => {
-                self.memory.restart = Some(Restarting { slot: true, ..restart });
-                Ok(None)
-            }
-            Ok(Taken::Full(holders)) => {
-                Ok(Some(format!("all slots of the group {} are taken: {holders}", config.group)))
-            }
-            Err(error) => Ok(Some(explain::render(&error).trim_end().to_owned())),
-        }
-    }
-
-    fn fate(&self) -> Option<Fate> {
-        let wanted = self.host.store.wanted().ok()?;
-        self.memory.restart.as_ref().map(|restart| fate(restart, self.running, &wanted))
-    }
-
-    /// Gives back the slot of a restart that is over; of any other one, notes why not.
-    fn settle_restart(&mut self) {
-        match self.fate() {
-            Some(Fate::Over) => self.give_back(),
-            Some(Fate::Open(why)) => {
-                if let Some(restart) = &mut self.memory.restart {
-                    restart.kept = Some(why);
-                }
-            }
-            Some(Fate::Ahead) | None => {}
-        }
-    }
-
-    /// Forgets the restart, and gives back its slot. Where that fails, the next turn does it.
-    fn give_back(&mut self) {
-        let Some(restart) = &mut self.memory.restart else { return };
-        if let (true, Some(config)) = (restart.slot, &self.config.coordinator) {
-            let release = || -> Result<(), Failure> {
-                let id = host_id(&self.host.root)?;
-                Coordinator::new(&self.host.root, config)?.release(&id)?;
-                Ok(())
-            };
-            if let Err(error) = release() {
-                let told = explain::render(error.as_ref());
-                self.progress.note(&told);
-                restart.kept = Some(told.trim_end().to_owned());
-                return;
-            }
-        }
-        self.memory.restart = None;
     }
 }
 
@@ -387,11 +358,4 @@ fn name_of(plan: &Transaction) -> String {
     let removed = plan.removed.iter().map(|it| format!("- {}\n", it.name));
     let text: String = added.chain(changed).chain(removed).collect();
     Digest::of(text.as_bytes()).to_string()
-}
-
-/// What people call the host.
-fn host_name(root: &Root, id: &str) -> String {
-    let text = file::read_text(&root.below("/proc/sys/kernel/hostname")).unwrap_or_default();
-    let name = text.trim();
-    if name.is_empty() { id.to_owned() } else { name.to_owned() }
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use base::Explain;
 use base::file::{self, FileError};
+use base::output::plain;
 use base64ct::{Base64, Encoding};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
@@ -202,12 +203,8 @@ fn encode(bytes: &[u8]) -> String {
 fn message(body: &[u8]) -> String {
     let json: Option<Value> = serde_json::from_slice(body).ok();
     let told = json.as_ref().and_then(|json| json["message"].as_str().or(json["error"].as_str()));
-    match told {
-        Some(told) => told.to_owned(),
-        None => {
-            String::from_utf8_lossy(body).chars().take(100).collect::<String>().trim().to_owned()
-        }
-    }
+    // Whatever answers there may be anybody.
+    told.map_or_else(|| plain(String::from_utf8_lossy(body).trim()), plain)
 }
 
 fn tls(root: &Root, config: &Config) -> Result<TlsConfig, EtcdError> {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use base::output::plain;
 use serde::{Deserialize, Serialize};
 
 /// A host that restarts, or did not come back well.
@@ -64,8 +65,15 @@ impl Holders {
 
 impl fmt::Display for Holders {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names: Vec<_> = self.holders.values().map(|holder| holder.name.as_str()).collect();
+        let names: Vec<_> = self.holders.values().map(ToString::to_string).collect();
         f.write_str(&names.join(", "))
+    }
+}
+
+/// Its name, as [`plain`] text: any host of the fleet has written it.
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&plain(&self.name))
     }
 }
 
@@ -80,13 +88,13 @@ mod tests {
     #[test]
     fn a_host_is_taken_out_by_its_number_or_by_a_name_that_only_it_has() {
         let mut all = Holders::default();
-        for (id, name) in [("1", "web"), ("2", "web"), ("3", "db"), ("db", "x")] {
+        for (id, name) in [("1", "web"), ("2", "web"), ("3", "db"), ("db", "x\n")] {
             all.insert(id, &holder(name));
         }
-        assert_eq!(all.to_string(), "web, web, db, x");
+        assert_eq!(all.to_string(), "web, web, db, x\\n");
         assert_eq!(all.remove("web"), None); // which one?
         assert_eq!(all.remove("nobody"), None);
-        assert_eq!(all.remove("db"), Some(holder("x"))); // numbers first
+        assert_eq!(all.remove("db"), Some(holder("x\n"))); // numbers first
         assert_eq!(all.remove("db"), Some(holder("db")));
         assert_eq!(all.remove("1"), Some(holder("web")));
         assert_eq!(all.remove("web"), Some(holder("web")));

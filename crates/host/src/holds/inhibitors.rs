@@ -4,7 +4,7 @@ use base::Explain;
 use base::child::{self, ChildError, Program};
 use serde::Deserialize;
 
-use super::{Hold, Source};
+use super::{Hold, Source, line};
 use crate::Root;
 
 /// Nobody knows who inhibits a shutdown.
@@ -53,8 +53,8 @@ fn parse(json: &[u8]) -> Result<Vec<Hold>, serde_json::Error> {
         what.split(':').any(|what| what == "shutdown") && mode != "delay"
     };
     let hold = |(_, who, why, ..): Inhibitor| Hold {
-        name: who,
-        reason: why,
+        name: line(&who),
+        reason: line(&why),
         until: None,
         source: Source::Inhibitor,
     };
@@ -69,11 +69,11 @@ mod tests {
     fn what_blocks_a_shutdown_holds() {
         let json = br#"{"type":"a(ssssuu)","data":[[
             ["shutdown:sleep","backup","it runs","block",0,700],
-            ["shutdown","editor","unsaved","block-weak",1000,701],
+            ["shutdown","editor","un\u001b[2J\nsaved","block-weak",1000,701],
             ["shutdown","docker","stops slowly","delay",0,702],
             ["sleep:idle","movie","it plays","block",1000,703]]]}"#;
         let names: Vec<_> = parse(json).unwrap().iter().map(ToString::to_string).collect();
-        assert_eq!(names, ["backup (it runs)", "editor (unsaved)"]);
+        assert_eq!(names, ["backup (it runs)", "editor (un\\u{1b}[2J saved)"]);
         assert_eq!(parse(br#"{"type":"a(ssssuu)","data":[[]]}"#).unwrap(), []);
     }
 

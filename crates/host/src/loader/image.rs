@@ -27,13 +27,18 @@ pub(crate) struct Image {
 }
 
 impl Image {
-    /// That of the package at `path`.
+    /// That of the package at `path`, whose bytes have this digest: they are read once more, and what starts the host is of
+    /// no other ones.
     ///
     /// # Errors
     ///
     /// [`BadImage`], [`DebError`].
-    pub(crate) fn of_package(path: &Path) -> Result<Self, Failure> {
-        let deb = Deb::open(path)?;
+    pub(crate) fn of_package(path: &Path, digest: Digest) -> Result<Self, Failure> {
+        let changed = |_| BadImage {
+            package: path.display().to_string(),
+            what: "is not what was fetched any more",
+        };
+        let deb = Deb::open_verified(path, digest)?.map_err(changed)?;
         let name = deb.control().name().clone();
         let bad = |what| BadImage { package: name.to_string(), what };
         let mut found = None;
@@ -60,4 +65,18 @@ pub(super) fn version(uki: &[u8]) -> Option<String> {
     let text = std::str::from_utf8(pe.section(".osrel")?.content(uki)).ok()?;
     let value = text.lines().find_map(|line| line.strip_prefix("IMAGE_VERSION="));
     Some(value.unwrap_or_default().trim_matches('"').to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_package_that_was_swapped_since_it_was_unpacked_gives_no_kernel() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("kernel");
+        std::fs::write(&path, "other bytes").unwrap();
+        let error = Image::of_package(&path, Digest::of(b"what was unpacked")).unwrap_err();
+        assert!(error.to_string().ends_with("is not what was fetched any more"), "{error}");
+    }
 }

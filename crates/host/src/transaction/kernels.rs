@@ -24,7 +24,7 @@ pub(super) fn name(
     for package in next.packages.iter().filter(|it| it.name.as_str().starts_with(PACKAGES)) {
         match fetched.get(&package.deb) {
             Some(path) => {
-                let image = Image::of_package(path)?;
+                let image = Image::of_package(path, package.deb)?;
                 kernels.push(image.kernel.clone());
                 images.push(image);
             }

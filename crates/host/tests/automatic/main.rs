@@ -69,6 +69,7 @@ impl Alone {
         for (name, text) in [
             ("systemctl", format!("echo \"$@\" >>{}", asked.display())),
             ("busctl", "echo '{\"data\":[[]]}'".to_owned()),
+            ("systemd-run", format!("echo again \"$@\" >>{}", asked.display())),
         ] {
             let path = self.world.on_host("/usr/bin").join(name);
             base::file::replace(&path, format!("#!/bin/sh\n{text}\n").as_bytes()).unwrap();
@@ -193,6 +194,24 @@ fn who_only_looks_changes_nothing() {
     host.world.publish(&[BASE_2, LIBBASE]);
     let memory = automatic::check(&host.world.host(), NOW, &Silent).unwrap();
     assert_eq!((memory.step, host.wanted()), (Some(Step::Stage), 1));
+    // What was done stays what is told of.
+    assert_eq!(Memory::read(&host.world.root()).unwrap().step, None);
+    host.configure("mode = \"stage\"");
+    let done = host.turn(NOW).unwrap().step;
+    host.configure("mode = \"apply\"");
+    let memory = automatic::check(&host.world.host(), NOW, &Silent).unwrap();
+    assert!(matches!(memory.step, Some(Step::Restart { .. })), "{:?}", memory.step);
+    assert_eq!(Memory::read(&host.world.root()).unwrap().step, done);
+}
+
+#[test]
+fn what_the_running_kernel_does_not_fit_takes_a_whole_restart() {
+    let host = Alone::new("mode = \"apply\"");
+    host.boots_well();
+    host.write("/proc/sys/kernel/osrelease", "6.11-chosen-in-the-menu\n");
+    host.world.publish(&[BASE_2, LIBBASE]);
+    assert_eq!(host.step(NOW), "restart 2");
+    assert_eq!(host.asked(), ["--check-inhibitors=yes reboot"]);
 }
 
 #[test]
@@ -216,6 +235,39 @@ fn what_gave_way_is_not_taken_again_and_what_repairs_it_is() {
     host.boots_well();
     assert!(host.step(NOW + 200_003).starts_with("this was tried"));
     assert_eq!(host.wanted(), 1);
+}
+
+#[test]
+fn what_cut_the_host_off_is_not_taken_again_after_somebody_went_back() {
+    let host = Alone::new("mode = \"stage\"");
+    host.boots_well();
+    host.world.publish(&[BASE_2, LIBBASE]);
+    host.turn(NOW).unwrap();
+    host.boots_well(); // somebody restarts the host
+    host.world.mirrors(&["file:///gone".into()]);
+    assert!(host.turn(NOW + 1).is_err());
+    host.store().want(Generation(1)).unwrap();
+    host.boots_well();
+    host.world.mirrors(&[host.world.uri()]);
+    let step = host.step(NOW + 2);
+    assert!(step.starts_with("this was tried"), "{step}");
+    assert_eq!(host.wanted(), 1);
+}
+
+#[test]
+fn a_window_that_is_shorter_than_an_hour_has_a_turn_of_its_own() {
+    const HOUR: u64 = 3600;
+    let host = Alone::new("mode = \"apply\"\nwindows = [\"02:00-02:10\"]");
+    host.boots_well();
+    host.world.publish(&[BASE_2, LIBBASE]);
+    let midnight = NOW / (24 * HOUR) * 24 * HOUR;
+    assert_eq!(host.step(midnight), "wait 7200: no maintenance window is open");
+    assert_eq!(host.asked(), [""; 0]);
+    assert_eq!(host.step(midnight + HOUR + 900), "wait 2700: no maintenance window is open");
+    let again = "again --quiet --collect --timer-property=AccuracySec=1s --on-active=2700s \
+                 systemctl start --no-block preon-updates.service";
+    assert_eq!(host.asked(), [again]);
+    assert_eq!(host.step(midnight + 2 * HOUR), "restart 2");
 }
 
 #[test]
@@ -352,7 +404,6 @@ fn a_host_restarts_with_a_slot_only_and_keeps_it_until_it_is_well_with_something
         assert_eq!(host.step(NOW + 1), "wait 0: all slots of the group web are taken: web2");
         coordinator().release("web2").unwrap();
         assert_eq!(host.step(NOW + 2), "restart 2");
-        let holders = || coordinator().holders().unwrap().to_string();
         assert_eq!(holders(), "web1");
 
         // It was asked for and did not happen, and then somebody holds: the slot is free for others.
@@ -373,6 +424,55 @@ fn a_host_restarts_with_a_slot_only_and_keeps_it_until_it_is_well_with_something
         assert_eq!(host.step(NOW + 6), "restart 3");
         host.boots_well();
         assert_eq!(host.step(NOW + 7), "everything is as new as it can be");
+        assert_eq!(holders(), "");
+    });
+}
+
+fn holders() -> String {
+    coordinator().holders().unwrap().to_string()
+}
+
+#[test]
+fn a_slot_goes_back_to_the_group_in_which_it_was_taken_whatever_is_configured_then() {
+    in_namespace(|| {
+        let _etcd = server::Etcd::start();
+        for then in ["mode = \"off\"".to_owned(), TOGETHER.replace("web", "db")] {
+            let host = Alone::new(TOGETHER);
+            host.boots_well();
+            host.world.publish(&[BASE_2, LIBBASE]);
+            assert_eq!(host.step(NOW), "restart 2");
+            assert_eq!(holders(), "web1");
+            host.configure(&then);
+            host.boots_well();
+            assert_eq!(host.turn(NOW + 1).unwrap().restart, None);
+            assert_eq!(holders(), "", "{then}");
+        }
+        // One that fell back has no say in a group that it has left.
+        let host = Alone::new(TOGETHER);
+        host.boots_well();
+        host.world.publish(&[BASE_2, LIBBASE]);
+        assert_eq!(host.step(NOW), "restart 2");
+        host.boots_badly();
+        host.configure(&TOGETHER.replace("web", "db"));
+        host.world.publish(&[BASE_3, LIBBASE]);
+        assert_eq!(host.step(NOW + 1), "restart 3");
+        assert_eq!(holders(), "");
+    });
+}
+
+#[test]
+fn a_slot_of_which_etcds_answer_was_lost_is_given_back() {
+    in_namespace(|| {
+        let _etcd = server::Etcd::start();
+        let host =
+            Alone::new(&TOGETHER.replace("2379", &server::silent_after_changes().to_string()));
+        host.boots_well();
+        host.world.publish(&[BASE_2, LIBBASE]);
+        let step = host.step(NOW);
+        assert!(step.contains("nobody knows whether etcd has changed preon/reboot/web"), "{step}");
+        host.configure(TOGETHER);
+        host.write("/run/preon/holds/job", "");
+        assert_eq!(host.step(NOW + 1), "wait 0: held by job");
         assert_eq!(holders(), "");
     });
 }

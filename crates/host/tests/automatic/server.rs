@@ -1,12 +1,53 @@
 //! Debian's etcd on the loopback of a network of its own, and certificates for it.
 
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::thread;
 use std::time::Duration;
 
 use base64ct::{Base64, Encoding};
 use serde_json::{Value, json};
 use testkit::wait::{self, TimedOut};
+
+/// The port of what passes everything on to the server, but the answers to changes.
+pub(crate) fn silent_after_changes() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    thread::spawn(move || {
+        for client in listener.incoming() {
+            pass_on(client.unwrap());
+        }
+    });
+    port
+}
+
+/// Each connection has one request.
+fn pass_on(mut client: TcpStream) {
+    let mut request = Vec::new();
+    let mut buffer = [0; 4096];
+    while !is_whole(&request) {
+        let count = client.read(&mut buffer).unwrap();
+        request.extend(&buffer[..count]);
+    }
+    let text = String::from_utf8(request).unwrap();
+    let once = text.replacen("\r\n", "\r\nConnection: close\r\n", 1);
+    let mut server = TcpStream::connect("127.0.0.1:2379").unwrap();
+    server.write_all(once.as_bytes()).unwrap();
+    let mut answer = Vec::new();
+    server.read_to_end(&mut answer).unwrap();
+    if !text.contains("/v3/kv/txn") {
+        client.write_all(&answer).unwrap();
+    }
+}
+
+fn is_whole(request: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(request).to_lowercase();
+    let Some((head, body)) = text.split_once("\r\n\r\n") else { return false };
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+    body.len() >= length.unwrap().trim().parse().unwrap()
+}
 
 /// A server that ends with the test.
 pub(crate) struct Etcd {
@@ -92,7 +133,7 @@ fn spawn(folder: &tempfile::TempDir, arguments: &[String]) -> Child {
     let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn();
     let child = child.expect("etcd, from etcd-server, starts");
     let connected = wait::until("etcd", Duration::from_secs(120), || {
-        Ok::<_, TimedOut>(std::net::TcpStream::connect("127.0.0.1:2379").ok())
+        Ok::<_, TimedOut>(TcpStream::connect("127.0.0.1:2379").ok())
     });
     connected.unwrap();
     child

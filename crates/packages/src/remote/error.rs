@@ -4,6 +4,7 @@ use std::error::Error;
 
 use base::Explain;
 use base::file::FileError;
+use base::output::escaped;
 use jiff::Timestamp;
 
 use super::transport;
@@ -54,7 +55,8 @@ pub enum RemoteError {
     File(#[from] FileError),
 }
 
-/// What exactly is wrong with the metadata of a mirror. It has no causes of its own: `tough` says them in the same line.
+/// What exactly is wrong with the metadata of a mirror, as text that no terminal obeys: there may be parts of it in there.
+/// It has no causes of its own: `tough` says them in the same line.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct Detail(String);
@@ -65,11 +67,11 @@ impl Detail {
         while let Some(error) = cause {
             if let Some(fetch) = error.downcast_ref::<FetchError>() {
                 let why = fetch.source().map(|why| format!(": {why}")).unwrap_or_default();
-                return Self(format!("{fetch}{why}"));
+                return Self(escaped(&format!("{fetch}{why}")));
             }
             cause = error.source();
         }
-        Self(error.to_string())
+        Self(escaped(&error.to_string()))
     }
 }
 

@@ -303,6 +303,38 @@ fn the_next_mirror_is_asked_when_one_is_away_stalls_lies_or_is_old() {
 }
 
 #[test]
+fn no_terminal_obeys_what_a_mirror_writes_into_its_metadata() {
+    let sample = published("1");
+    let server = mirror(&sample);
+    let key =
+        r#"{"keytype": "\u001b[2J\nhint: x", "scheme": "ed25519", "keyval": {"public": "aa"}}"#;
+    let text =
+        format!(r#"{{"signatures": [], "signed": {{"_type": "root", "keys": {{"aa": {key}}}}}}}"#);
+    server.put(&tuf("2.root.json"), text.into_bytes());
+    let text = base::explain::render(&Host::new(&sample, &[&server]).refresh().unwrap_err());
+    assert!(text.contains("[2J"), "it is told what is wrong: {text}");
+    assert!(!text.contains('\x1b') && !text.contains("\nhint: x"), "{text:?}");
+}
+
+#[test]
+fn no_more_is_fetched_of_metadata_than_it_may_have() {
+    let sample = published("1");
+    let files = ["timestamp.json", "1.snapshot.json", "1.targets.json"];
+    for name in files {
+        let server = mirror(&sample);
+        let mut bytes = fs::read(sample.folder().join(tuf(name))).unwrap();
+        let length = bytes.len().max(if name == files[0] { 1 << 20 } else { 0 });
+        bytes.resize(2 * length, b' ');
+        server.put(&tuf(name), bytes);
+        let host = Host::new(&sample, &[&server]);
+        assert_eq!(host.refusal(), Refusal::Mixed, "{name}");
+        let text = base::explain::render(&host.refresh().unwrap_err());
+        let expected = format!("{name} is longer than the {} that", base::ByteSize(length as u64));
+        assert!(text.contains(&expected), "{text}");
+    }
+}
+
+#[test]
 fn a_folder_is_a_mirror_too() {
     let sample = published("1");
     let mut host = Host::new(&sample, &[]);

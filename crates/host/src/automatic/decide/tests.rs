@@ -151,6 +151,37 @@ fn without_windows_the_delay_counts_from_the_staging() {
 }
 
 #[test]
+fn what_was_staged_by_a_clock_that_was_ahead_does_not_wait_for_it() {
+    for delay in [0, HOUR] {
+        let config = Config { delay, ..config(Mode::Apply) };
+        let step = decide(FRIDAY - 30 * 24 * HOUR, &config, &facts(ours()));
+        assert_eq!(told(&step), "restart 5 Soft", "{delay}");
+    }
+}
+
+#[test]
+fn a_turn_comes_early_where_the_timers_next_one_would_find_the_window_closed() {
+    #[rustfmt::skip]
+    let cases = [
+        // window, minutes after midnight at which the turn is, at which the early one is
+        ("Fri 02:00-02:30", 10,  None), // the next turn is before it
+        ("Fri 02:00-02:30", 80,  None), // 02:20 will do
+        ("Fri 02:00-02:30", 90,  Some(120)),
+        ("Fri 02:00-02:30", 115, Some(120)),
+        ("Fri 02:00-03:00", 65,  None), // 02:05 will do
+        ("Fri 02:00-03:00", 119, Some(120)),
+        ("Fri 02:00-04:00", 119, None),
+    ];
+    for (text, at, expected) in cases {
+        let config = Config { windows: window(text), ..config(Mode::Apply) };
+        let now = FRIDAY + at * 60;
+        let step = decide(now, &config, &facts(ours()));
+        let found = early(now, &config, &step).map(|at| (at - FRIDAY) / 60);
+        assert_eq!(found, expected, "{text} {at}");
+    }
+}
+
+#[test]
 fn holds_keep_a_host_from_restarting_and_not_from_staging() {
     let config = config(Mode::Apply);
     #[rustfmt::skip]
@@ -197,6 +228,23 @@ fn of_a_fleet_as_many_take_an_update_as_the_wave_allows() {
 }
 
 proptest! {
+    #[test]
+    fn in_each_window_a_host_has_a_turn_that_restarts_it(
+        minute in 0..60_u64, length in 1..180_u64, delay in 0..180 * 60_u64, machine in 0..1000_u32,
+    ) {
+        prop_assume!(delay < length * 60);
+        let text = format!("Sat 02:00-{:02}:{:02}", 2 + length / 60, length % 60);
+        let config = Config { windows: window(&text), delay, ..config(Mode::Apply) };
+        let facts = Facts { machine: machine.to_string(), ..facts(ours()) };
+        let mut restarted = false;
+        for turn in (0..48).map(|hour| FRIDAY + hour * HOUR + minute * 60) {
+            let step = decide(turn, &config, &facts);
+            let again = early(turn, &config, &step).map(|at| decide(at, &config, &facts));
+            restarted |= [Some(step), again].iter().flatten().any(|it| matches!(it, Step::Restart { .. }));
+        }
+        prop_assert!(restarted, "{text} {delay}");
+    }
+
     #[test]
     fn a_restart_needs_a_window_no_hold_and_the_mode(
         mode in prop::sample::select(vec![Mode::Off, Mode::Notify, Mode::Stage, Mode::Apply]),
