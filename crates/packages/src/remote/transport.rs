@@ -41,8 +41,11 @@ impl FetchTransport {
         told.get(name).map_or(UNTOLD, |length| LIMIT.min(*length))
     }
 
-    /// Takes note of the lengths of others in a file of metadata.
-    fn note(&self, metadata: &[u8]) {
+    /// Takes note of the lengths of others in the file `name` of metadata, if it is of those that say them.
+    fn note(&self, name: &str, metadata: &[u8]) {
+        if !["timestamp.json", "snapshot.json"].iter().any(|kind| name.ends_with(kind)) {
+            return;
+        }
         let Ok(Lengths { signed: Signed { meta } }) = serde_json::from_slice(metadata) else {
             return; // who reads it says so
         };
@@ -83,7 +86,7 @@ impl Transport for FetchTransport {
         let name = url.path().rsplit('/').next().unwrap_or_default();
         let bytes = self.fetcher.bytes(url.as_str(), self.limit(name));
         let bytes = bytes
-            .inspect(|bytes| self.note(bytes))
+            .inspect(|bytes| self.note(name, bytes))
             .map(Bytes::from)
             .map_err(|error| TransportError::new_with_cause(kind(&error), &url, error));
         Ok(Box::pin(stream::iter([bytes])))
