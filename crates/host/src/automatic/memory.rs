@@ -51,6 +51,8 @@ pub struct Seen {
 pub struct Staged {
     /// Its number.
     pub generation: u64,
+    /// When the turn began that made it.
+    pub at: u64,
     /// A digest of what it changed.
     pub plan: String,
     /// Whether it was booted, or was to be.
@@ -134,7 +136,7 @@ mod tests {
         let memory = Memory {
             at: 7,
             step: Some(Step::Wait { until: Some(9), why: "x".into() }),
-            staged: Some(Staged { generation: 2, plan: "p".into(), tried: true }),
+            staged: Some(Staged { generation: 2, at: 7, plan: "p".into(), tried: true }),
             ..Memory::default()
         };
         memory.write(&root).unwrap();

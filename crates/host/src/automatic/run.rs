@@ -262,7 +262,8 @@ impl<'a> Turn<'a> {
         let staged = self.memory.staged.as_ref().filter(|it| it.generation == wanted.0);
         Ok(Waiting::Ours {
             generation: wanted.0,
-            since: change.at,
+            // The generation itself was made a moment after the turn began, which is `now` as long as that goes on.
+            since: staged.map_or(change.at, |staged| staged.at),
             // While a repository is silent nobody knows what is the newest: what waits stays.
             newest: staged.is_some_and(|it| it.plan == name_of(plan) || !plan.silent.is_empty()),
             // The one that runs may be none of those that start by themselves.
@@ -283,7 +284,8 @@ impl<'a> Turn<'a> {
         let asked = Asked { words, wish: self.wish(), how: How::Stage };
         let outcome = transaction::run(self.host, &asked, self.progress)?;
         let Some(generation) = outcome.generation else { return Ok(()) };
-        self.memory.staged = Some(Staged { generation, plan: name_of(plan), tried: false });
+        self.memory.staged =
+            Some(Staged { generation, at: self.now, plan: name_of(plan), tried: false });
         self.memory.waiting_since = None;
         Ok(self.memory.write(&self.host.root)?)
     }

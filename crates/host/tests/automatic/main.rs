@@ -255,6 +255,22 @@ fn what_cut_the_host_off_is_not_taken_again_after_somebody_went_back() {
 }
 
 #[test]
+fn without_windows_a_host_restarts_in_the_turn_that_stages_or_after_its_part_of_the_delay() {
+    let host = Alone::new("mode = \"apply\"");
+    host.boots_well();
+    host.world.publish(&[BASE_2, LIBBASE]);
+    assert_eq!(host.step(NOW), "restart 2");
+    let host = Alone::new("mode = \"apply\"\ndelay = \"10h\"");
+    host.boots_well();
+    host.world.publish(&[BASE_2, LIBBASE]);
+    let step = host.step(NOW);
+    assert!(step.ends_with(": hosts restart one after another"), "{step}");
+    let wait: u64 = step.split(['t', ':']).nth(1).unwrap().trim().parse().unwrap();
+    assert_eq!(host.step(NOW + wait - 1), "wait 1: hosts restart one after another");
+    assert_eq!(host.step(NOW + wait), "restart 2");
+}
+
+#[test]
 fn a_window_that_is_shorter_than_an_hour_has_a_turn_of_its_own() {
     const HOUR: u64 = 3600;
     let host = Alone::new("mode = \"apply\"\nwindows = [\"02:00-02:10\"]");
