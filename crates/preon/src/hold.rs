@@ -129,7 +129,14 @@ impl Remove {
 impl List {
     fn run(&self, root: &Root, out: &mut dyn Write) -> Result<(), Failure> {
         let mut all = Holds(root).list(print::now())?;
-        all.extend(holds::inhibitors(root)?);
+        let inhibitors = holds::inhibitors(root);
+        all.extend(inhibitors.as_ref().into_iter().flatten().cloned());
+        self.print(&all, out)?;
+        inhibitors?; // after what is known
+        Ok(())
+    }
+
+    fn print(&self, all: &[Hold], out: &mut dyn Write) -> Result<(), Failure> {
         if self.json {
             return print::json(out, &all);
         }
@@ -195,6 +202,14 @@ mod tests {
         assert!(!trial.run(&["hold", "list"]).unwrap().contains("job"));
         let error = trial.run(&["hold", "remove", "job"]).unwrap_err();
         assert!(error.contains("there is no hold job") && error.contains("hint: "), "{error}");
+    }
+
+    #[test]
+    fn holds_are_listed_also_where_nobody_knows_who_inhibits() {
+        let trial = trial("");
+        trial.run(&["hold", "add", "job", "--reason", "a long job"]).unwrap();
+        trial.script("/usr/bin/busctl", "exit 1");
+        assert!(trial.run_failing(&["hold", "list"]).contains("a long job"));
     }
 
     #[test]

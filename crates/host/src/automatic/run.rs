@@ -323,7 +323,8 @@ impl<'a> Turn<'a> {
             Reboot::Full => "reboot",
         };
         let mut command = systemctl(&self.host.root);
-        if let Err(error) = child::run(command.args(["--check-inhibitors=yes", verb])) {
+        // Who inhibits was just asked; systemctl would refuse for who is only logged in somewhere, too.
+        if let Err(error) = child::run(command.args(["--check-inhibitors=no", verb])) {
             if let Some(staged) = &mut self.memory.staged {
                 staged.tried = false;
             }
