@@ -1,7 +1,8 @@
 //! Files and folders that appear whole or not at all, and survive a power cut.
 
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io::{self, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, Mode, OFlags, RenameFlags};
@@ -191,6 +192,37 @@ impl Staged {
         let temporary = beside(target);
         let file = File::create(&temporary).map_err(FileError::at("create", &temporary))?;
         Ok(Self { file, target: target.to_owned(), temporary, committed: false })
+    }
+
+    /// As [`Staged::create`], but with the bytes that an earlier one for the same target has left, if there is one that was
+    /// killed or [kept](Staged::keep); they are anybody's until they are verified. `None` while another process, or another
+    /// one of this process, is at that.
+    ///
+    /// # Errors
+    ///
+    /// [`FileError`] naming the temporary file or the folder.
+    pub fn go_on(target: &Path) -> Result<Option<Self>, FileError> {
+        create_dir_all(parent(target))?;
+        let name = target.file_name().unwrap_or_default().to_string_lossy();
+        let temporary = target.with_file_name(format!(".{name}.part"));
+        let mut options = File::options();
+        let file = options.read(true).write(true).create(true).truncate(false).open(&temporary);
+        let file = file.map_err(FileError::at("create", &temporary))?;
+        let alone = match file.try_lock() {
+            // Whoever had it before may have put it in its place meanwhile.
+            Ok(()) => is_at(&file, &temporary),
+            Err(TryLockError::WouldBlock) => false,
+            Err(TryLockError::Error(error)) => return Err(FileError::at("lock", temporary)(error)),
+        };
+        if !alone {
+            return Ok(None);
+        }
+        Ok(Some(Self { file, target: target.to_owned(), temporary, committed: false }))
+    }
+
+    /// Leaves the bytes as they are, for whoever [goes on](Staged::go_on) with them.
+    pub fn keep(mut self) {
+        self.committed = true;
     }
 
     /// The file, to write to.
@@ -419,6 +451,19 @@ pub fn unfinished(folder: &Path) -> Result<Vec<PathBuf>, FileError> {
     Ok(found)
 }
 
+/// Whether some process is at the file `path`, one of [`unfinished`], which it has by [`Staged::go_on`].
+pub fn is_gone_on_with(path: &Path) -> bool {
+    let lock = File::open(path).map(|file| file.try_lock());
+    matches!(lock, Ok(Err(TryLockError::WouldBlock)))
+}
+
+/// Whether `path` is the name of this open file.
+fn is_at(file: &File, path: &Path) -> bool {
+    let identity = |found: io::Result<fs::Metadata>| found.ok().map(|it| (it.dev(), it.ino()));
+    let there = identity(path.symlink_metadata());
+    there.is_some() && there == identity(file.metadata())
+}
+
 fn parent(path: &Path) -> &Path {
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
@@ -465,6 +510,29 @@ mod tests {
         fs::write(&path, "left by another").unwrap();
         create(&path, b"new").unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"new");
+    }
+
+    #[test]
+    fn one_at_a_time_goes_on_with_what_another_one_has_left() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("large");
+        let read = |staged: &mut Staged| io::read_to_string(staged.file()).unwrap();
+        let mut first = Staged::go_on(&path).unwrap().unwrap();
+        first.write_all(b"half").unwrap();
+        let left = dir.path().join(".large.part");
+        assert_eq!(unfinished(dir.path()).unwrap(), [left.clone()]);
+        assert!(Staged::go_on(&path).unwrap().is_none() && is_gone_on_with(&left));
+        first.keep();
+        assert!(!is_gone_on_with(&left));
+        let mut second = Staged::go_on(&path).unwrap().unwrap();
+        assert_eq!(read(&mut second), "half");
+        second.write_all(b", whole").unwrap();
+        second.place().unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "half, whole");
+        let mut third = Staged::go_on(&path).unwrap().unwrap();
+        assert_eq!(read(&mut third), "", "what is in its place is not written to");
+        drop(third);
+        assert_eq!(names(dir.path()), ["large"]);
     }
 
     #[test]

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use base::file::{FileError, Staged};
+use base::file::FileError;
 use base::progress::{Progress, Task, Unit};
 use base::{ByteSize, Digest, Explain, parallel};
 
@@ -215,25 +215,33 @@ impl Fetcher {
         })
     }
 
-    /// Fetches one file into the cache, unless it is there, and returns its path.
+    /// Fetches one file into the cache, unless it is there, and returns its path. What has arrived of it before, in a run that
+    /// was killed or given up, is not fetched again.
     ///
     /// # Errors
     ///
-    /// [`FetchError`]; the cache is then as it was.
+    /// [`FetchError`]; the cache then has what has arrived, if the rest may come another time, and else is as it was.
     pub fn fetch(&self, wanted: &Wanted, task: &dyn Task) -> Result<PathBuf, FetchError> {
         if let Some(path) = self.cache.get(&wanted.digest)? {
             task.advance(wanted.size);
             return Ok(path);
         }
         let path = self.cache.path(&wanted.digest);
-        let mut part = Part::new(Staged::create(&path)?, wanted, task);
-        self.retry(|headway| {
+        let mut part = Part::begin(&path, wanted, task)?;
+        let fetched = self.retry(|headway| {
             let before = part.furthest();
             let result = self.transport.attempt(wanted, &mut part);
             *headway = part.furthest() >= before + HEADWAY;
             result
-        })?;
-        part.place()?;
+        });
+        match fetched {
+            Ok(()) => part.place()?,
+            Err(error) if error.is_passing() => {
+                part.keep();
+                return Err(error);
+            }
+            Err(error) => return Err(error),
+        }
         Ok(path)
     }
 

@@ -43,14 +43,13 @@ impl Scene {
         Wanted { uri, size: content.len() as u64, digest: Digest::of(&content) }
     }
 
-    /// Fetches the file with this fault; an error must leave nothing behind.
+    /// Fetches the file with this fault; an error must leave nothing behind that passes for a file.
     fn fetch(&self, fault: Fault) -> Result<Vec<u8>, FetchError> {
         let wanted = self.wanted("file");
         self.server.fault("file", fault);
         let result = self.fetcher.fetch(&wanted, &Silent);
         if result.is_err() {
-            let folder = self.folder.path().join("by-hash/sha256");
-            assert_eq!(folder.read_dir().unwrap().count(), 0);
+            assert!(self.fetcher.cache().files().unwrap().is_empty());
         }
         Ok(std::fs::read(result?).unwrap())
     }
@@ -61,6 +60,44 @@ fn a_download_that_is_cut_short_is_resumed() {
     let scene = scene();
     assert_eq!(scene.fetch(Fault::CutOnce(150_000)).unwrap(), content());
     assert_eq!(scene.server.requests(), [("file".into(), 0), ("file".into(), 150_000)]);
+}
+
+/// The bytes at which requests began since the last call.
+fn starts(scene: &Scene) -> Vec<usize> {
+    scene.server.requests().into_iter().map(|(_, start)| start).collect()
+}
+
+#[test]
+fn what_an_earlier_run_has_left_is_not_fetched_again() {
+    let scene = scene();
+    let wanted = scene.wanted("file");
+    let cache = scene.fetcher.cache();
+    let left = cache.path(&wanted.digest).with_file_name(format!(".{}.part", wanted.digest));
+    for (bytes, expected) in [
+        (content()[..70_000].to_vec(), vec![70_000]),
+        (vec![0; 70_000], vec![70_000, 0]), // anybody may have put it there
+        (vec![0; 300_000], vec![0]),
+    ] {
+        base::file::replace(&left, &bytes).unwrap();
+        let path = scene.fetcher.fetch(&wanted, &Silent).unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), content());
+        assert_eq!(starts(&scene), expected);
+        assert!(cache.unfinished().unwrap().is_empty());
+        std::fs::remove_file(path).unwrap();
+    }
+}
+
+#[test]
+fn what_has_arrived_on_a_bad_line_stays_for_another_time() {
+    let scene = scene();
+    let cache = Cache::new(scene.folder.path());
+    let options = FetchOptions { attempts: 1, ..FetchOptions::default() };
+    let impatient = Fetcher::new(cache, options).unwrap();
+    let wanted = scene.wanted("file");
+    scene.server.fault("file", Fault::CutOnce(150_000));
+    assert!(matches!(impatient.fetch(&wanted, &Silent), Err(FetchError::Truncated { .. })));
+    impatient.fetch(&wanted, &Silent).unwrap();
+    assert_eq!(starts(&scene), [0, 150_000]);
 }
 
 #[test]
@@ -77,8 +114,7 @@ fn a_server_without_ranges_sends_the_whole_again() {
 fn attempts_that_bring_something_do_not_use_up_the_patience() {
     let scene = scene();
     assert_eq!(scene.fetch(Fault::Cut(70_000)).unwrap(), content());
-    let starts: Vec<_> = scene.server.requests().into_iter().map(|(_, start)| start).collect();
-    assert_eq!(starts, [0, 70_000, 140_000]);
+    assert_eq!(starts(&scene), [0, 70_000, 140_000]);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use base::{Digest, Failure};
+use base::{Digest, Failure, file};
 use generations::Generation;
 
 use crate::Host;
@@ -26,11 +26,13 @@ pub(super) fn unneeded(host: &Host, keep: &BTreeSet<Generation>) -> Result<Vec<P
     Ok(unneeded.map(|(_, path)| path).chain(given_up).collect())
 }
 
-/// Whether the process that makes this file (`.NAME.PROCESS-NUMBER.part`) is still there.
+/// Whether somebody is at this file: by its lock, or because the process that makes it (`.NAME.PROCESS-NUMBER.part`) is still
+/// there.
 fn is_at_work(path: &Path) -> bool {
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let made_by = name.rsplit('.').nth(1).and_then(|made| made.split_once('-'));
     made_by.is_some_and(|(process, _)| Path::new("/proc").join(process).exists())
+        || file::is_gone_on_with(path)
 }
 
 #[cfg(test)]

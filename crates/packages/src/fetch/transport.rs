@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use base::ByteSize;
@@ -27,9 +28,51 @@ pub(super) struct Part<'a> {
 }
 
 impl<'a> Part<'a> {
-    pub(super) fn new(staged: Staged, wanted: &'a Wanted, task: &'a dyn Task) -> Self {
+    /// One that becomes the file at `path`, with what an earlier one has left of it.
+    pub(super) fn begin(
+        path: &Path,
+        wanted: &'a Wanted,
+        task: &'a dyn Task,
+    ) -> Result<Self, FileError> {
+        let staged = match Staged::go_on(path)? {
+            Some(staged) => staged,
+            None => Staged::create(path)?, // somebody else fetches it, too, and may be slower
+        };
         let hasher = Hasher::default();
-        Self { staged, wanted, task, hasher, received: 0, furthest: 0, resumed: false }
+        let mut part =
+            Self { staged, wanted, task, hasher, received: 0, furthest: 0, resumed: false };
+        part.take_over()?;
+        Ok(part)
+    }
+
+    /// Reads what is there already.
+    fn take_over(&mut self) -> Result<(), FileError> {
+        let path = self.staged.path().to_owned();
+        let mut buffer = vec![0; 64 << 10];
+        loop {
+            match self.staged.file().read(&mut buffer) {
+                Ok(0) => break,
+                Ok(count) => {
+                    self.hasher.update(&buffer[..count]);
+                    self.received += count as u64;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(FileError::at("read", path)(error)),
+            }
+        }
+        if self.received >= self.wanted.size {
+            return self.restart(); // it would be in its place
+        }
+        self.furthest = self.received;
+        self.task.advance(self.received);
+        Ok(())
+    }
+
+    /// Leaves what has arrived to a later attempt, if that is anything.
+    pub(super) fn keep(self) {
+        if self.received > 0 {
+            self.staged.keep();
+        }
     }
 
     /// The most bytes that were ever there.
