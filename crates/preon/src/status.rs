@@ -258,7 +258,7 @@ mod tests {
         trial.file(
             "/var/lib/preon/updates.json",
             r#"{"at": 60, "step": {"step": "wait", "until": 120, "why": "no maintenance window is open"},
-                "staged": {"generation": 2, "plan": "x", "tried": false},
+                "staged": {"generation": 2, "at": 60, "plan": "x", "tried": false},
                 "available": {"added": [{}], "changed": [{"closes": ["CVE-1"]}, {"closes": []}], "removed": []}}"#,
         );
         let expected = "Updates      3 packages to take, 1 of them close known flaws (looked 1970-01-01 00:01 UTC)\n             \
