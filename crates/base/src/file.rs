@@ -520,7 +520,7 @@ mod tests {
         let mut first = Staged::go_on(&path).unwrap().unwrap();
         first.write_all(b"half").unwrap();
         let left = dir.path().join(".large.part");
-        assert_eq!(unfinished(dir.path()).unwrap(), [left.clone()]);
+        assert_eq!(unfinished(dir.path()).unwrap(), std::slice::from_ref(&left));
         assert!(Staged::go_on(&path).unwrap().is_none() && is_gone_on_with(&left));
         first.keep();
         assert!(!is_gone_on_with(&left));
