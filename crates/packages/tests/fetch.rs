@@ -4,9 +4,11 @@
 #[allow(dead_code, unreachable_pub, missing_docs)]
 mod server;
 
+use std::io::Write;
 use std::sync::Mutex;
 use std::time::Duration;
 
+use base::file::Staged;
 use base::progress::Silent;
 use base::{Digest, Explain};
 use packages::cache::Cache;
@@ -85,6 +87,19 @@ fn what_an_earlier_run_has_left_is_not_fetched_again() {
         assert!(cache.unfinished().unwrap().is_empty());
         std::fs::remove_file(path).unwrap();
     }
+}
+
+#[test]
+fn a_file_that_somebody_else_fetches_is_fetched_beside_that() {
+    let scene = scene();
+    let wanted = scene.wanted("file");
+    let cache = scene.fetcher.cache();
+    let mut other = Staged::go_on(&cache.path(&wanted.digest)).unwrap().unwrap();
+    other.write_all(b"slow").unwrap();
+    let path = scene.fetcher.fetch(&wanted, &Silent).unwrap();
+    assert_eq!(std::fs::read(path).unwrap(), content());
+    drop(other);
+    assert!(cache.unfinished().unwrap().is_empty());
 }
 
 #[test]

@@ -34,14 +34,18 @@ impl<'a> Part<'a> {
         wanted: &'a Wanted,
         task: &'a dyn Task,
     ) -> Result<Self, FileError> {
-        let staged = match Staged::go_on(path)? {
+        let left = Staged::go_on(path)?;
+        let is_left = left.is_some();
+        let staged = match left {
             Some(staged) => staged,
             None => Staged::create(path)?, // somebody else fetches it, too, and may be slower
         };
         let hasher = Hasher::default();
         let mut part =
             Self { staged, wanted, task, hasher, received: 0, furthest: 0, resumed: false };
-        part.take_over()?;
+        if is_left {
+            part.take_over()?;
+        }
         Ok(part)
     }
 
