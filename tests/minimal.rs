@@ -261,8 +261,12 @@ fn the_menu_has_the_generation_before(vm: &mut Vm, manifest: &Manifest) {
 fn nothing_went_wrong_on_the_console(vm: &Vm) {
     let console = vm.console();
     for complaint in ["FAILED", "Failed to initialize"] {
-        let lines: Vec<_> = console.lines().filter(|line| line.contains(complaint)).collect();
-        assert_eq!(lines, [""; 0]);
+        // docs/boot.md, "A soft reboot": the second one of a boot says so.
+        let known = |line: &&str| {
+            line.contains("Failed unmounting") && line.contains("run-preon-data.mount")
+        };
+        let lines = console.lines().filter(|line| line.contains(complaint) && !known(line));
+        assert_eq!(lines.collect::<Vec<_>>(), [""; 0]);
     }
     let rights = vm.run("grep CapBnd /proc/1/status");
     let rights = u64::from_str_radix(rights.split_ascii_whitespace().nth(1).unwrap(), 16).unwrap();
