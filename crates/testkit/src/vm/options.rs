@@ -113,7 +113,8 @@ impl Builder {
         self
     }
 
-    /// Has the guest write to the disk images themselves: what it leaves there, another machine can be given.
+    /// Has the guest write to the disk images themselves, at the size that they have ([`Builder::disk_bytes`] is of no effect
+    /// then): what it leaves there, another machine can be given.
     #[must_use]
     pub fn in_place(mut self) -> Self {
         self.in_place = true;
